@@ -1,0 +1,5 @@
+"""The package's own exception. Knows nothing else."""
+
+
+class RoleLensError(ValueError):
+    """An input that can't be used. The message says what came, what was expected and what to do."""

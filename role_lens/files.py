@@ -1,0 +1,83 @@
+"""Reading JSON Lines and writing files whole or not at all. Knows no format beyond JSON Lines."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from role_lens.errors import RoleLensError
+
+
+def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Objects of a JSON Lines file with their line numbers (from 1); blank lines are skipped.
+
+    Raises:
+        RoleLensError: naming file and line, where a line is not a JSON object or not UTF-8.
+    """
+    rows = []
+    # Only "\n" ends a record: str.splitlines would also cut at U+2028 inside a string.
+    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line.decode("utf-8"))
+        except ValueError as error:  # covers JSON and UTF-8 decoding
+            raise RoleLensError(f"{path}, line {number}: not valid JSON ({error})") from error
+        if not isinstance(row, dict):
+            raise RoleLensError(
+                f"{path}, line {number}: expected a JSON object, got {type(row).__name__}"
+            )
+        rows.append((number, row))
+    return rows
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content.
+
+    Raises:
+        RoleLensError: if it can't be read.
+    """
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise RoleLensError(f"can't read {path}: {error.strerror or error}") from error
+
+
+def make_folder(path: str | Path) -> Path:
+    """Create an output folder, with parents, and make sure that files can be written to it.
+
+    Raises:
+        RoleLensError: if it can't be created or written to.
+    """
+    folder = Path(path).expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise RoleLensError(
+            f"can't write to the output folder {folder}: {error.strerror or error}"
+        ) from error
+    return folder
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it takes the name `path` only if the body succeeds.
+
+    Raises:
+        RoleLensError: if the folder can't be written to or the disk is full.
+    """
+    target = Path(path).expanduser()
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        os.replace(temporary, target)
+    except OSError as error:
+        raise RoleLensError(f"can't write {target}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,101 @@
+"""Role prompts and base prompts: built-in, from files, and seeded splits. Knows no model.
+
+Built-in prompts and their provenance are described in `role_lens/data/README.md`.
+"""
+
+import random
+from pathlib import Path
+
+from role_lens.errors import RoleLensError
+from role_lens.files import read_bytes, read_jsonl
+
+DATA = Path(__file__).parent / "data"
+
+
+def load_roles(source: str | Path = "builtin") -> dict[str, list[str]]:
+    """Role name -> prompts that a person of that role would ask.
+
+    Args:
+        source: `"builtin"` (29 roles, 64 prompts each), or a folder with one `<role>.jsonl`
+            (field `instruction`) or `<role>.txt` (one prompt a line) per role. Underscores in
+            file names become spaces in role names. A single such file gives one role.
+
+    Raises:
+        RoleLensError: no such folder, no prompt files in it, a malformed or empty file.
+    """
+    path = DATA / "roles" if source == "builtin" else Path(source).expanduser()
+    if path.is_file():
+        files = [path]
+    elif path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix in (".jsonl", ".txt"))
+    else:
+        raise RoleLensError(
+            f"no role prompts at {source}: expected 'builtin', a folder of <role>.jsonl or "
+            "<role>.txt files, or one such file"
+        )
+    if not files:
+        raise RoleLensError(f"{path} holds no <role>.jsonl or <role>.txt file")
+    roles: dict[str, list[str]] = {}
+    for file in files:
+        role = role_name(file.stem)
+        if role in roles:
+            raise RoleLensError(f"{path} holds two files for the role {role!r}")
+        roles[role] = _read_prompts(file)
+    return roles
+
+
+def load_prompts(source: str | Path = "builtin") -> list[str]:
+    """Base (contrast) prompts: `"builtin"` (256 everyday prompts), a .jsonl file (field
+    `instruction`) or a .txt file (one prompt a line).
+
+    Raises:
+        RoleLensError: no such file, or it is malformed or empty.
+    """
+    path = DATA / "base.jsonl" if source == "builtin" else Path(source).expanduser()
+    if not path.is_file():
+        raise RoleLensError(
+            f"no prompts at {source}: expected 'builtin', a .jsonl file or a .txt file"
+        )
+    return _read_prompts(path)
+
+
+def split(prompts: list[str], fraction: float, *, seed: int = 0) -> tuple[list[str], list[str]]:
+    """Split prompts at random into two lists, the first holding `fraction` of them.
+
+    Both keep the order of `prompts`; the same seed gives the same split.
+    """
+    if not 0 <= fraction <= 1:
+        raise RoleLensError(f"fraction must lie between 0 and 1, got {fraction}")
+    chosen = set(
+        random.Random(seed).sample(range(len(prompts)), round(fraction * len(prompts)))
+    )
+    first = [prompt for i, prompt in enumerate(prompts) if i in chosen]
+    second = [prompt for i, prompt in enumerate(prompts) if i not in chosen]
+    return first, second
+
+
+def role_name(text: str) -> str:
+    """The form in which roles are stored: lower case, spaces instead of underscores."""
+    return " ".join(text.replace("_", " ").lower().split())
+
+
+def _read_prompts(path: Path) -> list[str]:
+    if path.suffix == ".txt":
+        try:
+            lines = read_bytes(path).decode("utf-8").split("\n")
+        except UnicodeDecodeError as error:
+            raise RoleLensError(f"{path} is not UTF-8 text ({error})") from error
+        prompts = [line.strip() for line in lines if line.strip()]
+    else:
+        prompts = []
+        for number, row in read_jsonl(path):
+            prompt = row.get("instruction")
+            if not isinstance(prompt, str) or not prompt.strip():
+                raise RoleLensError(
+                    f"{path}, line {number}: expected a non-empty string in the field "
+                    f"'instruction', got {prompt!r}"
+                )
+            prompts.append(prompt)
+    if not prompts:
+        raise RoleLensError(f"{path} holds no prompts")
+    return prompts
