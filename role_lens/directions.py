@@ -1,0 +1,87 @@
+"""Mathematics of directions. Knows no model, no role names, no files."""
+
+from typing import Literal, get_args
+
+import einops
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from role_lens.errors import RoleLensError
+
+Contrast = Literal["base", "roles"]
+
+
+def check_contrast(contrast: str) -> None:
+    """Raise a RoleLensError unless `contrast` is one of the two known ones."""
+    if contrast not in get_args(Contrast):
+        raise RoleLensError(f"contrast must be one of {get_args(Contrast)}, got {contrast!r}")
+
+
+def difference_of_means(
+    role_means: Float[Tensor, "role *rest"],
+    base_mean: Float[Tensor, "*rest"],
+    contrast: Contrast = "base",
+) -> Float[Tensor, "role *rest"]:
+    """Role directions: role mean minus a reference mean.
+
+    - `"base"`: d_r = mu_r - mu_base, the contrast of arXiv 2502.12055, section 3.
+    - `"roles"`: d_r = mu_r - mean over s != r of mu_s. What all roles share cancels.
+
+    Raises:
+        RoleLensError: an unknown contrast, or `"roles"` with fewer than two roles.
+    """
+    check_contrast(contrast)
+    if contrast == "base":
+        return role_means - base_mean
+    n_roles = role_means.shape[0]
+    if n_roles < 2:
+        raise RoleLensError("contrast 'roles' needs at least two roles; use contrast='base'")
+    others = (einops.reduce(role_means, "role ... -> ...", "sum") - role_means) / (n_roles - 1)
+    return role_means - others
+
+
+def unit(direction: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest d_model"]:
+    """d / |d| along the last axis.
+
+    Raises:
+        RoleLensError: a zero, NaN or infinite direction.
+    """
+    norm = torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
+    if not bool(torch.isfinite(norm).all()):
+        raise RoleLensError("the direction has NaN or infinite entries")
+    if bool((norm == 0).any()):
+        raise RoleLensError("the direction is zero: role and contrast have the same mean")
+    return direction / norm
+
+
+def cosine_similarity(
+    directions: Float[Tensor, "role *rest d_model"],
+) -> Float[Tensor, "*rest role role"]:
+    """Cosines between every two roles, at each of the other axes."""
+    units = unit(directions)
+    return einops.einsum(
+        units, units, "role_a ... d_model, role_b ... d_model -> ... role_a role_b"
+    )
+
+
+def mean_cosine(directions: Float[Tensor, "role *rest d_model"]) -> Float[Tensor, "*rest"]:
+    """Mean cosine over all pairs of different roles: 1 means that they are one direction."""
+    cosines = cosine_similarity(directions)
+    n_roles = cosines.shape[-1]
+    total = einops.reduce(cosines, "... role_a role_b -> ...", "sum")
+    return (total - n_roles) / (n_roles * (n_roles - 1))
+
+
+def d_prime(
+    signal_mean: Float[Tensor, "*shape"],
+    signal_variance: Float[Tensor, "*shape"],
+    noise_mean: Float[Tensor, "*shape"],
+    noise_variance: Float[Tensor, "*shape"],
+) -> Float[Tensor, "*shape"]:
+    """Sensitivity index d' = (m1 - m0) / sqrt((v1 + v0) / 2), in standard deviations.
+
+    For normal distributions of equal variance the area under the ROC curve is Phi(d' / sqrt 2)
+    (Green and Swets 1966). 0 means inseparable.
+    """
+    return (signal_mean - noise_mean) / ((signal_variance + noise_variance) / 2).sqrt()

@@ -1,0 +1,59 @@
+"""Tell one set of weights from another by what they compute. Knows no directions.
+
+The fingerprint is functional, so it is the same for both TransformerLens model classes, for
+float32 and bfloat16, and on every device; hashes of the weights are not.
+"""
+
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
+
+import torch
+
+from role_lens.errors import RoleLensError
+from role_lens.forward import residual_stream
+from role_lens.models import Model
+from role_lens.tokens import Batch
+
+Fingerprint: TypeAlias = tuple[float, ...]
+
+# bfloat16 rounding moves the norms by under 1 %; other weights by far more.
+_TOLERANCE = 0.05
+_known: WeakKeyDictionary[Any, Fingerprint] = WeakKeyDictionary()
+
+
+@torch.inference_mode()
+def fingerprint(model: Model) -> Fingerprint:
+    """Norm of the residual stream entering each block, at the last of a few fixed tokens.
+
+    Computed once per model, so weights that change later keep their first fingerprint.
+    """
+    if model not in _known:
+        tokens = torch.arange(1, 17, device=model.cfg.device)[None] % model.cfg.d_vocab
+        batch = Batch(tokens, torch.ones_like(tokens), (0,))
+        norms = residual_stream(model, batch, [-1]).float().norm(dim=-1)
+        _known[model] = tuple(norms.flatten().tolist())
+    return _known[model]
+
+
+def check_fingerprint(expected: Fingerprint, model: Model) -> None:
+    """Raise a RoleLensError if the model computes something else than the one expected.
+
+    A model that already carries hooks and was never fingerprinted can't be checked: the hooks
+    would take part. It passes.
+    """
+    if model not in _known and any(point.fwd_hooks for point in model.hook_dict.values()):
+        return
+    found = fingerprint(model)
+    if len(found) != len(expected):
+        raise RoleLensError(
+            f"the vectors are from a model of {len(expected)} layers, this one has {len(found)}"
+        )
+    worst = max(
+        range(len(found)), key=lambda i: abs(found[i] - expected[i]) / max(expected[i], 1e-6)
+    )
+    if abs(found[worst] - expected[worst]) > _TOLERANCE * max(expected[worst], 1e-6):
+        raise RoleLensError(
+            "the vectors are from a model with other weights, or weights processed in another way"
+            f": on fixed tokens the residual stream entering block {worst} has norm "
+            f"{found[worst]:.4g}, expected {expected[worst]:.4g}"
+        )

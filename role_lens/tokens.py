@@ -1,0 +1,152 @@
+"""From prompts to token batches: chat template, post-instruction positions, padding.
+
+Knows tokenizers, not weights: of the model it reads only the tokenizer and the context length.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from role_lens.errors import RoleLensError
+from role_lens.models import Model
+
+# Endings that a tokenizer might merge with the template's first tokens.
+_ENDINGS = ("a", "7", "?", ".", "!", ")", '"', "…")
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Left-padded token sequences. Row i is sequence `index[i]` of the list that was batched."""
+
+    tokens: Int[Tensor, "batch pos"]
+    mask: Int[Tensor, "batch pos"]
+    """1 where there is a token, 0 on the padding at the left."""
+    index: tuple[int, ...]
+
+
+def has_chat_template(model: Model) -> bool:
+    """Whether the tokenizer brings a chat template (base models usually don't)."""
+    return bool(getattr(model.tokenizer, "chat_template", None))
+
+
+def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
+    """One user turn, up to where the assistant's answer begins.
+
+    The tokenizer's own chat template; without one the plain format `User: …\\n\\nAssistant:`.
+
+    Raises:
+        RoleLensError: the template refuses the conversation (some take no system message).
+    """
+    if not has_chat_template(model):
+        head = f"{system}\n\n" if system else ""
+        return f"{head}User: {prompt}\n\nAssistant:"
+    messages = [{"role": "system", "content": system}] if system else []
+    messages.append({"role": "user", "content": prompt})
+    try:
+        return model.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+    except Exception as error:  # jinja's own errors and whatever a template raises
+        raise RoleLensError(f"the chat template refuses this conversation: {error}") from error
+
+
+def encode_chat(
+    model: Model, prompts: Sequence[str], system: str | None = None
+) -> list[list[int]]:
+    """Token ids of each prompt as one user turn (see `chat_text`).
+
+    Raises:
+        RoleLensError: an empty list, an empty prompt, or one longer than the context.
+    """
+    if not prompts:
+        raise RoleLensError("expected at least one prompt, got an empty list")
+    sequences = []
+    for number, prompt in enumerate(prompts):
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise RoleLensError(f"prompt {number} is empty: {prompt!r}")
+        ids = encode_text(
+            model, chat_text(model, prompt, system), special=not has_chat_template(model)
+        )
+        check_length(model, len(ids), prompt)
+        sequences.append(ids)
+    return sequences
+
+
+def encode_text(model: Model, text: str, *, special: bool) -> list[int]:
+    """Token ids of a text; `special` lets the tokenizer add its own, never a second BOS."""
+    ids = list(model.tokenizer(text, add_special_tokens=special)["input_ids"])
+    bos = model.tokenizer.bos_token_id
+    return ids[1:] if special and len(ids) > 1 and ids[0] == ids[1] == bos else ids
+
+
+def check_length(model: Model, length: int, prompt: str) -> None:
+    """Raise a RoleLensError if a sequence is longer than the model's context."""
+    if length > model.cfg.n_ctx:
+        raise RoleLensError(
+            f"a prompt takes {length} tokens, more than the model's context of "
+            f"{model.cfg.n_ctx}: {prompt[:60]!r}…"
+        )
+
+
+def post_instruction_tokens(model: Model, system: str | None = None) -> list[int]:
+    """The tokens that follow the instruction in every formatted prompt.
+
+    Found by formatting prompts that end in different characters and taking the longest common
+    suffix, so that no token into which part of an instruction was merged is counted.
+    """
+    probes = encode_chat(model, [f"Word {ending}" for ending in _ENDINGS], system)
+    suffix: list[int] = []
+    for column in zip(*(reversed(ids) for ids in probes), strict=False):
+        if len(set(column)) > 1:
+            break
+        suffix.insert(0, column[0])
+    if not suffix:
+        raise RoleLensError("the chat template puts no fixed tokens after the instruction")
+    return suffix
+
+
+def check_post_instruction(
+    sequences: Sequence[Sequence[int]], suffix: Sequence[int], prompts: Sequence[str]
+) -> None:
+    """Raise a RoleLensError unless every sequence ends with the post-instruction tokens."""
+    for ids, prompt in zip(sequences, prompts, strict=True):
+        if list(ids[-len(suffix) :]) != list(suffix):
+            raise RoleLensError(
+                "the tokens after the instruction are not the same for every prompt, so "
+                f"positions can't be compared: {prompt[-60:]!r} ends in {ids[-len(suffix) :]}, "
+                f"expected {list(suffix)}"
+            )
+
+
+def pad_left(model: Model, sequences: Sequence[Sequence[int]], index: Sequence[int]) -> Batch:
+    """One left-padded batch, on the model's device."""
+    width = max(len(ids) for ids in sequences)
+    pad = model.tokenizer.pad_token_id
+    pad = pad if pad is not None else (model.tokenizer.eos_token_id or 0)
+    tokens = torch.full((len(sequences), width), pad, dtype=torch.long)
+    mask = torch.zeros((len(sequences), width), dtype=torch.long)
+    for row, ids in enumerate(sequences):
+        tokens[row, width - len(ids) :] = torch.tensor(ids, dtype=torch.long)
+        mask[row, width - len(ids) :] = 1
+    device = model.cfg.device
+    return Batch(tokens.to(device), mask.to(device), tuple(index))
+
+
+def batches(
+    model: Model, sequences: Sequence[Sequence[int]], *, max_tokens: int = 2048
+) -> Iterator[Batch]:
+    """Left-padded batches of sequences of like length, longest first.
+
+    Args:
+        max_tokens: most tokens in a batch, padding included (a longer sequence goes alone).
+    """
+    order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
+    start = 0
+    while start < len(order):
+        size = max(1, max_tokens // len(sequences[order[start]]))
+        index = order[start : start + size]
+        yield pad_left(model, [sequences[i] for i in index], index)
+        start += size
