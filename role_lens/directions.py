@@ -58,8 +58,12 @@ def unit(direction: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest d_mo
 def cosine_similarity(
     directions: Float[Tensor, "role *rest d_model"],
 ) -> Float[Tensor, "*rest role role"]:
-    """Cosines between every two roles, at each of the other axes."""
-    units = unit(directions)
+    """Cosines between every two roles, at each of the other axes; NaN for a zero direction.
+
+    Directions at layer 0 are zero: the tokens after the instruction are the same for every
+    prompt, and so are their embeddings.
+    """
+    units = directions / torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
     return einops.einsum(
         units, units, "role_a ... d_model, role_b ... d_model -> ... role_a role_b"
     )

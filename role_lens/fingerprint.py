@@ -28,7 +28,8 @@ def fingerprint(model: Model) -> Fingerprint:
     Computed once per model, so weights that change later keep their first fingerprint.
     """
     if model not in _known:
-        tokens = torch.arange(1, 17, device=model.cfg.device)[None] % model.cfg.d_vocab
+        # Spread over the vocabulary: the first ids are often rare control tokens.
+        tokens = torch.arange(1, 17, device=model.cfg.device)[None] * (model.cfg.d_vocab // 17)
         batch = Batch(tokens, torch.ones_like(tokens), (0,))
         norms = residual_stream(model, batch, [-1]).float().norm(dim=-1)
         _known[model] = tuple(norms.flatten().tolist())

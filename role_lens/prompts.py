@@ -4,10 +4,14 @@ Built-in prompts and their provenance are described in `role_lens/data/README.md
 """
 
 import random
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from role_lens.errors import RoleLensError
 from role_lens.files import read_bytes, read_jsonl
+
+T = TypeVar("T")
 
 DATA = Path(__file__).parent / "data"
 
@@ -59,8 +63,8 @@ def load_prompts(source: str | Path = "builtin") -> list[str]:
     return _read_prompts(path)
 
 
-def split(prompts: list[str], fraction: float, *, seed: int = 0) -> tuple[list[str], list[str]]:
-    """Split prompts at random into two lists, the first holding `fraction` of them.
+def split(prompts: Sequence[T], fraction: float, *, seed: int = 0) -> tuple[list[T], list[T]]:
+    """Split prompts (or their tokens) at random into two lists, the first holding `fraction`.
 
     Both keep the order of `prompts`; the same seed gives the same split.
     """

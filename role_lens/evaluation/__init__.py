@@ -1,0 +1,1 @@
+"""Does it help? Questions and their scoring."""

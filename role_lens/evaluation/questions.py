@@ -1,0 +1,191 @@
+"""Multiple-choice questions and their prompt templates. Knows no model."""
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from role_lens.errors import RoleLensError
+from role_lens.files import read_jsonl
+from role_lens.prompts import DATA
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+Template = Literal["paper", "mmlu"]
+
+# Domains of arXiv 2502.12055 and the MMLU subjects that make them up.
+MMLU_DOMAINS: dict[str, tuple[str, ...]] = {
+    "econ": (
+        "econometrics",
+        "high_school_macroeconomics",
+        "high_school_microeconomics",
+        "management",
+        "professional_accounting",
+    ),
+    "eecs": (
+        "college_computer_science",
+        "electrical_engineering",
+        "high_school_computer_science",
+    ),
+    "law": (
+        "international_law",
+        "professional_law",
+    ),
+    "math": (
+        "college_mathematics",
+        "high_school_mathematics",
+        "high_school_statistics",
+    ),
+    "medicine": (
+        "clinical_knowledge",
+        "college_medicine",
+        "professional_medicine",
+    ),
+    "natural_science": (
+        "college_biology",
+        "college_chemistry",
+        "college_physics",
+        "high_school_biology",
+        "high_school_chemistry",
+        "high_school_physics",
+    ),
+    "politics": (
+        "high_school_government_and_politics",
+        "us_foreign_policy",
+    ),
+    "psychology": (
+        "high_school_psychology",
+        "professional_psychology",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One multiple-choice question; `answer` is the index of the right choice."""
+
+    id: str
+    question: str
+    choices: tuple[str, ...]
+    answer: int
+    subject: str
+    domain: str
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.question, str) or not self.question.strip():
+            raise RoleLensError(f"question {self.id}: expected a text, got {self.question!r}")
+        if not 2 <= len(self.choices) <= len(LETTERS):
+            raise RoleLensError(
+                f"question {self.id}: expected 2 to {len(LETTERS)} choices, "
+                f"got {len(self.choices)}"
+            )
+        if not all(isinstance(choice, str) and choice.strip() for choice in self.choices):
+            raise RoleLensError(f"question {self.id}: choices must be non-empty strings")
+        if type(self.answer) is not int or not 0 <= self.answer < len(self.choices):
+            raise RoleLensError(
+                f"question {self.id}: the answer {self.answer!r} is outside the choices, "
+                f"0 to {len(self.choices) - 1}"
+            )
+
+
+def load_questions(
+    source: str | Path = "builtin",
+    *,
+    domain: str | None = None,
+    subject: str | None = None,
+    split: str = "test",
+) -> list[Question]:
+    """Multiple-choice questions.
+
+    Args:
+        source: `"builtin"` (8 domains of 40 questions), `"mmlu"` (`cais/mmlu` from the Hugging
+            Face hub), or a JSONL file or folder of them with `question`, `choices`, `answer`
+            (index from 0) and optionally `subject`, `domain`, `id`.
+        domain: keep only this domain.
+        subject: keep only this subject.
+        split: of MMLU.
+
+    Raises:
+        RoleLensError: nothing there, malformed rows (with file and line), an unknown domain or
+            subject.
+    """
+    if source == "mmlu":
+        questions = _load_mmlu(split)
+    else:
+        path = DATA / "questions" if source == "builtin" else Path(source).expanduser()
+        if not path.exists():
+            raise RoleLensError(
+                f"no questions at {source}: expected 'builtin', 'mmlu', or a JSONL file or folder"
+            )
+        files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+        questions = [question for file in files for question in _read_file(file)]
+    if not questions:
+        raise RoleLensError(f"{source} holds no questions")
+    for field, wanted in (("domain", domain), ("subject", subject)):
+        if wanted is not None:
+            known = sorted({getattr(question, field) for question in questions})
+            if wanted not in known:
+                near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4) or known
+                raise RoleLensError(f"unknown {field} {wanted!r}: nearest are {', '.join(near)}")
+            questions = [q for q in questions if getattr(q, field) == wanted]
+    return questions
+
+
+def question_text(question: Question, template: Template = "paper") -> str:
+    """The question as a prompt that asks for a letter.
+
+    `paper` is the layout of arXiv 2502.12055; `mmlu` that of Hendrycks et al. 2021
+    (arXiv 2009.03300): question, one `A. choice` a line, `Answer:`.
+    """
+    if template not in get_args(Template):
+        raise RoleLensError(f"template must be one of {get_args(Template)}, got {template!r}")
+    indent = "\n\t\t\t" if template == "paper" else "\n"
+    text = question.question if template == "paper" else question.question.strip()
+    lines = [text]
+    lines += [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(question.choices)]
+    if template == "paper":
+        lines.append("Answer with the letter of the correct answer.")
+    return indent.join([*lines, "Answer:"])
+
+
+def _read_file(path: Path) -> list[Question]:
+    questions = []
+    for number, row in read_jsonl(path):
+        choices = row.get("choices")
+        try:
+            questions.append(
+                Question(
+                    id=str(row.get("id", f"{path.stem}:{number}")),
+                    question=row.get("question", ""),
+                    choices=tuple(choices) if isinstance(choices, list) else (),
+                    answer=row.get("answer", -1),
+                    subject=str(row.get("subject", path.stem)),
+                    domain=str(row.get("domain", path.stem)),
+                )
+            )
+        except RoleLensError as error:
+            raise RoleLensError(f"{path}, line {number}: {error}") from error
+    return questions
+
+
+def _load_mmlu(split: str) -> list[Question]:
+    import datasets
+
+    try:
+        rows: Sequence[Any] = datasets.load_dataset("cais/mmlu", "all", split=split)
+    except Exception as error:  # the hub client raises many kinds
+        raise RoleLensError(
+            f"can't load MMLU ({split}) from the Hugging Face hub: {error}"
+        ) from error
+    domain_of = {s: domain for domain, subjects in MMLU_DOMAINS.items() for s in subjects}
+    return [
+        Question(
+            id=f"mmlu:{split}:{number}",
+            question=row["question"],
+            choices=tuple(row["choices"]),
+            answer=int(row["answer"]),
+            subject=row["subject"],
+            domain=domain_of.get(row["subject"], row["subject"]),
+        )
+        for number, row in enumerate(rows)
+    ]

