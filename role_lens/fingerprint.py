@@ -49,12 +49,21 @@ def check_fingerprint(expected: Fingerprint, model: Model) -> None:
         raise RoleLensError(
             f"the vectors are from a model of {len(expected)} layers, this one has {len(found)}"
         )
-    worst = max(
-        range(len(found)), key=lambda i: abs(found[i] - expected[i]) / max(expected[i], 1e-6)
-    )
-    if abs(found[worst] - expected[worst]) > _TOLERANCE * max(expected[worst], 1e-6):
+    if not same_fingerprint(found, expected):
+        worst = max(range(len(found)), key=lambda i: _difference(found[i], expected[i]))
         raise RoleLensError(
             "the vectors are from a model with other weights, or weights processed in another way"
             f": on fixed tokens the residual stream entering block {worst} has norm "
             f"{found[worst]:.4g}, expected {expected[worst]:.4g}"
         )
+
+
+def same_fingerprint(first: Fingerprint, second: Fingerprint) -> bool:
+    """Whether two fingerprints are of the same weights, up to rounding."""
+    return len(first) == len(second) and all(
+        _difference(a, b) <= _TOLERANCE for a, b in zip(first, second, strict=True)
+    )
+
+
+def _difference(a: float, b: float) -> float:
+    return abs(a - b) / max(abs(a), abs(b), 1e-6)

@@ -3,12 +3,13 @@
 Knows prompts and patches, not roles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import einops
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from tqdm.auto import trange
 
 from role_lens.errors import RoleLensError
 from role_lens.forward import next_logits
@@ -27,6 +28,7 @@ def generate(
     temperature: float = 0.0,
     seed: int = 0,
     use_cache: bool = True,
+    progress: bool = False,
 ) -> str | list[str]:
     """Answer prompts, each formatted as one user turn, in one left-padded batch.
 
@@ -36,6 +38,7 @@ def generate(
         temperature: 0 for greedy decoding, else samples from softmax(logits / temperature).
         seed: of the sampling.
         use_cache: keep keys and values; greedy text is the same without, only slower.
+        progress: show a progress bar.
 
     Raises:
         RoleLensError: an empty prompt, a text longer than the context, a patch that doesn't fit.
@@ -48,9 +51,8 @@ def generate(
     sequences = encode_chat(model, many, system)
     longest = max(sequences, key=len)
     check_length(model, len(longest) + max_new_tokens, many[sequences.index(longest)])
-    answers = _continue(
-        model, sequences, patch, max_new_tokens, temperature, seed, use_cache
-    )
+    steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
+    answers = _continue(model, sequences, patch, steps, temperature, seed, use_cache)
     texts = [model.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in answers]
     return texts[0] if isinstance(prompts, str) else texts
 
@@ -60,7 +62,7 @@ def _continue(
     model: Model,
     sequences: Sequence[Sequence[int]],
     patch: Patches,
-    max_new_tokens: int,
+    steps: Iterable[int],
     temperature: float,
     seed: int,
     use_cache: bool,
@@ -74,14 +76,14 @@ def _continue(
     stops = torch.tensor(sorted(stop_token_ids(model)), dtype=torch.long)
     answers: list[list[int]] = [[] for _ in sequences]
     running = torch.ones(len(sequences), dtype=torch.bool)
-    offset = 0
+    window = TokenWindow(prompt_end)
     cache = None
-    with attached(model, patch, lambda: TokenWindow(prompt_end, offset)):
-        for _ in range(max_new_tokens):
+    with attached(model, patch, window):
+        for _ in steps:
             logits, cache = next_logits(
-                model, tokens[:, offset:], mask, cache if use_cache else None
+                model, tokens[:, window.offset :], mask, cache if use_cache else None
             )
-            offset = tokens.shape[1] if use_cache else 0
+            window.offset = tokens.shape[1] if use_cache else 0
             chosen = _choose(logits.float().cpu(), temperature, generator)
             running &= ~torch.isin(chosen, stops)
             for row in running.nonzero().flatten().tolist():

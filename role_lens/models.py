@@ -113,12 +113,14 @@ def _boot_folder(
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         # TransformerLens needs eager attention for its hooks on scores and patterns.
-        hf_model = AutoModelForCausalLM.from_pretrained(
+        hf_model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype or torch.float32, attn_implementation="eager"
         )
+        if device is not None:
+            hf_model = hf_model.to(torch.device(device))
         model = TransformerBridge.boot_transformers(
             name,
-            hf_model=hf_model.to(device) if device is not None else hf_model,
+            hf_model=hf_model,
             tokenizer=tokenizer,
             device=device,
             dtype=dtype or torch.float32,

@@ -3,7 +3,7 @@
 A `Patch` is plain data: it knows a direction and where to apply it, not where it came from.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, get_args
@@ -25,7 +25,7 @@ TokenMask = Literal["all", "prompt", "generated", "last"]
 _WRITES = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class TokenWindow:
     """Which columns of the current forward pass belong to the prompt.
 
@@ -36,7 +36,7 @@ class TokenWindow:
     prompt_end: Int[Tensor, " batch"]
     """First column after each row's prompt, counted from the first column of the sequence."""
     offset: int = 0
-    """How many columns the key-value cache holds already."""
+    """How many columns the key-value cache holds already; generation moves it on."""
 
     def select(self, tokens: TokenMask, width: int) -> Bool[Tensor, "batch pos"]:
         """True at the columns that a token mask names."""
@@ -190,13 +190,11 @@ def as_sequence(patches: Patches) -> tuple[Patch, ...]:
 
 
 @contextmanager
-def attached(
-    model: Model, patches: Patches, window: Callable[[], TokenWindow] | None = None
-) -> Iterator[Model]:
+def attached(model: Model, patches: Patches, window: TokenWindow | None = None) -> Iterator[Model]:
     """Attach patches to a model for the time of a `with` block.
 
     Args:
-        window: called in each forward pass, tells which columns are prompt; None: all are.
+        window: tells which columns are prompt; None: all are.
 
     Raises:
         RoleLensError: a patch that doesn't fit the model.
@@ -210,14 +208,14 @@ def attached(
         yield model
 
 
-def _hook_function(patch: Patch, window: Callable[[], TokenWindow] | None) -> Any:
+def _hook_function(patch: Patch, window: TokenWindow | None) -> Any:
     def change(x: Tensor, hook: Any) -> Tensor:
         if patch.tokens == "all":
             return patch.apply(x)
         if window is None:
             end = torch.full((x.shape[0],), x.shape[1], device=x.device)
             return patch.apply(x, TokenWindow(end).select(patch.tokens, x.shape[1]))
-        return patch.apply(x, window().select(patch.tokens, x.shape[1]))
+        return patch.apply(x, window.select(patch.tokens, x.shape[1]))
 
     return change
 

@@ -70,9 +70,7 @@ def split(prompts: Sequence[T], fraction: float, *, seed: int = 0) -> tuple[list
     """
     if not 0 <= fraction <= 1:
         raise RoleLensError(f"fraction must lie between 0 and 1, got {fraction}")
-    chosen = set(
-        random.Random(seed).sample(range(len(prompts)), round(fraction * len(prompts)))
-    )
+    chosen = set(random.Random(seed).sample(range(len(prompts)), round(fraction * len(prompts))))
     first = [prompt for i, prompt in enumerate(prompts) if i in chosen]
     second = [prompt for i, prompt in enumerate(prompts) if i not in chosen]
     return first, second

@@ -16,14 +16,14 @@ import einops
 import torch
 from jaxtyping import Float, Int
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from role_lens.activations import GroupSums, sum_activations
-from role_lens.directions import Contrast, check_contrast, d_prime, difference_of_means, unit
+from role_lens.directions import Contrast, d_prime, difference_of_means, unit
 from role_lens.errors import RoleLensError
 from role_lens.files import atomic_write
-from role_lens.fingerprint import fingerprint
+from role_lens.fingerprint import fingerprint, same_fingerprint
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.patches import Patch, TokenMask
 from role_lens.prompts import role_name, split
@@ -109,9 +109,7 @@ class RoleVectors:
         first, second = zip(*halves, strict=True)
         options: dict[str, Any] = {"positions": columns, "max_tokens": max_tokens}
         label = "role activations, half {} of 2" if progress else None
-        one = sum_activations(
-            model, first, progress=label and label.format(1), **options
-        )
+        one = sum_activations(model, first, progress=label and label.format(1), **options)
         probes = _probes(one.mean())
         two = sum_activations(
             model, second, probes=probes, progress=label and label.format(2), **options
@@ -167,9 +165,9 @@ class RoleVectors:
                 f"position {position} is out of range: the vectors have {list(self.positions)}"
             )
         where = (slice(None), self.positions.index(position), layer)
-        return difference_of_means(
-            self.role_means[where], self.base_mean[where[1:]], contrast
-        )[index]
+        return difference_of_means(self.role_means[where], self.base_mean[where[1:]], contrast)[
+            index
+        ]
 
     def add(
         self,
@@ -255,8 +253,10 @@ class RoleVectors:
         Raises:
             RoleLensError: the two are from different models, positions or prompt formats.
         """
-        for key in ("fingerprint", "suffix", "system", "chat_template_sha256"):
-            if not _same(self.provenance[key], other.provenance[key]):
+        if not same_fingerprint(self._fingerprint, other._fingerprint):
+            raise RoleLensError("can't merge: the two are from models with different weights")
+        for key in ("suffix", "system", "chat_template_sha256"):
+            if self.provenance[key] != other.provenance[key]:
                 raise RoleLensError(f"can't merge: the two differ in {key}")
         if self.positions != other.positions:
             raise RoleLensError(f"can't merge: positions {self.positions} and {other.positions}")
@@ -298,10 +298,7 @@ class RoleVectors:
             "separation": self.separation,
         }
         with atomic_write(path) as temporary:
-            try:
-                save_file(tensors, temporary, metadata={"role_lens": json.dumps(header)})
-            except SafetensorError as error:  # a full disk arrives as one of these
-                raise OSError(str(error)) from error
+            temporary.write_bytes(save(tensors, metadata={"role_lens": json.dumps(header)}))
 
     @classmethod
     def load(cls, path: str | Path) -> "RoleVectors":
@@ -318,9 +315,7 @@ class RoleVectors:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
-            raise RoleLensError(
-                f"{path} is not a readable safetensors file: {error}"
-            ) from error
+            raise RoleLensError(f"{path} is not a readable safetensors file: {error}") from error
         try:
             header = json.loads(metadata["role_lens"])
             if header["format"] != _FORMAT:
@@ -378,9 +373,7 @@ class RoleVectors:
         )
 
 
-def _positions(
-    positions: Sequence[int] | None, n_suffix: int, shortest: int
-) -> tuple[int, ...]:
+def _positions(positions: Sequence[int] | None, n_suffix: int, shortest: int) -> tuple[int, ...]:
     chosen = tuple(range(-n_suffix, 0)) if positions is None else tuple(positions)
     if not chosen or len(set(chosen)) < len(chosen):
         raise RoleLensError(f"positions must be distinct and at least one, got {list(chosen)}")
@@ -438,12 +431,6 @@ def _separation(sums: GroupSums) -> Float[Tensor, "contrast role position layer"
 def _weighted_mean(means: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
     total = sum(mean.double() * n for mean, n in zip(means, counts, strict=True))
     return (total / sum(counts)).float()  # type: ignore[union-attr]
-
-
-def _same(a: Any, b: Any) -> bool:
-    if isinstance(a, list) and isinstance(b, list) and a and isinstance(a[0], float):
-        return len(a) == len(b) and all(abs(x - y) <= 0.05 * max(x, 1e-6) for x, y in zip(a, b))
-    return bool(a == b)
 
 
 def _provenance(

@@ -53,9 +53,7 @@ def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
         raise RoleLensError(f"the chat template refuses this conversation: {error}") from error
 
 
-def encode_chat(
-    model: Model, prompts: Sequence[str], system: str | None = None
-) -> list[list[int]]:
+def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None) -> list[list[int]]:
     """Token ids of each prompt as one user turn (see `chat_text`).
 
     Raises:

@@ -40,12 +40,21 @@ def _config(architecture: str):
         )
     if architecture == "gpt2":
         return transformers.GPT2Config(
-            vocab_size=300, n_embd=32, n_layer=3, n_head=4, n_positions=CONTEXT,
-            bos_token_id=0, eos_token_id=1,
+            vocab_size=300,
+            n_embd=32,
+            n_layer=3,
+            n_head=4,
+            n_positions=CONTEXT,
+            bos_token_id=0,
+            eos_token_id=1,
         )
     return transformers.GPTNeoXConfig(
-        **SIZE, intermediate_size=48, max_position_embeddings=CONTEXT, rotary_pct=0.5,
-        bos_token_id=0, eos_token_id=1,
+        **SIZE,
+        intermediate_size=48,
+        max_position_embeddings=CONTEXT,
+        rotary_pct=0.5,
+        bos_token_id=0,
+        eos_token_id=1,
     )
 
 
@@ -62,8 +71,11 @@ def tiny_tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|bos|>", eos_token="<|end|>",
-        pad_token="<|pad|>", additional_special_tokens=["<|start|>"],
+        tokenizer_object=tokenizer,
+        bos_token="<|bos|>",
+        eos_token="<|end|>",
+        pad_token="<|pad|>",
+        additional_special_tokens=["<|start|>"],
     )
     fast.chat_template = CHAT_TEMPLATE if chat else None
     return fast
@@ -101,14 +113,28 @@ def tiny_hooked(architecture: str, seed: int = 0):
 
     hf = tiny_hf(architecture, seed)
     common = {
-        "n_layers": 3, "d_model": 32, "n_ctx": CONTEXT, "d_head": 8, "n_heads": 4,
-        "d_vocab": 300, "model_name": f"tiny-{architecture}", "device": "cpu",
+        "n_layers": 3,
+        "d_model": 32,
+        "n_ctx": CONTEXT,
+        "d_head": 8,
+        "n_heads": 4,
+        "d_vocab": 300,
+        "model_name": f"tiny-{architecture}",
+        "device": "cpu",
     }
     if architecture == "llama":
         cfg = HookedTransformerConfig(
-            **common, d_mlp=48, act_fn="silu", n_key_value_heads=2, normalization_type="RMS",
-            positional_embedding_type="rotary", rotary_dim=8, rotary_adjacent_pairs=False,
-            gated_mlp=True, final_rms=True, eps=hf.config.rms_norm_eps,
+            **common,
+            d_mlp=48,
+            act_fn="silu",
+            n_key_value_heads=2,
+            normalization_type="RMS",
+            positional_embedding_type="rotary",
+            rotary_dim=8,
+            rotary_adjacent_pairs=False,
+            gated_mlp=True,
+            final_rms=True,
+            eps=hf.config.rms_norm_eps,
             rotary_base=int(hf.config.rope_parameters["rope_theta"]),
         )
         weights = convert_llama_weights(hf, cfg)

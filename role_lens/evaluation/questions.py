@@ -76,8 +76,7 @@ class Question:
             raise RoleLensError(f"question {self.id}: expected a text, got {self.question!r}")
         if not 2 <= len(self.choices) <= len(LETTERS):
             raise RoleLensError(
-                f"question {self.id}: expected 2 to {len(LETTERS)} choices, "
-                f"got {len(self.choices)}"
+                f"question {self.id}: expected 2 to {len(LETTERS)} choices, got {len(self.choices)}"
             )
         if not all(isinstance(choice, str) and choice.strip() for choice in self.choices):
             raise RoleLensError(f"question {self.id}: choices must be non-empty strings")

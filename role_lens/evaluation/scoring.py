@@ -86,9 +86,7 @@ def evaluate(
         for question in questions
     ]
     tables = []
-    with tqdm(
-        total=len(items) * len(patches), desc="questions", disable=not progress
-    ) as bar:
+    with tqdm(total=len(items) * len(patches), desc="questions", disable=not progress) as bar:
         for name, patch in patches.items():
             totals = _choice_logprobs(model, items, patch, max_tokens, bar)
             tables.append(_table(name, questions, items, totals, scoring))
@@ -112,9 +110,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _letter_item(
-    model: Model, question: Question, template: Template, system: str | None
-) -> _Item:
+def _letter_item(model: Model, question: Question, template: Template, system: str | None) -> _Item:
     text = question_text(question, template)
     letters = LETTERS[: len(question.choices)]
     if has_chat_template(model):
@@ -167,7 +163,7 @@ def _choice_logprobs(
         width = batch.tokens.shape[1]
         ends = torch.tensor([width - len(jobs[i][1][0]) + 1 for i in batch.index])
         window = TokenWindow(ends.to(batch.tokens.device))
-        with attached(model, patch, lambda window=window: window):
+        with attached(model, patch, window):
             logits = last_logits(model, batch, columns)
         logprobs = logits.float().log_softmax(dim=-1).cpu()
         for row, i in enumerate(batch.index):

@@ -1,0 +1,73 @@
+"""Figures from tables and tensors, as PNG files. Knows no model."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from role_lens.files import atomic_write
+
+# Legible in greyscale: the two contrasts differ in line style and lightness too.
+_STYLE = {
+    "base": {"color": "#1f3b73", "linestyle": "-", "label": "contrast base"},
+    "roles": {"color": "#d9822b", "linestyle": "--", "label": "contrast roles"},
+}
+
+
+def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> None:
+    """Separability and mean cosine against layer, for both contrasts, at one position."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for contrast, part in table[table["position"] == position].groupby("contrast"):
+        left.plot(part["layer"], part["auc"], **_STYLE[str(contrast)])
+        right.plot(part["layer"], part["mean_cosine"], **_STYLE[str(contrast)])
+    left.axhline(0.5, color="grey", linewidth=0.8, label="chance")
+    left.set(title="Separable? (held-out prompts)", ylabel="AUC, mean over roles", ylim=(0.4, 1.02))
+    right.axhline(0, color="grey", linewidth=0.8)
+    right.set(title="Alike?", ylabel="cosine, mean over pairs of roles", ylim=(-0.2, 1.02))
+    for axis in (left, right):
+        axis.set_xlabel(f"layer (position {position})")
+        axis.legend(frameon=False, fontsize=8)
+    _save(figure, path)
+
+
+def plot_cosines(
+    cosines: dict[str, Float[Tensor, "role role"]], roles: tuple[str, ...], path: str | Path
+) -> None:
+    """One heat map of role-by-role cosines for each entry, on one scale symmetric about zero."""
+    figure = Figure(figsize=(7 * len(cosines), 7), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(cosines)))
+    for axis, (title, matrix) in zip(axes, cosines.items(), strict=True):
+        image = axis.imshow(matrix.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
+        axis.set_xticks(range(len(roles)), roles, rotation=90, fontsize=7)
+        axis.set_yticks(range(len(roles)), roles, fontsize=7)
+        axis.set_title(title)
+    figure.colorbar(image, ax=axes.tolist(), label="cosine", shrink=0.7)
+    _save(figure, path)
+
+
+def plot_scores(summary: pd.DataFrame, path: str | Path) -> None:
+    """Accuracy with its standard error beside chance, by patch and scoring."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axis = figure.subplots()
+    patches = list(dict.fromkeys(summary["patch"]))
+    scorings = list(dict.fromkeys(summary["scoring"]))
+    width = 0.8 / len(scorings)
+    for shift, (scoring, shade) in enumerate(zip(scorings, ("#1f3b73", "#a9bcd8"), strict=False)):
+        part = summary[summary["scoring"] == scoring].set_index("patch").loc[patches]
+        error = np.sqrt(part["accuracy"] * (1 - part["accuracy"]) / part["n"])
+        places = np.arange(len(patches)) + (shift - (len(scorings) - 1) / 2) * width
+        axis.bar(places, part["accuracy"], width, yerr=error, color=shade, label=scoring)
+    axis.axhline(float(summary["chance"].mean()), color="black", linestyle=":", label="chance")
+    axis.set_xticks(range(len(patches)), patches)
+    axis.set(ylabel="accuracy (± 1 standard error)", ylim=(0, 1))
+    axis.legend(frameon=False)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: str | Path) -> None:
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)

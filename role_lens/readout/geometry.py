@@ -1,0 +1,40 @@
+"""How separable and how alike role directions are, by layer. Knows vectors, no model."""
+
+import math
+
+import pandas as pd
+import torch
+
+from role_lens.directions import Contrast, mean_cosine
+from role_lens.role_vectors import RoleVectors
+
+
+def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
+    """One row per contrast, position and layer.
+
+    Columns: `d_prime`, the mean over roles of the held-out sensitivity index; `auc`, the mean of
+    Phi(d' / sqrt 2), the chance that a held-out prompt of the role projects further on the
+    direction than one of the reference, if projections are normal (0.5 is chance);
+    `mean_cosine` over all pairs of roles; `mean_norm` of the raw directions.
+    """
+    contrasts: tuple[Contrast, ...] = ("base", "roles") if len(vectors.roles) > 1 else ("base",)
+    rows = []
+    for index, contrast in enumerate(contrasts):
+        directions = vectors.directions(contrast)
+        cosine, norm = mean_cosine(directions), directions.norm(dim=-1).mean(dim=0)
+        separation = vectors.separation[index]
+        auc = torch.special.ndtr(separation / math.sqrt(2))
+        for place, position in enumerate(vectors.positions):
+            for layer in range(vectors.n_layers):
+                rows.append(
+                    {
+                        "contrast": contrast,
+                        "position": position,
+                        "layer": layer,
+                        "d_prime": float(separation[:, place, layer].mean()),
+                        "auc": float(auc[:, place, layer].mean()),
+                        "mean_cosine": float(cosine[place, layer]),
+                        "mean_norm": float(norm[place, layer]),
+                    }
+                )
+    return pd.DataFrame(rows)
