@@ -76,9 +76,13 @@ def next_logits(
 
 
 def _keep_last(model: Model, columns: int) -> tuple[str, Any]:
-    def keep(resid: Tensor, hook: Any) -> Tensor:
-        return resid[:, -columns:]
+    def keep(x: Tensor, hook: Any) -> Tensor:
+        return x[:, -columns:]
 
+    # Some Hugging Face models (GPT-2) restore the full shape after the final norm, so there the
+    # cut has to come later than in a HookedTransformer, which has no hook at its unembedding.
+    if is_bridge(model):
+        return "unembed.hook_in", keep
     return f"blocks.{model.cfg.n_layers - 1}.hook_resid_post", keep
 
 

@@ -4,9 +4,6 @@ Means are kept, not differences, so that the contrast can be chosen afterwards.
 """
 
 import difflib
-import hashlib
-import importlib.metadata
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,25 +12,16 @@ from typing import Any
 import einops
 import torch
 from jaxtyping import Float, Int
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from role_lens.activations import GroupSums, sum_activations
-from role_lens.directions import Contrast, d_prime, difference_of_means, unit
+from role_lens.directions import Contrast, difference_of_means, unit
 from role_lens.errors import RoleLensError
-from role_lens.files import atomic_write
-from role_lens.fingerprint import fingerprint, same_fingerprint
-from role_lens.models import Model, model_name, weight_processing
+from role_lens.fingerprint import same_fingerprint
+from role_lens.fitting import fit_means
+from role_lens.models import Model
 from role_lens.patches import Patch, TokenMask
-from role_lens.prompts import role_name, split
-from role_lens.tokens import (
-    check_post_instruction,
-    encode_chat,
-    post_instruction_tokens,
-)
-
-_FORMAT = 1
+from role_lens.prompts import role_name
+from role_lens.vector_file import TENSORS, read_vectors, write_vectors
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,45 +75,16 @@ class RoleVectors:
             RoleLensError: no roles, an empty prompt list, an empty prompt or one longer than the
                 context, positions out of range, NaN or infinite activations.
         """
-        named = {role_name(role): list(prompts) for role, prompts in roles.items()}
-        if not named:
-            raise RoleLensError("expected at least one role, got none")
-        if len(named) < len(roles):
-            raise RoleLensError(f"two roles have the same name: {sorted(roles)}")
-        groups = {"base prompts": list(base), **{f"role {r!r}": p for r, p in named.items()}}
-        suffix = post_instruction_tokens(model, system)
-        encoded = {}
-        for name, prompts in groups.items():
-            try:
-                encoded[name] = encode_chat(model, prompts, system)
-            except RoleLensError as error:
-                raise RoleLensError(f"{name}: {error}") from error
-            if positions is None:
-                check_post_instruction(encoded[name], suffix, prompts)
-        shortest = min(len(ids) for sequences in encoded.values() for ids in sequences)
-        columns = _positions(positions, len(suffix), shortest)
-
-        halves = [split(sequences, 0.5) for sequences in encoded.values()]
-        first, second = zip(*halves, strict=True)
-        options: dict[str, Any] = {"positions": columns, "max_tokens": max_tokens}
-        label = "role activations, half {} of 2" if progress else None
-        one = sum_activations(model, first, progress=label and label.format(1), **options)
-        probes = _probes(one.mean())
-        two = sum_activations(
-            model, second, probes=probes, progress=label and label.format(2), **options
+        fitted = fit_means(
+            model,
+            roles,
+            base,
+            positions=positions,
+            system=system,
+            max_tokens=max_tokens,
+            progress=progress,
         )
-        count, total = one.count + two.count, one.total + two.total
-        mean = (total / count[:, None, None, None]).float()
-        return cls(
-            roles=tuple(named),
-            positions=columns,
-            role_means=mean[1:].contiguous(),
-            base_mean=mean[0].contiguous(),
-            role_counts=count[1:],
-            base_count=int(count[0]),
-            separation=_separation(two).float(),
-            provenance=_provenance(model, named, base, system, suffix),
-        )
+        return cls(**vars(fitted))
 
     @property
     def n_layers(self) -> int:
@@ -284,21 +243,17 @@ class RoleVectors:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with the provenance as JSON; whole or not at all."""
-        header = {
-            "format": _FORMAT,
-            "roles": self.roles,
-            "positions": self.positions,
-            "base_count": self.base_count,
-            "provenance": self.provenance,
-        }
-        tensors = {
-            "role_means": self.role_means,
-            "base_mean": self.base_mean,
-            "role_counts": self.role_counts,
-            "separation": self.separation,
-        }
-        with atomic_write(path) as temporary:
-            temporary.write_bytes(save(tensors, metadata={"role_lens": json.dumps(header)}))
+        tensors = {name: getattr(self, name) for name in TENSORS}
+        write_vectors(
+            path,
+            tensors,
+            {
+                "roles": self.roles,
+                "positions": self.positions,
+                "base_count": self.base_count,
+                "provenance": self.provenance,
+            },
+        )
 
     @classmethod
     def load(cls, path: str | Path) -> "RoleVectors":
@@ -307,52 +262,18 @@ class RoleVectors:
         Raises:
             RoleLensError: the file is missing, truncated, or not one of this package's.
         """
-        path = Path(path).expanduser()
-        if not path.is_file():
-            raise RoleLensError(f"no vectors at {path}; make some with RoleVectors.fit")
-        try:
-            with safe_open(path, framework="pt") as file:
-                metadata = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (SafetensorError, OSError) as error:
-            raise RoleLensError(f"{path} is not a readable safetensors file: {error}") from error
-        try:
-            header = json.loads(metadata["role_lens"])
-            if header["format"] != _FORMAT:
-                raise RoleLensError(
-                    f"{path} has format {header['format']}, this version reads {_FORMAT}"
-                )
-            vectors = cls(
-                roles=tuple(header["roles"]),
-                positions=tuple(header["positions"]),
-                role_means=tensors["role_means"],
-                base_mean=tensors["base_mean"],
-                role_counts=tensors["role_counts"],
-                base_count=header["base_count"],
-                separation=tensors["separation"],
-                provenance=header["provenance"],
-            )
-        except (KeyError, TypeError, json.JSONDecodeError) as error:
-            raise RoleLensError(
-                f"{path} is a safetensors file but holds no role vectors (missing {error})"
-            ) from error
-        vectors._check_shapes(path)
-        return vectors
+        tensors, header = read_vectors(path)
+        return cls(
+            roles=tuple(header["roles"]),
+            positions=tuple(header["positions"]),
+            base_count=header["base_count"],
+            provenance=header["provenance"],
+            **tensors,
+        )
 
     @property
     def _fingerprint(self) -> tuple[float, ...]:
         return tuple(self.provenance["fingerprint"])
-
-    def _check_shapes(self, path: Path) -> None:
-        shape = (len(self.roles), len(self.positions), *self.base_mean.shape[-2:])
-        fits = (
-            tuple(self.role_means.shape) == shape
-            and tuple(self.base_mean.shape) == shape[1:]
-            and tuple(self.separation.shape) == (2, *shape[:3])
-            and tuple(self.role_counts.shape) == shape[:1]
-        )
-        if not fits or not bool(torch.isfinite(self.role_means).all()):
-            raise RoleLensError(f"{path}: the tensors don't fit the header, or are not finite")
 
     def _bounded(
         self,
@@ -373,90 +294,6 @@ class RoleVectors:
         )
 
 
-def _positions(positions: Sequence[int] | None, n_suffix: int, shortest: int) -> tuple[int, ...]:
-    chosen = tuple(range(-n_suffix, 0)) if positions is None else tuple(positions)
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise RoleLensError(f"positions must be distinct and at least one, got {list(chosen)}")
-    for position in chosen:
-        if not -shortest <= position < 0:
-            raise RoleLensError(
-                f"position {position} is out of range: positions count from the end, -1 to "
-                f"-{shortest} for the shortest prompt"
-            )
-    return chosen
-
-
-def _probes(
-    mean: Float[Tensor, "group position layer d_model"],
-) -> Float[Tensor, "probe position layer d_model"]:
-    """Unit directions from the first half: base contrast of every role, then roles contrast."""
-    base, roles = mean[0], mean[1:]
-    raw = [difference_of_means(roles, base, "base")]
-    if len(roles) > 1:
-        raw.append(difference_of_means(roles, base, "roles"))
-    stacked = torch.cat(raw)
-    # A direction that is zero or NaN here (no prompts in this half) separates nothing: NaN.
-    return stacked / stacked.norm(dim=-1, keepdim=True)
-
-
-def _separation(sums: GroupSums) -> Float[Tensor, "contrast role position layer"]:
-    """d' of the second half's projections: role against base, role against the other roles."""
-    n_roles = sums.count.shape[0] - 1
-    own = torch.arange(n_roles)
-    count = sums.count.double()[:, None, None, None]
-
-    def moments(n: Tensor, total: Tensor, square: Tensor) -> tuple[Tensor, Tensor]:
-        mean = total / n
-        return mean, (square / n - mean.square()) * n / (n - 1)
-
-    results = []
-    for contrast in range(sums.probe_total.shape[1] // n_roles):
-        probe = slice(contrast * n_roles, (contrast + 1) * n_roles)
-        total, square = sums.probe_total[:, probe], sums.probe_square[:, probe]
-        signal = moments(count[1:, 0], total[own + 1, own], square[own + 1, own])
-        if contrast == 0:
-            noise = moments(count[0], total[0], square[0])
-        else:
-            noise = moments(
-                (count[1:].sum(0) - count[1:])[:, 0],
-                total[1:].sum(0) - total[own + 1, own],
-                square[1:].sum(0) - square[own + 1, own],
-            )
-        results.append(d_prime(*signal, *noise))
-    while len(results) < 2:  # a single role has no others to be told from
-        results.append(torch.full_like(results[0], float("nan")))
-    return torch.stack(results)
-
-
 def _weighted_mean(means: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
     total = sum(mean.double() * n for mean, n in zip(means, counts, strict=True))
     return (total / sum(counts)).float()  # type: ignore[union-attr]
-
-
-def _provenance(
-    model: Model,
-    roles: Mapping[str, Sequence[str]],
-    base: Sequence[str],
-    system: str | None,
-    suffix: Sequence[int],
-) -> dict[str, Any]:
-    return {
-        "model": model_name(model),
-        "fingerprint": list(fingerprint(model)),
-        "weight_processing": weight_processing(model),
-        "dtype": str(model.cfg.dtype),
-        "hook": "blocks.{layer}.hook_resid_pre",
-        "chat_template_sha256": _sha256(getattr(model.tokenizer, "chat_template", None)),
-        "system": system,
-        "suffix": list(suffix),
-        "role_prompts_sha256": _sha256({role: list(p) for role, p in roles.items()}),
-        "base_prompts_sha256": _sha256(list(base)),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("role-lens", "transformer-lens", "transformers", "torch")
-        },
-    }
-
-
-def _sha256(content: Any) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -1,10 +1,12 @@
 """Tiny models at random initialisation, with a byte-level tokenizer, built without a network."""
 
+import tempfile
+
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 try:
     from transformer_lens import HookedTransformer, HookedTransformerConfig
@@ -12,6 +14,8 @@ try:
     HAS_HOOKED_TRANSFORMER = True
 except ImportError:
     HAS_HOOKED_TRANSFORMER = False
+
+_FOLDER = tempfile.TemporaryDirectory()
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<|start|>{{ m['role'] }}\n{{ m['content'] }}<|end|>\n{% endfor %}"
@@ -62,14 +66,19 @@ ARCHITECTURES = ("llama", "qwen2", "gemma3", "gpt2", "pythia")
 CHAT = ("llama", "qwen2", "gemma3")  # the others stand for base models, without a template
 
 
-def tiny_tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
-    """One token a byte, and four special tokens."""
+def tiny_tokenizer(*, template: str | None, merged: tuple[str, ...] = (), adds_bos: bool = False):
+    """One token a byte, four special tokens, and the `merged` strings as tokens of their own."""
     special = ["<|start|>", "<|end|>", "<|pad|>", "<|bos|>"]
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate(special + letters)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_tokens(list(merged))
+    if adds_bos:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single="<|bos|> $A", special_tokens=[("<|bos|>", 3)]
+        )
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         bos_token="<|bos|>",
@@ -77,8 +86,11 @@ def tiny_tokenizer(*, chat: bool) -> PreTrainedTokenizerFast:
         pad_token="<|pad|>",
         additional_special_tokens=["<|start|>"],
     )
-    fast.chat_template = CHAT_TEMPLATE if chat else None
-    return fast
+    fast.chat_template = template
+    # TransformerLens reads a tokenizer again from where it came from.
+    folder = tempfile.mkdtemp(dir=_FOLDER.name)
+    fast.save_pretrained(folder)
+    return AutoTokenizer.from_pretrained(folder)
 
 
 def tiny_hf(architecture: str, seed: int = 0, **changes):
@@ -88,6 +100,7 @@ def tiny_hf(architecture: str, seed: int = 0, **changes):
         setattr(config, name, value)
     config._attn_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    model.config.architectures = [type(model).__name__]
     with torch.no_grad():  # larger than the usual 0.02, so that layers differ and texts vary
         for parameter in model.parameters():
             if parameter.ndim > 1:
@@ -95,11 +108,15 @@ def tiny_hf(architecture: str, seed: int = 0, **changes):
     return model
 
 
-def tiny_bridge(architecture: str, seed: int = 0, **changes):
+def _tokenizer_for(architecture: str):
+    return tiny_tokenizer(template=CHAT_TEMPLATE if architecture in CHAT else None)
+
+
+def tiny_bridge(architecture: str, seed: int = 0, tokenizer=None, **changes):
     return TransformerBridge.boot_transformers(
         f"tiny-{architecture}",
         hf_model=tiny_hf(architecture, seed, **changes),
-        tokenizer=tiny_tokenizer(chat=architecture in CHAT),
+        tokenizer=tokenizer or _tokenizer_for(architecture),
         device="cpu",
     )
 
@@ -143,6 +160,6 @@ def tiny_hooked(architecture: str, seed: int = 0):
             **common, d_mlp=128, act_fn="gelu_new", normalization_type="LN", eps=1e-5
         )
         weights = convert_gpt2_weights(hf, cfg)
-    model = HookedTransformer(cfg, tokenizer=tiny_tokenizer(chat=architecture in CHAT))
+    model = HookedTransformer(cfg, tokenizer=_tokenizer_for(architecture))
     model.load_state_dict(weights, strict=False)
     return model.eval()

@@ -1,0 +1,56 @@
+"""Imports between the package's files point one way."""
+
+import ast
+from pathlib import Path
+
+import role_lens
+
+ROOT = Path(role_lens.__file__).parent
+# Each file may import from files of lower floors only, and from its own floor where listed lower.
+FLOORS = [
+    ["errors"],
+    ["files"],
+    ["directions", "prompts", "models"],
+    ["tokens", "vector_file"],
+    ["forward"],
+    ["activations", "fingerprint"],
+    ["patches", "fitting"],
+    ["role_vectors", "generation"],
+    ["evaluation.questions"],
+    ["evaluation.scoring", "readout.logit_lens", "readout.geometry"],
+    ["figures"],
+    ["demo"],
+    ["cli"],
+]
+FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
+
+
+def modules():
+    for path in sorted(ROOT.rglob("*.py")):
+        if path.name != "__init__.py":
+            yield ".".join(path.relative_to(ROOT).with_suffix("").parts), path
+
+
+def test_every_file_has_a_floor():
+    assert {name for name, _ in modules()} == set(FLOOR)
+
+
+def test_imports_point_down():
+    for name, path in modules():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("role_lens"):
+                target = node.module.removeprefix("role_lens").lstrip(".")
+                assert FLOOR[target] < FLOOR[name], f"{name} imports {target}"
+
+
+def test_only_models_names_the_model_classes():
+    for name, path in modules():
+        source = ast.parse(path.read_text())
+        names = {n.id for n in ast.walk(source) if isinstance(n, ast.Name)}
+        if name != "models":
+            assert not names & {"TransformerBridge", "HookedTransformer"}, name
+
+
+def test_files_are_small_rooms():
+    for name, path in modules():
+        assert len(path.read_text().splitlines()) <= 320, name

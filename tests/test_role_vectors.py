@@ -1,0 +1,271 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from conftest import NAMES, build
+from safetensors.torch import save_file
+from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge
+
+from role_lens import RoleLensError, RoleVectors
+from role_lens.forward import residual_stream
+from role_lens.prompts import split
+from role_lens.tokens import encode_chat, pad_left
+
+ROLES = {
+    "poet": ["Rhyme 'moon'?", "What is a sonnet, and why fourteen lines?", "Scan this.", "Ode?"],
+    "sea_captain": ["Reef the sail?", "How deep is it here at low water?", "Log?", "Which knot?"],
+}
+BASE = ["Tea or coffee?", "Where did I leave my umbrella this time?", "Lunch?", "Is it late?"]
+
+
+def fit(model, **options):
+    return RoleVectors.fit(model, ROLES, BASE, progress=False, **options)
+
+
+@torch.no_grad()
+def stacked(model, prompts, positions):
+    """Plain procedure: one prompt at a time, everything kept."""
+    rows = []
+    for ids in encode_chat(model, prompts):
+        resid = residual_stream(model, pad_left(model, [ids], [0]), positions)
+        rows.append(resid[:, 0].transpose(0, 1))
+    return torch.stack(rows).double()
+
+
+@pytest.fixture
+def vectors(llama):
+    return fit(llama)
+
+
+def test_streamed_mean_equals_stacked_mean(model):
+    vectors = fit(model)
+    assert vectors.roles == ("poet", "sea captain")
+    for prompts, mean in [
+        (ROLES["poet"], vectors.role_means[0]),
+        (ROLES["sea_captain"], vectors.role_means[1]),
+        (BASE, vectors.base_mean),
+    ]:
+        expected = stacked(model, prompts, vectors.positions).mean(dim=0).float()
+        torch.testing.assert_close(mean, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_batch_size_does_not_matter(llama, vectors):
+    one_by_one = fit(llama, max_tokens=1)
+    torch.testing.assert_close(one_by_one.role_means, vectors.role_means, atol=1e-5, rtol=1e-5)
+
+
+def test_separation_against_numpy(llama, vectors):
+    """d' of the second half along the first half's directions, computed another way."""
+    names = ["poet", "sea_captain"]
+    halves = {
+        name: [stacked(llama, half, vectors.positions).numpy() for half in split(prompts, 0.5)]
+        for name, prompts in {**ROLES, "base": BASE}.items()
+    }
+    for c, r in [(0, 0), (0, 1), (1, 0), (1, 1)]:
+        reference = "base" if c == 0 else names[1 - r]
+        direction = halves[names[r]][0].mean(0) - halves[reference][0].mean(0)
+        direction = direction[:, 1:]  # layer 0 is zero
+        direction /= np.linalg.norm(direction, axis=-1, keepdims=True)
+        own = (halves[names[r]][1][:, :, 1:] * direction).sum(-1)
+        other = (halves[reference][1][:, :, 1:] * direction).sum(-1)
+        pooled = np.sqrt((own.var(0, ddof=1) + other.var(0, ddof=1)) / 2)
+        expected = (own.mean(0) - other.mean(0)) / pooled
+        np.testing.assert_allclose(
+            vectors.separation[c, r, :, 1:].numpy(), expected, rtol=1e-2, atol=1e-3
+        )
+    assert torch.isnan(vectors.separation[..., 0]).all()
+
+
+def test_single_prompt_and_single_role(llama):
+    vectors = RoleVectors.fit(llama, {"poet": ["Rhyme?"]}, BASE, progress=False)
+    assert torch.isfinite(vectors.role_means).all()
+    assert torch.isnan(vectors.separation).all()
+    with pytest.raises(RoleLensError, match="at least two roles"):
+        vectors.directions("roles")
+
+
+def test_direction_is_a_slice_of_directions(vectors):
+    for contrast in ("base", "roles"):
+        every = vectors.directions(contrast)
+        one = vectors.direction("Sea_Captain", layer=2, position=-3, contrast=contrast)
+        torch.testing.assert_close(one, every[1, vectors.positions.index(-3), 2])
+
+
+def test_add_and_ablate_use_the_direction(vectors):
+    direction = vectors.direction("poet", layer=2, position=-2)
+    added = vectors.add("poet", layer=2, position=-2, coefficient=-1.5)
+    assert (added.kind, added.layers, added.value) == ("add", (2,), -1.5)
+    torch.testing.assert_close(added.direction, direction)
+    ablated = vectors.ablate("poet", layer=2, position=-2)
+    torch.testing.assert_close(ablated.direction, direction / direction.norm())
+
+
+def test_clamp_and_cap_default_to_the_roles_own_projection(vectors):
+    direction = vectors.direction("poet", layer=2)
+    mean = vectors.role_means[0, -1, 2]
+    expected = float(mean @ direction / direction.norm())
+    assert vectors.clamp("poet", layer=2).value == pytest.approx(expected, rel=1e-4)
+    assert vectors.cap("poet", layer=2, value=3.0).value == 3.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"role": "poett"}, "unknown role 'poett': did you mean 'poet'"),
+        ({"role": "zzz"}, "unknown role 'zzz': the vectors have poet, sea captain"),
+        ({"layer": 3}, "layer 3 is out of range: the vectors have layers 0 to 2"),
+        ({"layer": -1}, "layer -1 is out of range"),
+        ({"position": 0}, "position 0 is out of range"),
+        ({"position": -99}, "position -99 is out of range"),
+        ({"layer": 0}, "the direction is zero"),
+    ],
+)
+def test_bad_arguments(vectors, arguments, message):
+    with pytest.raises(RoleLensError, match=message):
+        vectors.add(**{"role": "poet", "layer": 1, "position": -1, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("roles", "base", "options", "message"),
+    [
+        ({}, BASE, {}, "at least one role"),
+        ({"poet": []}, BASE, {}, "role 'poet': expected at least one prompt"),
+        ({"poet": ["a", ""]}, BASE, {}, "role 'poet': prompt 1 is empty"),
+        ({"poet": ["a"]}, [], {}, "base prompts: expected at least one prompt"),
+        ({"poet": ["a"], "Poet": ["b"]}, BASE, {}, "two roles have the same name"),
+        ({"poet": ["a"]}, BASE, {"positions": [-1, -1]}, "positions must be distinct"),
+        ({"poet": ["a"]}, BASE, {"positions": []}, "at least one"),
+        ({"poet": ["a"]}, BASE, {"positions": [0]}, "position 0 is out of range"),
+        ({"poet": ["a"]}, BASE, {"positions": [-99]}, "position -99 is out of range"),
+        ({"poet": ["x" * 300]}, BASE, {}, "role 'poet': a prompt takes .* context of 256"),
+    ],
+)
+def test_fit_refuses(llama, roles, base, options, message):
+    with pytest.raises(RoleLensError, match=message):
+        RoleVectors.fit(llama, roles, base, progress=False, **options)
+
+
+def test_nan_activations():
+    model = tiny_bridge("llama", seed=3)
+    model.original_model.get_input_embeddings().weight.data[:] = float("nan")
+    with pytest.raises(RoleLensError, match="activations are NaN or infinite"):
+        fit(model)
+
+
+def test_merging_two_fits_is_one_fit_of_both(llama):
+    first = RoleVectors.fit(llama, {"poet": ROLES["poet"][:3]}, BASE[:1], progress=False)
+    second = RoleVectors.fit(
+        llama,
+        {"poet": ROLES["poet"][3:], "sea captain": ROLES["sea_captain"]},
+        BASE[1:],
+        progress=False,
+    )
+    merged, whole = first.merge(second), fit(llama)
+    assert merged.roles == whole.roles
+    assert merged.role_counts.tolist() == whole.role_counts.tolist()
+    assert merged.base_count == whole.base_count
+    torch.testing.assert_close(merged.role_means, whole.role_means, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(merged.base_mean, whole.base_mean, atol=1e-5, rtol=1e-5)
+
+
+def test_merging_what_does_not_belong_together(llama, vectors):
+    with pytest.raises(RoleLensError, match="different weights"):
+        vectors.merge(fit(tiny_bridge("llama", seed=5)))
+    with pytest.raises(RoleLensError, match="differ in system"):
+        vectors.merge(fit(llama, system="Be brief."))
+    with pytest.raises(RoleLensError, match="positions"):
+        vectors.merge(fit(llama, positions=[-1]))
+
+
+def test_save_and_load_are_exact(vectors, tmp_path):
+    path = tmp_path / "new folder" / "v.safetensors"
+    vectors.save(path)
+    loaded = RoleVectors.load(path)
+    assert (loaded.roles, loaded.positions, loaded.base_count) == (
+        vectors.roles,
+        vectors.positions,
+        vectors.base_count,
+    )
+    for name in ("role_means", "base_mean", "role_counts", "separation"):
+        a, b = getattr(loaded, name), getattr(vectors, name)
+        assert a.dtype == b.dtype
+        assert torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
+    assert loaded.provenance == json.loads(json.dumps(vectors.provenance))
+    assert {"model", "fingerprint", "dtype", "versions", "hook", "suffix"} <= set(loaded.provenance)
+    assert [p.name for p in path.parent.iterdir()] == ["v.safetensors"]
+
+
+def test_load_refuses(vectors, tmp_path):
+    path = tmp_path / "v.safetensors"
+    with pytest.raises(RoleLensError, match="no vectors at"):
+        RoleVectors.load(path)
+    vectors.save(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(RoleLensError, match="not a readable safetensors file"):
+        RoleVectors.load(path)
+    path.write_text("hello")
+    with pytest.raises(RoleLensError, match="not a readable safetensors file"):
+        RoleVectors.load(path)
+    save_file({"x": torch.ones(2)}, path)
+    with pytest.raises(RoleLensError, match="holds no role vectors"):
+        RoleVectors.load(path)
+
+
+def test_load_refuses_tensors_that_do_not_fit(vectors, tmp_path):
+    from role_lens.vector_file import TENSORS, write_vectors
+
+    header = {
+        "roles": ["poet"],
+        "positions": vectors.positions,
+        "base_count": 1,
+        "provenance": {},
+    }
+    tensors = {name: getattr(vectors, name) for name in TENSORS}
+    write_vectors(tmp_path / "v.safetensors", tensors, header)
+    with pytest.raises(RoleLensError, match="role_means has shape"):
+        RoleVectors.load(tmp_path / "v.safetensors")
+
+
+def test_nothing_half_written_stays(vectors, tmp_path, monkeypatch):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(RoleLensError, match="can't write"):
+        vectors.save(blocker / "v.safetensors")
+
+    def full_disk(self, content):
+        with open(self, "wb") as file:
+            file.write(content[:10])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
+    with pytest.raises(RoleLensError, match="No space left on device"):
+        vectors.save(tmp_path / "v.safetensors")
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_vectors_from_another_model_are_refused(llama, vectors):
+    patch = vectors.add("poet", layer=1)
+    patch.check(llama)
+    with pytest.raises(RoleLensError, match="other weights"):
+        patch.check(tiny_bridge("llama", seed=7))
+    with pytest.raises(RoleLensError, match="dimensions"):
+        patch.check(tiny_bridge("llama", hidden_size=16))
+    with pytest.raises(RoleLensError, match="layers"):
+        patch.check(tiny_bridge("llama", num_hidden_layers=2))
+
+
+@pytest.mark.skipif(not HAS_HOOKED_TRANSFORMER, reason="needs TransformerLens 3.9")
+@pytest.mark.parametrize("name", [n for n in NAMES if n.startswith("hooked")])
+def test_both_model_classes_give_the_same_directions(name):
+    hooked, bridge = build(name), build(name.removeprefix("hooked-"))
+    from_hooked, from_bridge = fit(hooked), fit(bridge)
+    for contrast in ("base", "roles"):
+        torch.testing.assert_close(
+            from_hooked.directions(contrast),
+            from_bridge.directions(contrast),
+            atol=1e-4,
+            rtol=1e-3,
+        )
+    from_bridge.add("poet", layer=1).check(hooked)
+    from_hooked.ablate("poet", layer=1).check(bridge)
