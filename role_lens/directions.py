@@ -70,11 +70,11 @@ def cosine_similarity(
 
 
 def mean_cosine(directions: Float[Tensor, "role *rest d_model"]) -> Float[Tensor, "*rest"]:
-    """Mean cosine over all pairs of different roles: 1 means that they are one direction."""
+    """Mean cosine over all pairs of different roles: 1 means that they are one
+    direction. NaN for a single role."""
     cosines = cosine_similarity(directions)
-    n_roles = cosines.shape[-1]
-    total = einops.reduce(cosines, "... role_a role_b -> ...", "sum")
-    return (total - n_roles) / (n_roles * (n_roles - 1))
+    different = ~torch.eye(cosines.shape[-1], dtype=torch.bool, device=cosines.device)
+    return cosines[..., different].mean(dim=-1)
 
 
 def d_prime(

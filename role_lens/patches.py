@@ -208,6 +208,12 @@ def attached(model: Model, patches: Patches, window: TokenWindow | None = None) 
         yield model
 
 
+def check_tokens(tokens: str) -> None:
+    """Raise a RoleLensError unless `tokens` is a known token mask."""
+    if tokens not in get_args(TokenMask):
+        raise RoleLensError(f"tokens must be one of {get_args(TokenMask)}, got {tokens!r}")
+
+
 def _hook_function(patch: Patch, window: TokenWindow | None) -> Any:
     def change(x: Tensor, hook: Any) -> Tensor:
         if patch.tokens == "all":
@@ -228,8 +234,7 @@ def _patch(
     tokens: TokenMask,
     fingerprint: Fingerprint | None,
 ) -> Patch:
-    if tokens not in get_args(TokenMask):
-        raise RoleLensError(f"tokens must be one of {get_args(TokenMask)}, got {tokens!r}")
+    check_tokens(tokens)
     layers = (layer,) if isinstance(layer, int) else tuple(layer)
     if any(index < 0 for index in layers):
         raise RoleLensError(f"layers count from 0, got {layers}")

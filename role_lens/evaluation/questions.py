@@ -72,17 +72,17 @@ class Question:
     domain: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.question, str) or not self.question.strip():
-            raise RoleLensError(f"question {self.id}: expected a text, got {self.question!r}")
+        if not self.question.strip():
+            raise RoleLensError(f"question {self.id}: the text is empty")
         if not 2 <= len(self.choices) <= len(LETTERS):
             raise RoleLensError(
                 f"question {self.id}: expected 2 to {len(LETTERS)} choices, got {len(self.choices)}"
             )
-        if not all(isinstance(choice, str) and choice.strip() for choice in self.choices):
-            raise RoleLensError(f"question {self.id}: choices must be non-empty strings")
-        if type(self.answer) is not int or not 0 <= self.answer < len(self.choices):
+        if not all(choice.strip() for choice in self.choices):
+            raise RoleLensError(f"question {self.id}: a choice is empty")
+        if not 0 <= self.answer < len(self.choices):
             raise RoleLensError(
-                f"question {self.id}: the answer {self.answer!r} is outside the choices, "
+                f"question {self.id}: the answer {self.answer} is outside the choices, "
                 f"0 to {len(self.choices) - 1}"
             )
 
@@ -150,21 +150,29 @@ def question_text(question: Question, template: Template = "paper") -> str:
 def _read_file(path: Path) -> list[Question]:
     questions = []
     for number, row in read_jsonl(path):
-        choices = row.get("choices")
         try:
-            questions.append(
-                Question(
-                    id=str(row.get("id", f"{path.stem}:{number}")),
-                    question=row.get("question", ""),
-                    choices=tuple(choices) if isinstance(choices, list) else (),
-                    answer=row.get("answer", -1),
-                    subject=str(row.get("subject", path.stem)),
-                    domain=str(row.get("domain", path.stem)),
-                )
-            )
+            questions.append(_from_row(row, default_id=f"{path.stem}:{number}", group=path.stem))
         except RoleLensError as error:
             raise RoleLensError(f"{path}, line {number}: {error}") from error
     return questions
+
+
+def _from_row(row: dict[str, Any], *, default_id: str, group: str) -> Question:
+    text, choices, answer = row.get("question"), row.get("choices"), row.get("answer")
+    if not isinstance(text, str):
+        raise RoleLensError(f"expected a string in the field 'question', got {text!r}")
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+        raise RoleLensError(f"expected a list of strings in the field 'choices', got {choices!r}")
+    if type(answer) is not int:
+        raise RoleLensError(f"expected an index from 0 in the field 'answer', got {answer!r}")
+    return Question(
+        id=str(row.get("id", default_id)),
+        question=text,
+        choices=tuple(choices),
+        answer=answer,
+        subject=str(row.get("subject", group)),
+        domain=str(row.get("domain", group)),
+    )
 
 
 def _load_mmlu(split: str) -> list[Question]:

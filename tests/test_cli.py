@@ -1,0 +1,144 @@
+import json
+import sys
+
+import pandas as pd
+import pytest
+from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
+
+from role_lens import RoleVectors
+from role_lens.cli import main
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A tiny model folder, role files and fitted vectors."""
+    folder = tmp_path_factory.mktemp("cli")
+    tiny_hf("llama").save_pretrained(folder / "model")
+    tiny_tokenizer(template=CHAT_TEMPLATE).save_pretrained(folder / "model")
+    (folder / "roles").mkdir()
+    (folder / "roles" / "poet.txt").write_text("Rhyme?\nOde!\nScan this.\n")
+    (folder / "roles" / "ship_cook.txt").write_text("Salt?\nStew!\nBoil this now.\n")
+    (folder / "base.txt").write_text("Tea?\nLunch!\nSo it goes.\n")
+    row = {"question": "2+2?", "choices": ["3", "4"], "answer": 1}
+    (folder / "q.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "answer": 0}))
+    arguments = ["fit", "--model", f"{folder}/model", "--roles", f"{folder}/roles"]
+    arguments += ["--base", f"{folder}/base.txt", "--out", f"{folder}/v.safetensors"]
+    assert main(arguments) == 0
+    return folder
+
+
+def patching(folder, **changes):
+    options = {"vectors": f"{folder}/v.safetensors", "role": "poet", "layer": "1", **changes}
+    return [part for key, value in options.items() for part in (f"--{key}", value)]
+
+
+def test_fit_and_info(workplace, capsys):
+    assert RoleVectors.load(workplace / "v.safetensors").roles == ("poet", "ship cook")
+    assert main(["info", "--vectors", f"{workplace}/v.safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert "poet (3), ship cook (3)" in out
+    assert "model: model" in out
+    assert "mean_cosine" in out
+
+
+@pytest.mark.parametrize("kind", ["add", "ablate", "clamp", "cap"])
+def test_steer_prints_side_by_side(workplace, capsys, kind):
+    arguments = ["steer", "--prompt", "Hello there?", "--model", f"{workplace}/model"]
+    arguments += ["--kind", kind, "--max-new-tokens", "5", *patching(workplace)]
+    assert main(arguments) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert first.split("|")[0].strip() == "plain"
+    assert first.split("|")[1].strip() == f"{kind} poet, layer 1"
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_evaluate_prints_accuracy_beside_chance(workplace, capsys, suffix):
+    out = workplace / "tables" / f"t.{suffix}"
+    arguments = ["evaluate", "--questions", f"{workplace}/q.jsonl", "--scoring", "cloze"]
+    arguments += ["--model", f"{workplace}/model", "--out", str(out), *patching(workplace)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "accuracy" in printed
+    assert "chance" in printed
+    table = pd.read_csv(out) if suffix == "csv" else pd.read_parquet(out)
+    assert table["patch"].tolist() == [
+        "baseline", "baseline", "add poet@1", "add poet@1", "ablate poet@1", "ablate poet@1",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("command", "changes", "message"),
+    [
+        ("steer", {"role": "poett"}, "unknown role 'poett': did you mean 'poet'"),
+        ("steer", {"layer": "7"}, "layer 7 is out of range"),
+        ("steer", {"position": "-50"}, "position -50 is out of range"),
+        ("steer", {"vectors": "nowhere.safetensors"}, "no vectors at"),
+        ("steer", {"prompt": " "}, "prompt 0 is empty"),
+        ("evaluate", {"questions": "nowhere.jsonl"}, "no questions at"),
+        ("evaluate", {"out": "table.xls"}, ".csv or .parquet"),
+        ("evaluate", {"out": "/proc/none/t.csv"}, "can't write to the output folder"),
+        ("fit", {"roles": "nowhere"}, "no role prompts at"),
+        ("fit", {"out": "/proc/none/v.safetensors"}, "can't write to the output folder"),
+        ("info", {"vectors": "q.jsonl"}, "not a readable safetensors file"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    workplace, capsys, monkeypatch, command, changes, message
+):
+    monkeypatch.chdir(workplace)
+    defaults = {
+        "steer": {"prompt": "Hi", "model": "model", "vectors": "v.safetensors"}
+        | {"role": "poet", "layer": "1"},
+        "evaluate": {"questions": "q.jsonl", "model": "model", "vectors": "v.safetensors"}
+        | {"role": "poet", "layer": "1"},
+        "fit": {"model": "model", "roles": "roles", "base": "base.txt", "out": "w.safetensors"},
+        "info": {},
+    }
+    options = {**defaults[command], **changes}
+    before = sorted(workplace.rglob("*"))
+    code = main([command, *(p for k, v in options.items() for p in (f"--{k}", v))])
+    captured = capsys.readouterr()
+    assert code == 2
+    assert captured.out == ""
+    lines = [x for x in captured.err.splitlines() if x.startswith("role-lens: ")]
+    assert len(lines) == 1
+    assert message in lines[0]
+    assert captured.err.rstrip().endswith(lines[0])
+    assert sorted(workplace.rglob("*")) == before
+
+
+def test_unknown_command_exits_with_2():
+    with pytest.raises(SystemExit) as stop:
+        main(["dance"])
+    assert stop.value.code == 2
+
+
+def test_interruption(monkeypatch, capsys):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("role_lens.cli.RoleVectors.load", interrupted)
+    assert main(["info", "--vectors", "x"]) == 130
+    assert capsys.readouterr().err == "role-lens: interrupted\n"
+
+
+@pytest.mark.packaged
+def test_demo(packaged, tmp_path, capsys, monkeypatch):
+    """The whole tour, on fewer prompts and questions."""
+    from role_lens import load_prompts, load_questions, load_roles
+
+    demo = sys.modules["role_lens.demo"]
+    roles = {role: prompts[:4] for role, prompts in load_roles("builtin").items()}
+    monkeypatch.setattr(demo, "load_roles", lambda source: roles)
+    monkeypatch.setattr(demo, "load_prompts", lambda source: load_prompts(source)[:8])
+    monkeypatch.setattr(demo, "load_questions", lambda s, domain: load_questions(s)[:4])
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(out)
+    assert sorted(p.name for p in out.iterdir()) == [
+        "by_layer.csv", "by_layer.png", "cosines.png", "logit_lens.csv", "scores.csv",
+        "scores.png", "scores_cloze.parquet", "scores_letter.parquet", "steered.csv",
+        "vectors.safetensors",
+    ]  # fmt: skip
+    assert len(RoleVectors.load(out / "vectors.safetensors").roles) == 29
+    assert pd.read_csv(out / "scores.csv")["n"].tolist() == [4] * 6

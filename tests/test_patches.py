@@ -1,0 +1,204 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from role_lens import Patch, RoleLensError
+from role_lens.forward import last_logits
+from role_lens.patches import TokenWindow, attached
+from role_lens.tokens import encode_chat, pad_left
+
+KINDS = {
+    "add": lambda d: Patch.add(d, layer=1, coefficient=2.0),
+    "ablate": Patch.ablate,
+    "clamp": lambda d: Patch.clamp(d, layer=1, value=3.0),
+    "cap": lambda d: Patch.cap(d, layer=1, value=0.1),
+}
+
+
+def batch_of(model, texts=("Why is that?", "A rather longer prompt than the other.")):
+    return pad_left(model, encode_chat(model, texts), range(len(texts)))
+
+
+def direction_for(model, seed=0):
+    return torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def stream(model, batch, *patches):
+    """Everything written to the residual stream, under patches."""
+    names = [
+        f"blocks.{layer}.{write}"
+        for layer in range(model.cfg.n_layers)
+        for write in ("hook_resid_pre", "hook_attn_out", "hook_mlp_out", "hook_resid_post")
+    ]
+    seen = {}
+
+    def keep(name):
+        def hook_function(x, hook):
+            seen[name] = x.detach().clone()
+
+        return hook_function
+
+    with attached(model, patches), model.hooks(fwd_hooks=[(n, keep(n)) for n in names]):
+        logits = model(batch.tokens, attention_mask=batch.mask)
+    return seen, logits
+
+
+def test_ablated_projection_is_zero_everywhere(model):
+    batch, direction = batch_of(model), direction_for(model)
+    unit = direction / direction.norm()
+    before, _ = stream(model, batch)
+    after, _ = stream(model, batch, Patch.ablate(direction))
+    assert len(after) == 4 * model.cfg.n_layers
+    for name, x in after.items():
+        assert (x @ unit).abs().max() < 1e-4 * (1 + x.norm(dim=-1).max()), name
+    assert max((x @ unit).abs().max() for x in before.values()) > 0.1
+
+
+def test_ablating_twice_is_ablating_once(model):
+    batch, patch = batch_of(model), Patch.ablate(direction_for(model))
+    _, once = stream(model, batch, patch)
+    _, twice = stream(model, batch, patch, patch)
+    torch.testing.assert_close(once, twice, atol=1e-4, rtol=1e-4)
+
+
+def test_addition_by_hand(model):
+    batch, direction = batch_of(model), direction_for(model)
+    before, plain = stream(model, batch)
+    after, changed = stream(model, batch, Patch.add(direction, layer=1, coefficient=-1.5))
+    expected = before["blocks.1.hook_resid_pre"] - 1.5 * direction
+    torch.testing.assert_close(after["blocks.1.hook_resid_pre"], expected)
+    torch.testing.assert_close(after["blocks.0.hook_attn_out"], before["blocks.0.hook_attn_out"])
+    assert (changed - plain).abs().max() > 1e-2
+
+
+def test_adding_and_taking_away_restores(model):
+    batch, direction = batch_of(model), direction_for(model)
+    _, plain = stream(model, batch)
+    there = Patch.add(direction, layer=[0, 2], coefficient=4.0)
+    back = Patch.add(direction, layer=[0, 2], coefficient=-4.0)
+    _, restored = stream(model, batch, there, back)
+    torch.testing.assert_close(plain, restored, atol=1e-3, rtol=1e-3)
+
+
+def test_clamp_and_cap_by_hand(model):
+    batch, direction = batch_of(model), direction_for(model)
+    unit = direction / direction.norm()
+    x = stream(model, batch)[0]["blocks.1.hook_resid_pre"]
+    clamped = stream(model, batch, KINDS["clamp"](direction))[0]["blocks.1.hook_resid_pre"]
+    torch.testing.assert_close(clamped @ unit, torch.full(x.shape[:2], 3.0), atol=1e-4, rtol=0)
+    capped = stream(model, batch, KINDS["cap"](direction))[0]["blocks.1.hook_resid_pre"]
+    torch.testing.assert_close(capped @ unit, (x @ unit).clamp(max=0.1), atol=1e-4, rtol=1e-4)
+    for changed in (clamped, capped):  # nothing but the projection changes
+        across = changed - (changed @ unit)[..., None] * unit
+        torch.testing.assert_close(across, x - (x @ unit)[..., None] * unit, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batched_equals_one_by_one(model, kind):
+    patch = KINDS[kind](direction_for(model))
+    sequences = encode_chat(model, ["Why?", "A rather longer prompt than the other.", "No."])
+    with patch.on(model):
+        together = last_logits(model, pad_left(model, sequences, range(3)))
+        for i, ids in enumerate(sequences):
+            alone = last_logits(model, pad_left(model, [ids], [0]))
+            torch.testing.assert_close(alone[0], together[i], atol=2e-4, rtol=2e-4)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inputs_are_not_mutated(kind):
+    direction = torch.randn(8)
+    kept = direction.clone()
+    patch = KINDS[kind](direction)
+    x = torch.randn(2, 3, 8)
+    before = x.clone()
+    changed = patch.apply(x, torch.tensor([[True, False, True]] * 2))
+    assert torch.equal(x, before)
+    assert torch.equal(direction, kept)
+    assert torch.equal(changed[:, 1], x[:, 1])
+    assert not torch.equal(changed[:, 0], x[:, 0])
+    direction += 1  # the patch keeps a copy of its own
+    assert torch.equal(patch.apply(x)[:, 0], changed[:, 0])
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(0, 10_000), st.sampled_from(["ablate", "clamp", "cap"]))
+def test_projections_are_idempotent_and_keep_the_type(seed, kind):
+    generator = torch.Generator().manual_seed(seed)
+    patch = KINDS[kind](torch.randn(6, generator=generator))
+    x = torch.randn(2, 3, 6, generator=generator)
+    once = patch.apply(x)
+    torch.testing.assert_close(patch.apply(once), once, atol=1e-5, rtol=1e-5)
+    assert patch.apply(x.bfloat16()).dtype == torch.bfloat16
+
+
+def test_hooks_are_gone_after_an_exception(model):
+    batch, patch = batch_of(model), KINDS["add"](direction_for(model))
+    plain = last_logits(model, batch)
+
+    def fail(x, hook):
+        raise RuntimeError("inside the model")
+
+    with (
+        pytest.raises(RuntimeError, match="inside the model"),
+        patch.on(model),
+        model.hooks(fwd_hooks=[("blocks.2.hook_resid_pre", fail)]),
+    ):
+        model(batch.tokens)
+    assert not any(point.fwd_hooks for point in model.hook_dict.values())
+    torch.testing.assert_close(last_logits(model, batch), plain)
+
+
+def test_several_patches_act_in_order():
+    x, direction = torch.zeros(1, 1, 4), torch.tensor([2.0, 0, 0, 0])
+    add = Patch.add(direction, layer=0)
+    cap = Patch.cap(direction, layer=0, value=1.0)
+    assert cap.apply(add.apply(x))[0, 0, 0] == 1.0
+    assert add.apply(cap.apply(x))[0, 0, 0] == 2.0
+
+
+def test_order_on_a_model(llama):
+    batch, direction = batch_of(llama), direction_for(llama)
+    ablate, add = Patch.ablate(direction), Patch.add(direction, layer=1)
+    unit = direction / direction.norm()
+    name = "blocks.1.hook_resid_pre"
+    assert (stream(llama, batch, add, ablate)[0][name] @ unit).abs().max() < 1e-4
+    kept = stream(llama, batch, ablate, add)[0][name] @ unit
+    torch.testing.assert_close(kept, torch.full_like(kept, float(direction.norm())))
+
+
+def test_token_window():
+    window = TokenWindow(torch.tensor([3, 2]))
+    assert window.select("prompt", 4).tolist() == [[1, 1, 1, 0], [1, 1, 0, 0]]
+    assert window.select("generated", 4).tolist() == [[0, 0, 0, 1], [0, 0, 1, 1]]
+    assert window.select("last", 4).tolist() == [[0, 0, 1, 0], [0, 1, 0, 0]]
+    assert window.select("all", 4).all()
+    window.offset = 3  # under a cache only the newest column is seen
+    assert window.select("generated", 1).tolist() == [[1], [1]]
+    assert not window.select("last", 1).any()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda d: Patch.add(d * 0, layer=1), "direction is zero"),
+        (lambda d: Patch.ablate(d * float("nan")), "NaN or infinite"),
+        (lambda d: Patch.add(d, layer=-1), "layers count from 0"),
+        (lambda d: Patch.add(d, layer=[]), "at least one layer"),
+        (lambda d: Patch.add(d, layer=1, coefficient=float("inf")), "finite coefficient"),
+        (lambda d: Patch.clamp(d, layer=1, value=float("nan")), "finite coefficient or value"),
+        (lambda d: Patch.add(d, layer=9), "layer 9 is out of range: the model has layers 0 to 2"),
+        (lambda d: Patch.add(torch.ones(5), layer=1), "5 dimensions, the model's .* 32"),
+    ],
+)
+def test_bad_patches(llama, make, message):
+    with pytest.raises(RoleLensError, match=message):
+        make(torch.ones(32)).check(llama)
+
+
+def test_unknown_token_mask():
+    from role_lens.patches import check_tokens
+
+    with pytest.raises(RoleLensError, match="tokens must be one of"):
+        check_tokens("first")

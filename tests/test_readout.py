@@ -1,0 +1,80 @@
+import math
+
+import pytest
+import torch
+
+from role_lens import RoleVectors
+from role_lens.figures import plot_by_layer, plot_cosines, plot_scores
+from role_lens.readout.geometry import geometry_by_layer
+from role_lens.readout.logit_lens import logit_lens
+
+
+@pytest.fixture(scope="module")
+def vectors():
+    from conftest import build
+
+    roles = {
+        "poet": ["Rhyme?", "Ode!", "Scan.", "Why?"],
+        "cook": ["Salt?", "Boil.", "Stew.", "Hot?"],
+    }
+    return RoleVectors.fit(
+        build("llama"), roles, ["Tea?", "Lunch.", "So?", "Late."], progress=False
+    )
+
+
+def test_logit_lens_of_the_last_residual_is_the_prediction(model):
+    """Read at the end of the last block, the lens says what the model says."""
+    seen = []
+
+    def keep(x, hook):
+        seen.append(x[0, -1])
+
+    tokens = torch.tensor([[40, 41, 42, 50]])
+    last = model.cfg.n_layers - 1
+    with torch.no_grad(), model.hooks(fwd_hooks=[(f"blocks.{last}.hook_resid_post", keep)]):
+        logits = model(tokens)[0, -1]
+    best = logits.topk(4).indices.tolist()
+    words = logit_lens(model, torch.stack([seen[0], -seen[0]]), top_k=4)
+    assert words[0] == [model.tokenizer.decode([i]) for i in best]
+    assert words[1] != words[0]
+
+
+def test_geometry_by_layer(vectors):
+    table = geometry_by_layer(vectors)
+    assert len(table) == 2 * len(vectors.positions) * 3
+    row = table[(table.contrast == "base") & (table.position == -1) & (table.layer == 2)].iloc[0]
+    a, b = vectors.directions("base")[:, -1, 2]
+    assert row.mean_cosine == pytest.approx(float(torch.cosine_similarity(a, b, dim=0)), abs=1e-5)
+    assert row.mean_norm == pytest.approx(float((a.norm() + b.norm()) / 2), rel=1e-5)
+    d = vectors.separation[0, :, -1, 2]
+    expected = (0.5 * (1 + torch.erf(d / 2))).mean()
+    assert row.auc == pytest.approx(float(expected), abs=1e-5)
+
+
+def test_geometry_of_one_role(vectors):
+    from conftest import build
+
+    one = RoleVectors.fit(build("llama"), {"poet": ["a", "b"]}, ["c"], progress=False)
+    table = geometry_by_layer(one)
+    assert set(table.contrast) == {"base"}
+    assert all(math.isnan(x) for x in table.mean_cosine)
+
+
+def test_figures_are_written_whole(vectors, tmp_path):
+    import pandas as pd
+
+    plot_by_layer(geometry_by_layer(vectors), tmp_path / "a.png", position=-1)
+    plot_cosines({"x": torch.eye(2), "y": -torch.eye(2)}, vectors.roles, tmp_path / "b.png")
+    summary = pd.DataFrame(
+        {
+            "patch": ["baseline"],
+            "scoring": ["letter"],
+            "n": [4],
+            "accuracy": [0.5],
+            "chance": [0.25],
+        }
+    )
+    plot_scores(summary, tmp_path / "c.png")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png", "c.png"]
+    for path in tmp_path.iterdir():
+        assert path.read_bytes()[:4] == b"\x89PNG"

@@ -1,0 +1,141 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_tokenizer
+
+from role_lens import Patch, Question, RoleLensError, evaluate, load_questions, summarize
+from role_lens.evaluation.questions import LETTERS, question_text
+from role_lens.tokens import chat_text, has_chat_template
+
+
+def question(n=4, number=0):
+    choices = tuple(f"choice {'x' * (i + number)}" for i in range(n))
+    return Question(f"q{number}", f"Which, {number}?", choices, number % n, "s", "d")
+
+
+QUESTIONS = [question(4, 0), question(3, 1), question(2, 2), question(6, 3)]
+
+
+@torch.no_grad()
+def logprob(model, prompt, continuation, special):
+    """Sum of log p of the continuation's tokens, one sequence at a time."""
+    tokenizer = model.tokenizer
+    start = tokenizer(prompt, add_special_tokens=special)["input_ids"]
+    end = tokenizer(continuation, add_special_tokens=False)["input_ids"]
+    logits = model(torch.tensor([start + end]))[0].float().log_softmax(-1)
+    return sum(float(logits[len(start) + i - 1, token]) for i, token in enumerate(end)), len(end)
+
+
+def prompts(model, q):
+    if has_chat_template(model):
+        return chat_text(model, question_text(q)), chat_text(model, q.question), ""
+    return question_text(q), f"Question: {q.question}\nAnswer:", " "
+
+
+def test_letter_scores_by_hand(model):
+    table = evaluate(model, QUESTIONS, {"baseline": None}, progress=False)
+    for q, row in zip(QUESTIONS, table.itertuples(), strict=True):
+        prompt, _, space = prompts(model, q)
+        special = not has_chat_template(model)
+        expected = [
+            logprob(model, prompt, space + LETTERS[i], special)[0] for i in range(len(q.choices))
+        ]
+        found = [getattr(row, f"logprob_{i}") for i in range(len(q.choices))]
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+        assert row.predicted == int(np.argmax(expected))
+        assert row.correct == (row.predicted == q.answer)
+        mass = sum(math.exp(x) for x in expected)
+        assert row.choice_mass == pytest.approx(mass, rel=1e-2)
+        assert row.logprob_correct == pytest.approx(expected[q.answer] - math.log(mass), abs=1e-3)
+    assert math.isnan(table["logprob_5"][0])
+    assert table["n_choices"].tolist() == [4, 3, 2, 6]
+
+
+def test_cloze_scores_by_hand(model):
+    patch = Patch.add(torch.ones(model.cfg.d_model), layer=1, coefficient=0.3)
+    table = evaluate(model, QUESTIONS, {"x": patch}, scoring="cloze", progress=False)
+    for q, row in zip(QUESTIONS, table.itertuples(), strict=True):
+        _, prompt, space = prompts(model, q)
+        with patch.on(model):
+            pairs = [
+                logprob(model, prompt, space + c, not has_chat_template(model)) for c in q.choices
+            ]
+        means = [total / length for total, length in pairs]
+        found = [getattr(row, f"logprob_{i}") for i in range(len(q.choices))]
+        np.testing.assert_allclose(found, means, atol=1e-3)
+        normaliser = math.log(sum(map(math.exp, means)))
+        assert row.logprob_correct == pytest.approx(means[q.answer] - normaliser, abs=1e-3)
+
+
+@pytest.mark.parametrize("scoring", ["letter", "cloze"])
+def test_batch_size_does_not_matter(llama, scoring):
+    patches = {"baseline": None, "ablate": Patch.ablate(torch.ones(32))}
+    options = {"scoring": scoring, "progress": False}
+    together = evaluate(llama, QUESTIONS, patches, **options)
+    alone = evaluate(llama, QUESTIONS, patches, max_tokens=1, **options)
+    columns = [c for c in together if c.startswith("logprob")]
+    np.testing.assert_allclose(together[columns], alone[columns], atol=1e-4)
+
+
+@pytest.mark.parametrize("tokens", ["prompt", "generated", "last"])
+def test_token_masks_in_cloze(llama, tokens):
+    """The prompt ends in another column for every choice; alone there is no padding."""
+    patch = Patch.add(torch.ones(32), layer=1, coefficient=2.0, tokens=tokens)
+    options = {"scoring": "cloze", "progress": False}
+    together = evaluate(llama, QUESTIONS, {"x": patch}, **options)
+    alone = evaluate(llama, QUESTIONS, {"x": patch}, max_tokens=1, **options)
+    plain = evaluate(llama, QUESTIONS, {"x": None}, **options)
+    np.testing.assert_allclose(together["logprob_0"], alone["logprob_0"], atol=1e-4)
+    assert (together["logprob_0"] - plain["logprob_0"]).abs().max() > 1e-3
+
+
+def test_letters_of_several_tokens_are_scored_as_sequences(monkeypatch):
+    """As a tokenizer that joins `A` and `B` with what stands before would force."""
+    tokenizer = tiny_tokenizer(template=CHAT_TEMPLATE, merged=("AA",))
+    model = tiny_bridge("llama", tokenizer=tokenizer)
+    q = Question("q", "Which?", ("one", "two"), 0, "s", "d")
+    monkeypatch.setattr("role_lens.evaluation.scoring.LETTERS", ["AA", "xyz"])
+    table = evaluate(model, [q], {"b": None}, progress=False)
+    prompt = chat_text(model, question_text(q))
+    assert table["logprob_0"][0] == pytest.approx(logprob(model, prompt, "AA", False)[0], abs=1e-3)
+    assert table["logprob_1"][0] == pytest.approx(logprob(model, prompt, "xyz", False)[0], abs=1e-3)
+
+
+def test_26_choices(llama):
+    q = Question("q", "Which?", tuple(LETTERS.lower()), 25, "s", "d")
+    table = evaluate(llama, [q], {"b": None}, template="mmlu", progress=False)
+    assert table["logprob_25"].notna().all()
+
+
+def test_shape_of_the_table_and_summary(llama):
+    patches = {"baseline": None, "two": [Patch.ablate(torch.ones(32))] * 2}
+    table = evaluate(llama, QUESTIONS, patches, progress=False)
+    assert table["patch"].tolist() == ["baseline"] * 4 + ["two"] * 4
+    assert table["question_id"].tolist() == [q.id for q in QUESTIONS] * 2
+    summary = summarize(table)
+    assert summary["patch"].tolist() == ["baseline", "two"]
+    assert summary["chance"][0] == pytest.approx((1 / 4 + 1 / 3 + 1 / 2 + 1 / 6) / 4)
+    assert summary["accuracy"][0] == table["correct"][:4].mean()
+
+
+@pytest.mark.parametrize(
+    ("questions", "patches", "message"),
+    [
+        ([], {"b": None}, "at least one question"),
+        (QUESTIONS, {}, "at least one question and one patch"),
+        ([Question("q", "x" * 300, ("a", "b"), 0, "s", "d")], {"b": None}, "context of 256"),
+        (QUESTIONS, {"b": Patch.ablate(torch.ones(5))}, "5 dimensions"),
+    ],
+)
+def test_bad_input(llama, questions, patches, message):
+    with pytest.raises(RoleLensError, match=message):
+        evaluate(llama, questions, patches, progress=False)
+
+
+@pytest.mark.packaged
+def test_packaged_model_beats_chance_on_the_builtin_questions_by_cloze(packaged):
+    questions = load_questions("builtin", domain="natural_science")
+    table = evaluate(packaged, questions, {"baseline": None}, scoring="cloze", progress=False)
+    assert summarize(table)["accuracy"][0] > 0.4
