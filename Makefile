@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LEGACY := .venv-legacy/bin
 
-.PHONY: demo test test-legacy lint clean
+.PHONY: demo test test-legacy lint docs clean
 
 demo: .venv/.done
 	$(BIN)/role-lens demo
@@ -24,6 +24,10 @@ lint: .venv/.done
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: .venv/.done
+	$(BIN)/pip install -q -c constraints.txt -e ".[docs]"
+	$(BIN)/mkdocs build --strict
 
 .venv/.done: pyproject.toml constraints.txt requirements-model.txt
 	$(PYTHON) -m venv .venv

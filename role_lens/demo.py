@@ -18,10 +18,11 @@ from role_lens.readout.geometry import geometry_by_layer
 from role_lens.readout.logit_lens import logit_lens
 from role_lens.role_vectors import RoleVectors
 
-ROLES = ("lawyer", "teacher", "sheriff")
+ROLES = ("lawyer", "nurse", "sheriff")
 PROMPT = "What should I think about before I buy a used bicycle?"
 SCORED = ("economist", "econ")
 POSITION = -1
+COEFFICIENT = 2.5
 
 
 def run_demo(model: Model, folder: Path, say: Callable[[str], None]) -> Path:
@@ -93,10 +94,14 @@ def _read(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str],
 
 def _steer(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
     layer = steering_layer(vectors.n_layers)
-    say(f"\n4. Steer: {PROMPT!r}, adding 3 x the direction (contrast roles) at layer {layer}.")
+    say(
+        f"\n4. Steer: {PROMPT!r}, adding {COEFFICIENT} x the direction (contrast roles) at layer {layer}."
+    )
     rows = [{"role": "plain", "text": generate(model, PROMPT, max_new_tokens=48, progress=True)}]
     for role in ROLES:
-        patch = vectors.add(role, layer=layer, position=POSITION, coefficient=3.0, contrast="roles")
+        patch = vectors.add(
+            role, layer=layer, position=POSITION, coefficient=COEFFICIENT, contrast="roles"
+        )
         rows.append(
             {
                 "role": role,
