@@ -17,7 +17,7 @@ from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.questions import Template, load_questions
 from role_lens.evaluation.scoring import Scoring, evaluate, summarize
-from role_lens.files import atomic_write, make_folder
+from role_lens.files import atomic_write, check_writable
 from role_lens.generation import generate
 from role_lens.models import PACKAGED_MODEL, Model, load_model
 from role_lens.patches import Kind, Patch, Patches, TokenMask
@@ -125,7 +125,7 @@ def fit(
         system: system message before every prompt; default: the chat template's own.
     """
     prompts, contrast = load_roles(roles), load_prompts(base)
-    make_folder(out.parent)  # learn before the long part whether the file can be written
+    check_writable(out)
     vectors = RoleVectors.fit(options.load(), prompts, contrast, system=system)
     vectors.save(out)
     _say(f"{len(vectors.roles)} roles, {vectors.n_layers} layers -> {out}")
@@ -221,7 +221,7 @@ def evaluate_command(
     if out is not None:
         if out.suffix not in (".csv", ".parquet"):
             raise RoleLensError(f"the table can be written as .csv or .parquet, not {out}")
-        make_folder(out.parent)
+        check_writable(out)
     asked = load_questions(questions, domain=domain, split=split)
     vectors = RoleVectors.load(patching.vectors)
     patches: dict[str, Patches] = {"baseline": None}

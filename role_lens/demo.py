@@ -95,7 +95,8 @@ def _read(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str],
 def _steer(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
     layer = steering_layer(vectors.n_layers)
     say(
-        f"\n4. Steer: {PROMPT!r}, adding {COEFFICIENT} x the direction (contrast roles) at layer {layer}."
+        f"\n4. Steer: {PROMPT!r},\n"
+        f"   adding {COEFFICIENT} x the direction (contrast roles) at layer {layer}."
     )
     rows = [{"role": "plain", "text": generate(model, PROMPT, max_new_tokens=48, progress=True)}]
     for role in ROLES:

@@ -64,6 +64,14 @@ def make_folder(path: str | Path) -> Path:
     return folder
 
 
+def check_writable(path: str | Path) -> None:
+    """Raise a RoleLensError if `path` can't become a file: to ask before a long computation."""
+    target = Path(path).expanduser()
+    if target.is_dir():
+        raise RoleLensError(f"can't write {target}: it is a folder")
+    make_folder(target.parent)
+
+
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it takes the name `path` only if the body succeeds.
