@@ -48,12 +48,12 @@ def fit_means(
     progress: bool,
 ) -> FittedMeans:
     """See `RoleVectors.fit`."""
-    named = {role_name(role): list(prompts) for role, prompts in roles.items()}
+    named = {role_name(role): prompts for role, prompts in roles.items()}
     if not named:
         raise RoleLensError("expected at least one role, got none")
     if len(named) < len(roles):
         raise RoleLensError(f"two roles have the same name: {sorted(roles)}")
-    groups = {"base prompts": list(base), **{f"role {r!r}": p for r, p in named.items()}}
+    groups = {"base prompts": base, **{f"role {r!r}": p for r, p in named.items()}}
     suffix = post_instruction_tokens(model, system)
     encoded = {}
     for name, prompts in groups.items():

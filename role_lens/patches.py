@@ -186,7 +186,11 @@ def as_sequence(patches: Patches) -> tuple[Patch, ...]:
     """No patch, one or several, as a tuple; several act in the order given."""
     if patches is None:
         return ()
-    return (patches,) if isinstance(patches, Patch) else tuple(patches)
+    several = (patches,) if isinstance(patches, Patch) else tuple(patches)
+    for patch in several:
+        if not isinstance(patch, Patch):
+            raise RoleLensError(f"expected a Patch, got {type(patch).__name__}: {patch!r}")
+    return several
 
 
 @contextmanager

@@ -59,6 +59,8 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
     Raises:
         RoleLensError: an empty list, an empty prompt, or one longer than the context.
     """
+    if isinstance(prompts, str):  # or its letters would be taken for prompts
+        raise RoleLensError(f"expected a list of prompts, got the string {prompts[:60]!r}")
     if not prompts:
         raise RoleLensError("expected at least one prompt, got an empty list")
     sequences = []

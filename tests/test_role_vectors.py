@@ -130,6 +130,8 @@ def test_bad_arguments(vectors, arguments, message):
     ("roles", "base", "options", "message"),
     [
         ({}, BASE, {}, "at least one role"),
+        ({"poet": "Rhyme?"}, BASE, {}, "role 'poet': expected a list of prompts, got the string"),
+        ({"poet": ["a"]}, "Tea?", {}, "base prompts: expected a list of prompts"),
         ({"poet": []}, BASE, {}, "role 'poet': expected at least one prompt"),
         ({"poet": ["a", ""]}, BASE, {}, "role 'poet': prompt 1 is empty"),
         ({"poet": ["a"]}, [], {}, "base prompts: expected at least one prompt"),
