@@ -35,15 +35,6 @@ class GroupSums:
         """Mean activation of each group (NaN for a group without prompts)."""
         return self.total / self.count[:, None, None, None]
 
-    def __add__(self, other: "GroupSums") -> "GroupSums":
-        """The sums over both sets of prompts; probes must be of the same directions."""
-        return GroupSums(
-            self.count + other.count,
-            self.total + other.total,
-            self.probe_total + other.probe_total,
-            self.probe_square + other.probe_square,
-        )
-
 
 @torch.inference_mode()
 def sum_activations(

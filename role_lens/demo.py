@@ -60,11 +60,12 @@ def _look(vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> Non
         .pivot(index="layer", columns="contrast", values=["auc", "mean_cosine"])
         .dropna(how="all")
     )
-    shown.columns = [f"{value} {contrast}" for value, contrast in shown.columns]
+    shown.columns = pd.Index([" ".join(map(str, pair)) for pair in shown.columns])
     say(
         "\n2. How separable and how alike are the directions, layer by layer?\n"
         "   auc: held-out prompts of the role told from base prompts (base) or from the other\n"
-        "   roles' (roles), 0.5 is chance. mean_cosine: over all pairs of roles.\n"
+        "   roles' (roles), 0.5 is chance. mean_cosine: over all pairs of roles (against the\n"
+        f"   other roles it is always near -1/{len(vectors.roles) - 1}: those directions sum to zero).\n"
         f"   Position {POSITION}; at layer 0 all prompts are still the same there.\n"
     )
     say(shown.to_string(float_format=lambda value: f"{value:.2f}"))
@@ -128,9 +129,9 @@ def _score(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str]
         f"{layer}, added or ablated.\n"
     )
     summaries = []
-    for scoring in ("letter", "cloze"):
-        chosen: Scoring = "letter" if scoring == "letter" else "cloze"
-        table = evaluate(model, questions, patches, scoring=chosen)
+    scorings: tuple[Scoring, ...] = ("letter", "cloze")
+    for scoring in scorings:
+        table = evaluate(model, questions, patches, scoring=scoring)
         with atomic_write(folder / f"scores_{scoring}.parquet") as temporary:
             table.to_parquet(temporary)
         summaries.append(summarize(table).assign(scoring=scoring))

@@ -37,8 +37,10 @@ def difference_of_means(
     n_roles = role_means.shape[0]
     if n_roles < 2:
         raise RoleLensError("contrast 'roles' needs at least two roles; use contrast='base'")
-    others = (einops.reduce(role_means, "role ... -> ...", "sum") - role_means) / (n_roles - 1)
-    return role_means - others
+    # In float64, so that what is the same for all roles cancels to zero and not to noise.
+    means = role_means.double()
+    others = (einops.reduce(means, "role ... -> ...", "sum") - means) / (n_roles - 1)
+    return (means - others).to(role_means.dtype)
 
 
 def unit(direction: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest d_model"]:
@@ -60,8 +62,8 @@ def cosine_similarity(
 ) -> Float[Tensor, "*rest role role"]:
     """Cosines between every two roles, at each of the other axes; NaN for a zero direction.
 
-    Directions at layer 0 are zero: the tokens after the instruction are the same for every
-    prompt, and so are their embeddings.
+    Without learned absolute positions, directions at layer 0 are zero: the tokens after the
+    instruction are the same for every prompt, and so are their embeddings.
     """
     units = directions / torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
     return einops.einsum(
@@ -85,7 +87,7 @@ def d_prime(
 ) -> Float[Tensor, "*shape"]:
     """Sensitivity index d' = (m1 - m0) / sqrt((v1 + v0) / 2), in standard deviations.
 
-    For normal distributions of equal variance the area under the ROC curve is Phi(d' / sqrt 2)
+    For normal distributions the area under the ROC curve is Phi(d' / sqrt 2)
     (Green and Swets 1966). 0 means inseparable.
     """
     return (signal_mean - noise_mean) / ((signal_variance + noise_variance) / 2).sqrt()

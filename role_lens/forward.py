@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from role_lens.errors import RoleLensError
 from role_lens.models import Model, is_bridge
 from role_lens.tokens import Batch
 
@@ -44,7 +45,7 @@ def last_logits(
 ) -> Float[Tensor, "batch columns d_vocab"]:
     """Logits of the last columns only; the unembedding of the others is never computed."""
     with model.hooks(fwd_hooks=[_keep_last(model, columns)]):
-        return model(batch.tokens, attention_mask=batch.mask)
+        return _finite(model(batch.tokens, attention_mask=batch.mask))
 
 
 def next_logits(
@@ -72,7 +73,17 @@ def next_logits(
             cache = cache if cache is not None else _legacy_cache(model, tokens.shape[0])
             new_mask = mask[:, -tokens.shape[1] :]  # it appends to the mask in the cache itself
             logits = model(tokens, attention_mask=new_mask, past_kv_cache=cache)
-    return logits[:, -1], cache
+    return _finite(logits[:, -1]), cache
+
+
+def _finite(logits: Tensor) -> Tensor:
+    # Some models set the logits of forbidden tokens to -inf; anything else is an overflow.
+    if bool((logits.isnan() | (logits == torch.inf)).any()):
+        raise RoleLensError(
+            "the model's activations are NaN or infinite: a patch is too large for its type of "
+            "numbers, or the weights are in float16; try a smaller coefficient or float32"
+        )
+    return logits
 
 
 def _keep_last(model: Model, columns: int) -> tuple[str, Any]:

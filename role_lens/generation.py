@@ -46,8 +46,10 @@ def generate(
     many = [prompts] if isinstance(prompts, str) else list(prompts)
     if max_new_tokens < 1:
         raise RoleLensError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-    if temperature < 0:
-        raise RoleLensError(f"temperature must not be negative, got {temperature}")
+    if not (temperature == 0 or 1e-3 <= temperature < float("inf")):
+        raise RoleLensError(
+            f"temperature must be 0 or finite and at least 0.001, got {temperature}"
+        )
     sequences = encode_chat(model, many, system)
     longest = max(sequences, key=len)
     check_length(model, len(longest) + max_new_tokens, many[sequences.index(longest)])

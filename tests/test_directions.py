@@ -81,3 +81,8 @@ def test_d_prime():
     zero, one = torch.zeros(1), torch.ones(1)
     torch.testing.assert_close(d_prime(2 * one, one, zero, one), 2 * one)
     torch.testing.assert_close(d_prime(zero, 3 * one, one, one), -one / 2**0.5)
+
+
+def test_what_all_roles_share_cancels_to_zero():
+    shared = torch.randn(1, 16).expand(5, 16)
+    assert (difference_of_means(shared, shared[0], "roles") == 0).all()

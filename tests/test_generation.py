@@ -71,7 +71,8 @@ def test_sampling_is_seeded(llama):
         ("", {}, "prompt 0 is empty"),
         ([], {}, "empty list"),
         ("Go.", {"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
-        ("Go.", {"temperature": -1.0}, "temperature must not be negative"),
+        ("Go.", {"temperature": -1.0}, "temperature must be 0 or"),
+        ("Go.", {"temperature": float("nan")}, "temperature must be 0 or"),
         ("Go.", {"max_new_tokens": 1000}, "context of 256"),
     ],
 )

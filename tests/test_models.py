@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
 
-from role_lens import RoleLensError, load_model
+from role_lens import Patch, RoleLensError, load_model
 from role_lens.fingerprint import check_fingerprint, fingerprint
 from role_lens.models import PACKAGED_MODEL, model_name, stop_token_ids
 
@@ -95,3 +95,17 @@ def test_packaged_model(packaged, monkeypatch):
 
     monkeypatch.setattr("role_lens.models._dequantise", again)
     load_model(PACKAGED_MODEL)
+
+
+def test_weights_go_where_the_model_says_it_is(folder, monkeypatch):
+    monkeypatch.setattr("role_lens.models.get_device", lambda: torch.device("meta"))
+    model = load_model(folder)
+    assert {p.device.type for p in model.parameters()} == {"meta"}
+
+
+def test_fingerprint_with_hooks_attached():
+    model = tiny_bridge("llama", seed=11)
+    patch = Patch.add(torch.ones(32), layer=0)
+    with patch.on(model), pytest.raises(RoleLensError, match="the model carries hooks"):
+        fingerprint(model)
+    fingerprint(model)

@@ -5,7 +5,7 @@ import pytest
 import torch
 from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_tokenizer
 
-from role_lens import Patch, Question, RoleLensError, evaluate, load_questions, summarize
+from role_lens import Patch, Question, RoleLensError, evaluate, generate, load_questions, summarize
 from role_lens.evaluation.questions import LETTERS, question_text
 from role_lens.tokens import chat_text, has_chat_template
 
@@ -139,3 +139,12 @@ def test_packaged_model_beats_chance_on_the_builtin_questions_by_cloze(packaged)
     questions = load_questions("builtin", domain="natural_science")
     table = evaluate(packaged, questions, {"baseline": None}, scoring="cloze", progress=False)
     assert summarize(table)["accuracy"][0] > 0.4
+
+
+def test_overflow_is_an_error():
+    model = tiny_bridge("llama").to(torch.float16)
+    patch = Patch.add(torch.ones(32), layer=1, coefficient=1e6)
+    with pytest.raises(RoleLensError, match="NaN or infinite"):
+        evaluate(model, QUESTIONS, {"x": patch}, progress=False)
+    with pytest.raises(RoleLensError, match="NaN or infinite"):
+        generate(model, "Hi", patch=patch, max_new_tokens=2)

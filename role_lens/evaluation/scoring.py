@@ -17,7 +17,7 @@ from role_lens.errors import RoleLensError
 from role_lens.evaluation.questions import LETTERS, Question, Template, question_text
 from role_lens.forward import last_logits
 from role_lens.models import Model
-from role_lens.patches import Patches, TokenWindow, attached
+from role_lens.patches import Patches, TokenWindow, as_sequence, attached
 from role_lens.tokens import (
     batches,
     chat_text,
@@ -79,6 +79,9 @@ def evaluate(
         raise RoleLensError(f"scoring must be one of {get_args(Scoring)}, got {scoring!r}")
     if not questions or not patches:
         raise RoleLensError("evaluate needs at least one question and one patch")
+    for patch in patches.values():
+        for part in as_sequence(patch):
+            part.check(model)
     items = [
         _letter_item(model, question, template, system)
         if scoring == "letter"
@@ -115,7 +118,7 @@ def _letter_item(model: Model, question: Question, template: Template, system: s
     letters = LETTERS[: len(question.choices)]
     if has_chat_template(model):
         return _item(model, chat_text(model, text, system), list(letters), question, chat=True)
-    plain = f"{system}\n\n{text}" if system else text
+    plain = f"{system}\n\n{text}" if system is not None else text
     return _item(model, plain, [f" {letter}" for letter in letters], question, chat=False)
 
 
@@ -123,7 +126,7 @@ def _cloze_item(model: Model, question: Question, system: str | None) -> _Item:
     if has_chat_template(model):
         text = chat_text(model, question.question, system)
         return _item(model, text, list(question.choices), question, chat=True)
-    head = f"{system}\n\n" if system else ""
+    head = f"{system}\n\n" if system is not None else ""
     text = f"{head}Question: {question.question}\nAnswer:"
     return _item(model, text, [f" {choice}" for choice in question.choices], question, chat=False)
 
