@@ -64,8 +64,8 @@ def _look(vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> Non
     say(
         "\n2. How separable and how alike are the directions, layer by layer?\n"
         "   auc: held-out prompts of the role told from base prompts (base) or from the other\n"
-        "   roles' (roles), 0.5 is chance. mean_cosine: over all pairs of roles (against the\n"
-        f"   other roles it is always near -1/{len(vectors.roles) - 1}: those directions sum to zero).\n"
+        "   roles' (roles), 0.5 is chance. mean_cosine: over all pairs of roles (with\n"
+        f"   contrast roles always near -1/{len(vectors.roles) - 1}: those directions sum to 0).\n"
         f"   Position {POSITION}; at layer 0 all prompts are still the same there.\n"
     )
     say(shown.to_string(float_format=lambda value: f"{value:.2f}"))

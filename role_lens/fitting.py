@@ -6,6 +6,7 @@ The work behind `RoleVectors.fit`; knows nothing of patches or files.
 import hashlib
 import importlib.metadata
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,19 +56,19 @@ def fit_means(
         raise RoleLensError(f"two roles have the same name: {sorted(roles)}")
     groups = {"base prompts": base, **{f"role {r!r}": p for r, p in named.items()}}
     suffix = post_instruction_tokens(model, system)
+    if positions is None and not suffix:
+        raise RoleLensError("the chat template puts no fixed tokens after the instruction")
     encoded = {}
     for name, prompts in groups.items():
         try:
             encoded[name] = encode_chat(model, prompts, system)
         except RoleLensError as error:
             raise RoleLensError(f"{name}: {error}") from error
-        if positions is None:
-            check_post_instruction(encoded[name], suffix, prompts)
+        check_post_instruction(encoded[name], suffix, prompts)
     shortest = min(len(ids) for sequences in encoded.values() for ids in sequences)
     columns = _positions(positions, len(suffix), shortest)
 
-    halves = [split(sequences, 0.5) for sequences in encoded.values()]
-    first, second = zip(*halves, strict=True)
+    first, second = zip(*map(_halves, encoded.values()), strict=True)
     options: dict[str, Any] = {"positions": columns, "max_tokens": max_tokens}
     label = "role activations, half {} of 2" if progress else None
     one = sum_activations(model, first, progress=label and label.format(1), **options)
@@ -87,6 +88,14 @@ def fit_means(
         separation=_separation(two).float(),
         provenance=_provenance(model, named, base, system, suffix),
     )
+
+
+def _halves(sequences: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
+    """Two halves, all copies of a sequence in one of them; a lone sequence is in the first."""
+    unique = list(dict.fromkeys(map(tuple, sequences)))
+    chosen = set(split(unique, math.ceil(len(unique) / 2) / len(unique))[0])
+    first = [ids for ids in sequences if tuple(ids) in chosen]
+    return first, [ids for ids in sequences if tuple(ids) not in chosen]
 
 
 def _positions(positions: Sequence[int] | None, n_suffix: int, shortest: int) -> tuple[int, ...]:

@@ -3,6 +3,7 @@
 A `Patch` is plain data: it knows a direction and where to apply it, not where it came from.
 """
 
+import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -239,7 +240,8 @@ def _patch(
     fingerprint: Fingerprint | None,
 ) -> Patch:
     check_tokens(tokens)
-    layers = (layer,) if isinstance(layer, int) else tuple(layer)
+    several = layer if isinstance(layer, Sequence) else (layer,)
+    layers = tuple(operator.index(index) for index in several)
     if any(index < 0 for index in layers):
         raise RoleLensError(f"layers count from 0, got {layers}")
     if not layers and kind != "ablate":

@@ -99,7 +99,8 @@ def post_instruction_tokens(model: Model, system: str | None = None) -> list[int
     """The tokens that follow the instruction in every formatted prompt.
 
     Found by formatting prompts that end in different characters and taking the longest common
-    suffix, so that no token into which part of an instruction was merged is counted.
+    suffix, so that no token into which part of an instruction was merged is counted. Empty where
+    the template puts nothing fixed there.
     """
     probes = encode_chat(model, [f"Word {ending}" for ending in _ENDINGS], system)
     suffix: list[int] = []
@@ -107,8 +108,6 @@ def post_instruction_tokens(model: Model, system: str | None = None) -> list[int
         if len(set(column)) > 1:
             break
         suffix.insert(0, column[0])
-    if not suffix:
-        raise RoleLensError("the chat template puts no fixed tokens after the instruction")
     return suffix
 
 
@@ -117,7 +116,7 @@ def check_post_instruction(
 ) -> None:
     """Raise a RoleLensError unless every sequence ends with the post-instruction tokens."""
     for ids, prompt in zip(sequences, prompts, strict=True):
-        if list(ids[-len(suffix) :]) != list(suffix):
+        if suffix and list(ids[-len(suffix) :]) != list(suffix):
             raise RoleLensError(
                 "the tokens after the instruction are not the same for every prompt, so "
                 f"positions can't be compared: {prompt[-60:]!r} ends in {ids[-len(suffix) :]}, "

@@ -58,7 +58,17 @@ def read_vectors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from error
     if version != FORMAT:
         raise RoleLensError(f"{path} has format {version}, this version reads {FORMAT}")
-    roles, positions = parts[0], parts[1]
+    roles, positions, base_count, provenance = parts
+    if not (
+        isinstance(roles, list)
+        and all(isinstance(role, str) for role in roles)
+        and isinstance(positions, list)
+        and all(type(position) is int for position in positions)
+        and type(base_count) is int
+        and isinstance(provenance, dict)
+        and isinstance(provenance.get("fingerprint"), list)
+    ):
+        raise RoleLensError(f"{path}: the header is damaged: {str(header)[:80]}…")
     shape = (len(roles), len(positions), *chosen["base_mean"].shape[-2:])
     expected = {
         "role_means": shape,
@@ -67,6 +77,8 @@ def read_vectors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         "separation": (2, *shape[:3]),
     }
     for name, wanted in expected.items():
+        if name != "role_counts" and chosen[name].dtype != torch.float32:
+            raise RoleLensError(f"{path}: {name} is {chosen[name].dtype}, expected torch.float32")
         if tuple(chosen[name].shape) != wanted:
             raise RoleLensError(
                 f"{path}: {name} has shape {tuple(chosen[name].shape)}, the header says {wanted}"

@@ -109,3 +109,18 @@ def test_fingerprint_with_hooks_attached():
     with patch.on(model), pytest.raises(RoleLensError, match="the model carries hooks"):
         fingerprint(model)
     fingerprint(model)
+
+
+def test_fingerprint_tells_wide_models_and_noisy_weights_apart():
+    """Norms alone would not: in wide random models they are nearly the same."""
+    first = tiny_bridge("pythia", seed=1, hidden_size=512)
+    second = tiny_bridge("pythia", seed=2, hidden_size=512)
+    with pytest.raises(RoleLensError, match="other weights"):
+        check_fingerprint(fingerprint(first), second)
+    expected = fingerprint(first)
+    noisy = tiny_bridge("pythia", seed=1, hidden_size=512)
+    with torch.no_grad():
+        for parameter in noisy.parameters():
+            parameter += 0.5 * parameter.std(unbiased=False) * torch.randn_like(parameter)
+    with pytest.raises(RoleLensError, match="other weights"):
+        check_fingerprint(expected, noisy)

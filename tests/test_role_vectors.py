@@ -77,6 +77,20 @@ def test_separation_against_numpy(llama, vectors):
     assert torch.isnan(vectors.separation[..., 0]).all()
 
 
+def test_separation_is_not_fooled_by_repeated_prompts(llama):
+    """All copies of a prompt fall into one half, and lone prompts spoil only their own role."""
+    repeated = {role: prompts * 4 for role, prompts in ROLES.items()}
+    vectors = RoleVectors.fit(llama, repeated, BASE * 4, progress=False)
+    plain = fit(llama)
+    torch.testing.assert_close(vectors.role_means, plain.role_means, atol=1e-5, rtol=1e-5)
+    ratio = vectors.separation / plain.separation
+    assert ratio[..., 1:].max() < 1.5
+
+    lone = RoleVectors.fit(llama, {**ROLES, "hermit": ["Alone?"]}, BASE, progress=False)
+    assert torch.isnan(lone.separation[:, 2]).all()
+    assert torch.isfinite(lone.separation[:, :2, :, 1:]).all()
+
+
 def test_single_prompt_and_single_role(llama):
     vectors = RoleVectors.fit(llama, {"poet": ["Rhyme?"]}, BASE, progress=False)
     assert torch.isfinite(vectors.role_means).all()
@@ -221,11 +235,19 @@ def test_load_refuses_tensors_that_do_not_fit(vectors, tmp_path):
         "roles": ["poet"],
         "positions": vectors.positions,
         "base_count": 1,
-        "provenance": {},
+        "provenance": {"fingerprint": []},
     }
     tensors = {name: getattr(vectors, name) for name in TENSORS}
     write_vectors(tmp_path / "v.safetensors", tensors, header)
     with pytest.raises(RoleLensError, match="role_means has shape"):
+        RoleVectors.load(tmp_path / "v.safetensors")
+    for damage in ({"provenance": {}}, {"provenance": None}, {"roles": 2}, {"positions": ["a"]}):
+        write_vectors(tmp_path / "v.safetensors", tensors, {**header, **damage})
+        with pytest.raises(RoleLensError, match="the header is damaged"):
+            RoleVectors.load(tmp_path / "v.safetensors")
+    half = {**tensors, "role_means": vectors.role_means.half()}
+    write_vectors(tmp_path / "v.safetensors", half, header)
+    with pytest.raises(RoleLensError, match=r"role_means is torch.float16"):
         RoleVectors.load(tmp_path / "v.safetensors")
 
 

@@ -12,9 +12,10 @@ from role_lens.role_vectors import RoleVectors
 def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
     """One row per contrast, position and layer.
 
-    Columns: `d_prime`, the mean over roles of the held-out sensitivity index; `auc`, the mean of
-    Phi(d' / sqrt 2), the chance that a held-out prompt of the role projects further on the
-    direction than one of the reference, if projections are normal (0.5 is chance);
+    Columns: `d_prime`, the held-out sensitivity index, mean over the roles that have prompts in
+    both halves; `auc`, the mean of Phi(d' / sqrt 2), the chance that a held-out prompt of the
+    role projects further on the direction than one of the reference, if projections are normal
+    (0.5 is chance);
     `mean_cosine` over all pairs of roles; `mean_norm` of the raw directions.
     """
     contrasts: tuple[Contrast, ...] = ("base", "roles") if len(vectors.roles) > 1 else ("base",)
@@ -31,8 +32,8 @@ def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
                         "contrast": contrast,
                         "position": position,
                         "layer": layer,
-                        "d_prime": float(separation[:, place, layer].mean()),
-                        "auc": float(auc[:, place, layer].mean()),
+                        "d_prime": float(separation[:, place, layer].nanmean()),
+                        "auc": float(auc[:, place, layer].nanmean()),
                         "mean_cosine": float(cosine[place, layer]),
                         "mean_norm": float(norm[place, layer]),
                     }
