@@ -11,6 +11,18 @@ from typing import Any
 from role_lens.errors import RoleLensError
 
 
+def as_path(path: str | Path) -> Path:
+    """A path with `~` expanded.
+
+    Raises:
+        RoleLensError: `~name` of nobody.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise RoleLensError(f"can't find {path}: {error}") from error
+
+
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """Objects of a JSON Lines file with their line numbers (from 1); blank lines are skipped.
 
@@ -24,6 +36,7 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
             continue
         try:
             row = json.loads(line.decode("utf-8"))
+            json.dumps(row, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
         except ValueError as error:  # covers JSON and UTF-8 decoding
             raise RoleLensError(f"{path}, line {number}: not valid JSON ({error})") from error
         if not isinstance(row, dict):
@@ -52,7 +65,7 @@ def make_folder(path: str | Path) -> Path:
     Raises:
         RoleLensError: if it can't be created or written to.
     """
-    folder = Path(path).expanduser()
+    folder = as_path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -66,10 +79,11 @@ def make_folder(path: str | Path) -> Path:
 
 def check_writable(path: str | Path) -> None:
     """Raise a RoleLensError if `path` can't become a file: to ask before a long computation."""
-    target = Path(path).expanduser()
+    target = as_path(path)
     if target.is_dir():
         raise RoleLensError(f"can't write {target}: it is a folder")
-    make_folder(target.parent)
+    # Only the nearest folder that exists is asked: a command that fails later leaves no new one.
+    make_folder(next(folder for folder in target.absolute().parents if folder.exists()))
 
 
 @contextmanager
@@ -79,7 +93,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     Raises:
         RoleLensError: if the folder can't be written to or the disk is full.
     """
-    target = Path(path).expanduser()
+    target = as_path(path)
     temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

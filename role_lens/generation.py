@@ -52,7 +52,7 @@ def generate(
         )
     sequences = encode_chat(model, many, system)
     longest = max(sequences, key=len)
-    check_length(model, len(longest) + max_new_tokens, many[sequences.index(longest)])
+    check_length(model, len(longest), many[sequences.index(longest)], following=max_new_tokens - 1)
     steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
     answers = _continue(model, sequences, patch, steps, temperature, seed, use_cache)
     texts = [model.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in answers]

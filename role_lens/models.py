@@ -19,6 +19,7 @@ from transformer_lens.utilities import get_device
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from role_lens.errors import RoleLensError
+from role_lens.files import as_path
 
 if TYPE_CHECKING:
     Model: TypeAlias = TransformerBridge
@@ -56,7 +57,7 @@ def load_model(
         if device is not None or dtype is not None:
             raise RoleLensError("the model is already built: move or cast it before passing it")
         return name
-    path = Path(name).expanduser()
+    path = as_path(name)
     if name == PACKAGED_MODEL:
         return _boot_folder(_converted(_packaged_gguf()), PACKAGED_MODEL, device, dtype)
     if path.suffix == ".gguf":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from role_lens.errors import RoleLensError
-from role_lens.files import read_bytes, read_jsonl
+from role_lens.files import as_path, read_bytes, read_jsonl
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ def load_roles(source: str | Path = "builtin") -> dict[str, list[str]]:
     Raises:
         RoleLensError: no such folder, no prompt files in it, a malformed or empty file.
     """
-    path = DATA / "roles" if source == "builtin" else Path(source).expanduser()
+    path = DATA / "roles" if source == "builtin" else as_path(source)
     if path.is_file():
         files = [path]
     elif path.is_dir():
@@ -55,7 +55,7 @@ def load_prompts(source: str | Path = "builtin") -> list[str]:
     Raises:
         RoleLensError: no such file, or it is malformed or empty.
     """
-    path = DATA / "base.jsonl" if source == "builtin" else Path(source).expanduser()
+    path = DATA / "base.jsonl" if source == "builtin" else as_path(source)
     if not path.is_file():
         raise RoleLensError(
             f"no prompts at {source}: expected 'builtin', a .jsonl file or a .txt file"

@@ -67,6 +67,8 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
     for number, prompt in enumerate(prompts):
         if not isinstance(prompt, str) or not prompt.strip():
             raise RoleLensError(f"prompt {number} is empty: {prompt!r}")
+        if any("\ud800" <= character <= "\udfff" for character in prompt):
+            raise RoleLensError(f"prompt {number} holds a lone surrogate: {prompt[:60]!r}")
         ids = encode_text(
             model, chat_text(model, prompt, system), special=not has_chat_template(model)
         )
@@ -86,11 +88,12 @@ def encode_text(model: Model, text: str, *, special: bool) -> list[int]:
     return ids
 
 
-def check_length(model: Model, length: int, prompt: str) -> None:
-    """Raise a RoleLensError if a sequence is longer than the model's context."""
-    if length > model.cfg.n_ctx:
+def check_length(model: Model, length: int, prompt: str, *, following: int = 0) -> None:
+    """Raise a RoleLensError if a prompt, with what is to follow it, exceeds the context."""
+    if length + following > model.cfg.n_ctx:
+        more = f" and {following} are to follow" if following else ""
         raise RoleLensError(
-            f"a prompt takes {length} tokens, more than the model's context of "
+            f"a prompt takes {length} tokens{more}, more than the model's context of "
             f"{model.cfg.n_ctx}: {prompt[:60]!r}…"
         )
 

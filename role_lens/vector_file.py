@@ -11,7 +11,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from role_lens.errors import RoleLensError
-from role_lens.files import atomic_write
+from role_lens.files import as_path, atomic_write
 
 FORMAT = 1
 TENSORS = ("role_means", "base_mean", "role_counts", "separation")
@@ -39,7 +39,7 @@ def read_vectors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         RoleLensError: the file is missing, truncated, of another kind or format, or its tensors
             don't fit its header.
     """
-    path = Path(path).expanduser()
+    path = as_path(path)
     if not path.is_file():
         raise RoleLensError(f"no vectors at {path}; make some with RoleVectors.fit")
     try:

@@ -79,6 +79,7 @@ def test_evaluate_prints_accuracy_beside_chance(workplace, capsys, suffix):
         ("evaluate", {"out": "/proc/none/t.csv"}, "can't write to the output folder"),
         ("fit", {"roles": "nowhere"}, "no role prompts at"),
         ("fit", {"out": "/proc/none/v.safetensors"}, "can't write to the output folder"),
+        ("fit", {"out": "new/v.safetensors", "model": "nobody/none"}, "can't load the model"),
         ("fit", {"out": "roles"}, "it is a folder"),
         ("info", {"vectors": "q.jsonl"}, "not a readable safetensors file"),
     ],

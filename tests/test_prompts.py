@@ -24,6 +24,7 @@ def test_line_separator_inside_a_string_does_not_cut_a_record(tmp_path):
         ('{"instruction": "ok"}\n["x"]\n', r"a\.jsonl, line 2: expected a JSON object, got list"),
         ('{"prompt": "x"}\n', r"line 1: expected a non-empty string in the field 'instruction'"),
         ('{"instruction": "  "}\n', r"line 1: expected a non-empty string"),
+        ('{"instruction": "a\\ud800b"}\n', "line 1: not valid JSON .*surrogates"),
         ("\n", "holds no prompts"),
     ],
 )
@@ -47,6 +48,8 @@ def test_nothing_there(tmp_path):
         load_roles(tmp_path / "nowhere")
     with pytest.raises(RoleLensError, match="holds no <role>"):
         load_roles(tmp_path)
+    with pytest.raises(RoleLensError, match="can't find ~nobody-of-that-name"):
+        load_prompts("~nobody-of-that-name/x.txt")
     with pytest.raises(RoleLensError, match="no prompts at"):
         load_prompts(tmp_path)
 

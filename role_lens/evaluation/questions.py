@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from role_lens.errors import RoleLensError
-from role_lens.files import read_jsonl
+from role_lens.files import as_path, read_jsonl
 from role_lens.prompts import DATA
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -111,7 +111,7 @@ def load_questions(
     if source == "mmlu":
         questions = _load_mmlu(split)
     else:
-        path = DATA / "questions" if source == "builtin" else Path(source).expanduser()
+        path = DATA / "questions" if source == "builtin" else as_path(source)
         if not path.exists():
             raise RoleLensError(
                 f"no questions at {source}: expected 'builtin', 'mmlu', or a JSONL file or folder"

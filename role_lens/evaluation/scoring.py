@@ -142,7 +142,7 @@ def _item(
         kept = whole[: len(prompt)] == prompt and len(whole) > len(prompt)
         tokens = whole[len(prompt) :] if kept else encode_text(model, answer, special=False)
         continuations.append(tuple(tokens))
-    check_length(model, len(prompt) + max(map(len, continuations)), question.question)
+    check_length(model, len(prompt), question.question, following=max(map(len, continuations)) - 1)
     return _Item(tuple(prompt), tuple(continuations))
 
 
