@@ -68,6 +68,7 @@ def fit_means(
     shortest = min(len(ids) for sequences in encoded.values() for ids in sequences)
     columns = _positions(positions, len(suffix), shortest)
 
+    provenance = _provenance(model, named, base, system, suffix)  # first: it may refuse the model
     first, second = zip(*map(_halves, encoded.values()), strict=True)
     options: dict[str, Any] = {"positions": columns, "max_tokens": max_tokens}
     label = "role activations, half {} of 2" if progress else None
@@ -86,7 +87,7 @@ def fit_means(
         role_counts=count[1:],
         base_count=int(count[0]),
         separation=_separation(two).float(),
-        provenance=_provenance(model, named, base, system, suffix),
+        provenance=provenance,
     )
 
 

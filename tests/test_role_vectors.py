@@ -7,7 +7,7 @@ from conftest import NAMES, build
 from safetensors.torch import save_file
 from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge
 
-from role_lens import RoleLensError, RoleVectors
+from role_lens import Patch, RoleLensError, RoleVectors
 from role_lens.forward import residual_stream
 from role_lens.prompts import split
 from role_lens.tokens import encode_chat, pad_left
@@ -293,3 +293,13 @@ def test_both_model_classes_give_the_same_directions(name):
         )
     from_bridge.add("poet", layer=1).check(hooked)
     from_hooked.ablate("poet", layer=1).check(bridge)
+
+
+def test_fit_under_hooks_is_refused_before_the_long_part(monkeypatch):
+    model = tiny_bridge("llama", seed=13)
+    monkeypatch.setattr("role_lens.fitting.sum_activations", None)
+    with (
+        Patch.add(torch.ones(32), layer=0).on(model),
+        pytest.raises(RoleLensError, match="the model carries hooks"),
+    ):
+        fit(model)
