@@ -105,6 +105,8 @@ def tiny_hf(architecture: str, seed: int = 0, **changes):
         for parameter in model.parameters():
             if parameter.ndim > 1:
                 parameter.normal_(std=0.25)
+            else:  # gains other than one and biases other than zero, or mistakes there can't show
+                parameter += 0.1 * torch.randn_like(parameter)
     return model
 
 
