@@ -295,5 +295,5 @@ class RoleVectors:
 
 
 def _weighted_mean(means: Sequence[Tensor], counts: Sequence[int]) -> Tensor:
-    total = sum(mean.double() * n for mean, n in zip(means, counts, strict=True))
-    return (total / sum(counts)).float()  # type: ignore[union-attr]
+    weights = torch.tensor(counts, dtype=torch.float64) / sum(counts)
+    return einops.einsum(torch.stack(list(means)).double(), weights, "fit ..., fit -> ...").float()

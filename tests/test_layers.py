@@ -6,7 +6,7 @@ from pathlib import Path
 import role_lens
 
 ROOT = Path(role_lens.__file__).parent
-# Each file may import from files of lower floors only, and from its own floor where listed lower.
+# Each file may import from files of lower floors only.
 FLOORS = [
     ["errors"],
     ["files"],
