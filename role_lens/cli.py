@@ -19,8 +19,9 @@ from role_lens.evaluation.questions import Template, load_questions
 from role_lens.evaluation.scoring import Scoring, evaluate, summarize
 from role_lens.files import atomic_write, check_writable
 from role_lens.generation import generate
+from role_lens.interventions import Kind, TokenMask
 from role_lens.models import PACKAGED_MODEL, Model, load_model
-from role_lens.patches import Kind, Patch, Patches, TokenMask
+from role_lens.patches import Patch, Patches
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.readout.geometry import geometry_by_layer
 from role_lens.role_vectors import RoleVectors

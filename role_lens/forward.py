@@ -44,8 +44,8 @@ def last_logits(
     model: Model, batch: Batch, columns: int = 1
 ) -> Float[Tensor, "batch columns d_vocab"]:
     """Logits of the last columns only; the unembedding of the others is never computed."""
-    with model.hooks(fwd_hooks=[_keep_last(model, columns)]):
-        return _finite(model(batch.tokens, attention_mask=batch.mask))
+    with model.hooks(fwd_hooks=[keep_last(model, columns)]):
+        return finite(model(batch.tokens, attention_mask=batch.mask))
 
 
 def next_logits(
@@ -60,7 +60,7 @@ def next_logits(
         tokens: the tokens that the cache doesn't hold yet (all of them without a cache).
         mask: 1 for every real token so far, cached ones included.
     """
-    with model.hooks(fwd_hooks=[_keep_last(model, 1)]):
+    with model.hooks(fwd_hooks=[keep_last(model, 1)]):
         if is_bridge(model):
             logits, cache = model(
                 tokens,
@@ -73,10 +73,11 @@ def next_logits(
             cache = cache if cache is not None else _legacy_cache(model, tokens.shape[0])
             new_mask = mask[:, -tokens.shape[1] :]  # it appends to the mask in the cache itself
             logits = model(tokens, attention_mask=new_mask, past_kv_cache=cache)
-    return _finite(logits[:, -1]), cache
+    return finite(logits[:, -1]), cache
 
 
-def _finite(logits: Tensor) -> Tensor:
+def finite(logits: Tensor) -> Tensor:
+    """The logits as they are; raises a RoleLensError if they have overflowed."""
     # Some models set the logits of forbidden tokens to -inf; anything else is an overflow.
     if bool((logits.isnan() | (logits == torch.inf)).any()):
         raise RoleLensError(
@@ -86,9 +87,11 @@ def _finite(logits: Tensor) -> Tensor:
     return logits
 
 
-def _keep_last(model: Model, columns: int) -> tuple[str, Any]:
+def keep_last(model: Model, columns: int) -> tuple[str, Any]:
+    """A hook after which only the last columns go through the unembedding."""
+
     def keep(x: Tensor, hook: Any) -> Tensor:
-        return x[:, -columns:]
+        return x[:, -columns:].contiguous()  # or the matrix product goes row by row
 
     # Some Hugging Face models (GPT-2) restore the full shape after the final norm, so there the
     # cut has to come later than in a HookedTransformer, which has no hook at its unembedding.

@@ -13,8 +13,9 @@ from tqdm.auto import trange
 
 from role_lens.errors import RoleLensError
 from role_lens.forward import next_logits
+from role_lens.interventions import TokenWindow
 from role_lens.models import Model, stop_token_ids
-from role_lens.patches import Patches, TokenWindow, attached
+from role_lens.patches import Patches, attached
 from role_lens.tokens import check_length, encode_chat, pad_left
 
 

@@ -99,6 +99,12 @@ def is_bridge(model: Model) -> bool:
     return isinstance(model, TransformerBridge)
 
 
+def has_sliding_window(model: Model) -> bool:
+    """Whether some of the model's attention reaches back a limited number of columns only."""
+    config = getattr(model.original_model, "config", None) if is_bridge(model) else model.cfg
+    return any(bool(getattr(config, name, None)) for name in ("sliding_window", "use_local_attn"))
+
+
 def stop_token_ids(model: Model) -> set[int]:
     """Tokens that end an answer, from the generation config and the tokenizer."""
     stops: set[int] = set()

@@ -7,49 +7,20 @@ import operator
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias
 
-import einops
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from role_lens.directions import unit
 from role_lens.errors import RoleLensError
 from role_lens.fingerprint import Fingerprint, check_fingerprint
+from role_lens.interventions import Kind, TokenMask, TokenWindow, check_tokens, intervene
 from role_lens.models import Model
-
-Kind = Literal["add", "ablate", "clamp", "cap"]
-TokenMask = Literal["all", "prompt", "generated", "last"]
 
 # Everything that is written to the residual stream (Arditi et al., arXiv 2406.11717, section 2.4).
 _WRITES = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
-
-
-@dataclass(eq=False)
-class TokenWindow:
-    """Which columns of the current forward pass belong to the prompt.
-
-    Left-padded rows that are continued with tokens of different number end their prompts in
-    different columns; under a key-value cache a pass sees only the newest columns.
-    """
-
-    prompt_end: Int[Tensor, " batch"]
-    """First column after each row's prompt, counted from the first column of the sequence."""
-    offset: int = 0
-    """How many columns the key-value cache holds already; generation moves it on."""
-
-    def select(self, tokens: TokenMask, width: int) -> Bool[Tensor, "batch pos"]:
-        """True at the columns that a token mask names."""
-        end = self.prompt_end[:, None]
-        column = torch.arange(self.offset, self.offset + width, device=end.device)[None]
-        if tokens == "prompt":
-            return column < end
-        if tokens == "generated":
-            return column >= end
-        if tokens == "last":
-            return column == end - 1
-        return torch.ones_like(column < end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,21 +128,7 @@ class Patch:
         Args:
             selected: which tokens to change; None for all.
         """
-        direction = self.direction.to(x.device)
-        stream = x.float()
-        if self.kind == "add":
-            changed = stream + self.value * direction
-        else:
-            projection = einops.einsum(stream, direction, "batch pos d, d -> batch pos")
-            target = torch.full_like(projection, self.value)
-            if self.kind == "cap":
-                target = torch.minimum(projection, target)
-            # For ablation the target is 0.
-            shift = target - projection
-            changed = stream + einops.einsum(shift, direction, "batch pos, d -> batch pos d")
-        if selected is not None:
-            changed = torch.where(selected.to(x.device)[..., None], changed, stream)
-        return changed.to(x.dtype)
+        return _changed((self,), x, selected)
 
     def hook_names(self, n_layers: int) -> list[str]:
         """TransformerLens names of the hook points at which the patch acts."""
@@ -204,31 +161,53 @@ def attached(model: Model, patches: Patches, window: TokenWindow | None = None) 
     Raises:
         RoleLensError: a patch that doesn't fit the model.
     """
-    hooks = []
-    for patch in as_sequence(patches):
+    several = as_sequence(patches)
+    for patch in several:
         patch.check(model)
-        function = _hook_function(patch, window)
-        hooks += [(name, function) for name in patch.hook_names(model.cfg.n_layers)]
-    with model.hooks(fwd_hooks=hooks):
+    with attached_together(model, [several], window):
         yield model
 
 
-def check_tokens(tokens: str) -> None:
-    """Raise a RoleLensError unless `tokens` is a known token mask."""
-    if tokens not in get_args(TokenMask):
-        raise RoleLensError(f"tokens must be one of {get_args(TokenMask)}, got {tokens!r}")
+@contextmanager
+def attached_together(
+    model: Model, candidates: Sequence[tuple[Patch, ...]], window: TokenWindow | None = None
+) -> Iterator[None]:
+    """Attach one or more candidates of the same `form`, each to its own part of the batch.
+
+    The rows of a batch are those of the first candidate, then those of the second, and so on.
+    The patches are taken to fit the model.
+    """
+    hooks = []
+    for patches in zip(*candidates, strict=True):
+        function = _hook_function(patches, window)
+        hooks += [(name, function) for name in patches[0].hook_names(model.cfg.n_layers)]
+    with model.hooks(fwd_hooks=hooks):
+        yield
 
 
-def _hook_function(patch: Patch, window: TokenWindow | None) -> Any:
+def form(candidate: tuple[Patch, ...]) -> tuple[tuple[str, tuple[int, ...], str], ...]:
+    """What candidates must have in common to share a batch: kinds, layers and token masks."""
+    return tuple((patch.kind, patch.layers, patch.tokens) for patch in candidate)
+
+
+def _hook_function(patches: Sequence[Patch], window: TokenWindow | None) -> Any:
+    tokens = patches[0].tokens
+
     def change(x: Tensor, hook: Any) -> Tensor:
-        if patch.tokens == "all":
-            return patch.apply(x)
+        if tokens == "all":
+            return _changed(patches, x, None)
         if window is None:
             end = torch.full((x.shape[0],), x.shape[1], device=x.device)
-            return patch.apply(x, TokenWindow(end).select(patch.tokens, x.shape[1]))
-        return patch.apply(x, window.select(patch.tokens, x.shape[1]))
+            return _changed(patches, x, TokenWindow(end).select(tokens, x.shape[1]))
+        return _changed(patches, x, window.select(tokens, x.shape[1]))
 
     return change
+
+
+def _changed(patches: Sequence[Patch], x: Tensor, selected: Tensor | None) -> Tensor:
+    directions = torch.stack([patch.direction for patch in patches])
+    values = torch.tensor([patch.value for patch in patches])
+    return intervene(patches[0].kind, x, directions, values, selected)
 
 
 def _patch(

@@ -18,8 +18,9 @@ from role_lens.directions import Contrast, difference_of_means, unit
 from role_lens.errors import RoleLensError
 from role_lens.fingerprint import same_fingerprint
 from role_lens.fitting import fit_means
+from role_lens.interventions import TokenMask
 from role_lens.models import Model
-from role_lens.patches import Patch, TokenMask
+from role_lens.patches import Patch
 from role_lens.prompts import role_name
 from role_lens.vector_file import TENSORS, read_vectors, write_vectors
 

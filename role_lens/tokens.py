@@ -19,11 +19,11 @@ _ENDINGS = ("a", "7", "?", ".", "!", ")", '"', "…")
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Left-padded token sequences. Row i is sequence `index[i]` of the list that was batched."""
+    """Padded token sequences. Row i is sequence `index[i]` of the list that was batched."""
 
     tokens: Int[Tensor, "batch pos"]
     mask: Int[Tensor, "batch pos"]
-    """1 where there is a token, 0 on the padding at the left."""
+    """1 where there is a token, 0 on the padding."""
     index: tuple[int, ...]
 
 
@@ -128,15 +128,27 @@ def check_post_instruction(
 
 
 def pad_left(model: Model, sequences: Sequence[Sequence[int]], index: Sequence[int]) -> Batch:
-    """One left-padded batch, on the model's device."""
+    """One batch on the model's device, padded so that all sequences end in the last column."""
+    return _padded(model, sequences, index, left=True)
+
+
+def pad_right(model: Model, sequences: Sequence[Sequence[int]], index: Sequence[int]) -> Batch:
+    """One batch on the model's device, padded so that all sequences begin in the first column."""
+    return _padded(model, sequences, index, left=False)
+
+
+def _padded(
+    model: Model, sequences: Sequence[Sequence[int]], index: Sequence[int], *, left: bool
+) -> Batch:
     width = max(len(ids) for ids in sequences)
     pad = model.tokenizer.pad_token_id
     pad = pad if pad is not None else (model.tokenizer.eos_token_id or 0)
     tokens = torch.full((len(sequences), width), pad, dtype=torch.long)
     mask = torch.zeros((len(sequences), width), dtype=torch.long)
     for row, ids in enumerate(sequences):
-        tokens[row, width - len(ids) :] = torch.tensor(ids, dtype=torch.long)
-        mask[row, width - len(ids) :] = 1
+        columns = slice(width - len(ids), width) if left else slice(0, len(ids))
+        tokens[row, columns] = torch.tensor(ids, dtype=torch.long)
+        mask[row, columns] = 1
     device = model.cfg.device
     return Batch(tokens.to(device), mask.to(device), tuple(index))
 

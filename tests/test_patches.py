@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from role_lens import Patch, RoleLensError
 from role_lens.forward import last_logits
-from role_lens.patches import TokenWindow, attached
+from role_lens.interventions import TokenWindow
+from role_lens.patches import attached
 from role_lens.tokens import encode_chat, pad_left
 
 KINDS = {
@@ -198,7 +199,7 @@ def test_bad_patches(llama, make, message):
 
 
 def test_unknown_token_mask():
-    from role_lens.patches import check_tokens
+    from role_lens.interventions import check_tokens
 
     with pytest.raises(RoleLensError, match="tokens must be one of"):
         check_tokens("first")

@@ -96,7 +96,7 @@ def test_letters_of_several_tokens_are_scored_as_sequences(monkeypatch):
     tokenizer = tiny_tokenizer(template=CHAT_TEMPLATE, merged=("AA",))
     model = tiny_bridge("llama", tokenizer=tokenizer)
     q = Question("q", "Which?", ("one", "two"), 0, "s", "d")
-    monkeypatch.setattr("role_lens.evaluation.scoring.LETTERS", ["AA", "xyz"])
+    monkeypatch.setattr("role_lens.evaluation.items.LETTERS", ["AA", "xyz"])
     table = evaluate(model, [q], {"b": None}, progress=False)
     prompt = chat_text(model, question_text(q))
     assert table["logprob_0"][0] == pytest.approx(logprob(model, prompt, "AA", False)[0], abs=1e-3)

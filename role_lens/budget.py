@@ -1,0 +1,106 @@
+"""How many tokens a batch may hold: chosen from the memory at hand, less after running out of it.
+
+Knows a model's size and device, not what is computed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+
+from role_lens.errors import RoleLensError
+from role_lens.models import Model
+from role_lens.tokens import Batch, pad_left
+
+Result = TypeVar("Result")
+
+# A batch whose widest activation is about this large is still in a CPU's cache when it is read
+# again; larger ones were measured to be slower, smaller ones to use the matrix unit less well.
+_CPU_BYTES = 6 * 2**20
+_SHARE = 0.3  # of the free memory of a GPU; the rest is for what the estimate leaves out
+
+
+@dataclass(eq=False)
+class Budget:
+    """The most tokens that a batch may hold, padding included (one longer row goes alone)."""
+
+    tokens: int
+
+    def rows(self, width: int) -> int:
+        """How many rows of this many tokens make a batch."""
+        return max(1, self.tokens // max(1, width))
+
+    def halve(self, rows: int) -> None:
+        """After running out of memory with this many rows.
+
+        Raises:
+            RoleLensError: it was a single row.
+        """
+        if rows <= 1:
+            raise RoleLensError(
+                "out of GPU memory with a single sequence in the batch: use a smaller model, "
+                "dtype=bfloat16, or shorter prompts"
+            )
+        self.tokens = max(1, self.tokens // 2)
+
+
+def token_budget(model: Model, max_tokens: int | None = None, *, gradients: bool = False) -> Budget:
+    """A budget for passes through this model.
+
+    Args:
+        max_tokens: the user's own choice; None for one from the memory at hand.
+        gradients: whether the activations of all blocks are kept for a backward pass.
+
+    Raises:
+        RoleLensError: a choice below 1.
+    """
+    if max_tokens is not None:
+        if max_tokens < 1:
+            raise RoleLensError(f"max_tokens must be at least 1, got {max_tokens}")
+        return Budget(max_tokens)
+    cfg = model.cfg
+    bytes_each = torch.finfo(cfg.dtype).bits // 8
+    d_mlp = getattr(cfg, "d_mlp", None) or 4 * cfg.d_model
+    device = torch.device(str(cfg.device))
+    if device.type == "cuda":
+        # Residual stream and MLP, some copies of each, and attention over a few hundred tokens.
+        per_token = bytes_each * (8 * cfg.d_model + 4 * d_mlp + 1024 * cfg.n_heads)
+        if gradients:
+            per_token *= cfg.n_layers
+        free, _ = torch.cuda.mem_get_info(device)
+        return Budget(int(min(max(_SHARE * free / per_token, 256), 65536)))
+    tokens = _CPU_BYTES // (bytes_each * d_mlp)
+    return Budget(min(max(tokens // 4 if gradients else tokens, 256), 4096))
+
+
+def in_batches(
+    model: Model,
+    sequences: Sequence[Sequence[int]],
+    budget: Budget,
+    run: Callable[[Batch], Result],
+) -> Iterator[tuple[Batch, Result]]:
+    """Left-padded batches of sequences of like length, longest first, with what `run` returns.
+
+    Where a GPU runs out of memory the budget halves and the batch is repeated, smaller.
+    """
+    order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
+    start = 0
+    while start < len(order):
+        index = order[start : start + budget.rows(len(sequences[order[start]]))]
+        batch = pad_left(model, [sequences[i] for i in index], index)
+        result = attempt(lambda batch=batch: run(batch), budget, len(index))  # type: ignore[misc]
+        if result is not None:
+            yield batch, result
+            start += len(index)
+
+
+def attempt(run: Callable[[], Result], budget: Budget, rows: int) -> Result | None:
+    """What `run` returns, or None and a halved budget if the GPU ran out of memory."""
+    try:
+        return run()
+    except torch.OutOfMemoryError:
+        pass  # leaving the handler frees what the failed pass holds
+    budget.halve(rows)
+    torch.cuda.empty_cache()
+    return None

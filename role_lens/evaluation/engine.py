@@ -1,0 +1,84 @@
+"""Choose how to score: by replay where it agrees with whole passes on this model, else by those.
+
+Knows the two ways and how to compare them.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from role_lens.budget import Budget
+from role_lens.evaluation.items import Item
+from role_lens.evaluation.replay import Candidate, Replay, first_layer
+from role_lens.evaluation.whole_pass import WholePasses
+from role_lens.models import Model, model_name, weight_processing
+from role_lens.patches import Patch, form
+
+# Of log-probabilities; in lower precision other batch shapes alone make a difference.
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
+_TOLERANCE_LOW_PRECISION = 0.3
+_checked: WeakKeyDictionary[Any, dict[tuple[str, str], bool]] = WeakKeyDictionary()
+
+
+def engine(model: Model, items: Sequence[Item], budget: Budget) -> Replay | WholePasses:
+    """A scorer of these questions.
+
+    On first use with a model, replay is compared with whole passes on the longest and the
+    shortest question; a model on which they differ gets whole passes, with a warning.
+    """
+    known = _checked.setdefault(model, {})
+    key = (weight_processing(model), str(model.cfg.dtype))
+    if key not in known:
+        by_length = sorted(items, key=lambda item: len(item.prompt))
+        known[key] = _agrees(model, [by_length[-1], by_length[0]])
+    return (Replay if known[key] else WholePasses)(model, items, budget)
+
+
+def in_chunks(
+    scorer: Replay | WholePasses, candidates: Sequence[Candidate], n_layers: int
+) -> Iterator[list[int]]:
+    """Indices of candidates that may be scored together, lowest layers first."""
+    forms: dict[Any, list[int]] = {}
+    for index, candidate in enumerate(candidates):
+        forms.setdefault((first_layer(candidate, n_layers), form(candidate)), []).append(index)
+    for (layer, _), indices in sorted(forms.items(), key=lambda item: item[0][0]):
+        size = scorer.chunk_size(layer)
+        for start in range(0, len(indices), size):
+            yield indices[start : start + size]
+
+
+def replay_difference(model: Model, items: Sequence[Item]) -> float:
+    """Largest difference, per token, between the log-probabilities of choices by replay and by
+    whole passes under hooks, when a random direction is added at the middle layer."""
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(model.cfg.d_model, generator=generator)
+    candidate = (Patch.add(direction, layer=model.cfg.n_layers // 2),)
+    budget = Budget(4096)
+    replay = Replay(model, items, budget).logprobs([candidate, candidate])
+    whole = WholePasses(model, items, budget).logprobs([candidate])
+    lengths = torch.full(whole.shape[1:], torch.nan)
+    for row, item in enumerate(items):
+        lengths[row, : len(item.continuations)] = torch.tensor([len(c) for c in item.continuations])
+    scored = ~lengths.isnan().expand_as(replay)
+    return float(((replay - whole) / lengths)[scored].abs().max())
+
+
+def _agrees(model: Model, items: Sequence[Item]) -> bool:
+    try:
+        difference = replay_difference(model, items)
+    except Exception as error:  # whatever an unusual architecture makes of it
+        reason = f"it fails on this model ({type(error).__name__}: {error})"
+    else:
+        tolerance = _TOLERANCE.get(model.cfg.dtype, _TOLERANCE_LOW_PRECISION)
+        if difference <= tolerance:  # not where it is NaN
+            return True
+        reason = f"log-probabilities differ from those under hooks by {difference:.2g}"
+    warnings.warn(
+        f"{model_name(model)} is scored by whole forward passes, which is slower than replaying "
+        f"the blocks that a patch changes: {reason}",
+        stacklevel=3,
+    )
+    return False
