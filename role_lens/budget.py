@@ -45,12 +45,11 @@ class Budget:
         self.tokens = max(1, self.tokens // 2)
 
 
-def token_budget(model: Model, max_tokens: int | None = None, *, gradients: bool = False) -> Budget:
+def token_budget(model: Model, max_tokens: int | None = None) -> Budget:
     """A budget for passes through this model.
 
     Args:
         max_tokens: the user's own choice; None for one from the memory at hand.
-        gradients: whether the activations of all blocks are kept for a backward pass.
 
     Raises:
         RoleLensError: a choice below 1.
@@ -66,12 +65,9 @@ def token_budget(model: Model, max_tokens: int | None = None, *, gradients: bool
     if device.type == "cuda":
         # Residual stream and MLP, some copies of each, and attention over a few hundred tokens.
         per_token = bytes_each * (8 * cfg.d_model + 4 * d_mlp + 1024 * cfg.n_heads)
-        if gradients:
-            per_token *= cfg.n_layers
         free, _ = torch.cuda.mem_get_info(device)
         return Budget(int(min(max(_SHARE * free / per_token, 256), 65536)))
-    tokens = _CPU_BYTES // (bytes_each * d_mlp)
-    return Budget(min(max(tokens // 4 if gradients else tokens, 256), 4096))
+    return Budget(min(max(_CPU_BYTES // (bytes_each * d_mlp), 256), 4096))
 
 
 def in_batches(

@@ -63,7 +63,7 @@ def run_blocks(
     Args:
         mask: 1 for every new token, 0 for padding.
         start: first block to run; the ones before are passed over.
-        resid: the residual stream entering block `start`; needed unless that is 0.
+        resid: the residual stream entering block `start`; None, only for 0, embeds the tokens.
         stop: run up to but not including this block; None runs to the logits.
         columns: return the logits of the last columns only.
         keep: return the keys and values of all tokens so far.
@@ -158,12 +158,22 @@ def _passed_over(model: Model, tokens: Tensor, start: int, resid: Tensor | None)
     """Let the blocks before `start` do nothing but hand on the residual stream."""
     blocks = [model.blocks[layer] for layer in range(start)]
     output = (resid,) if blocks and _returns_tuple(model, tokens) else resid
+
+    def enter(block: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        if args:
+            return (resid, *args[1:]), kwargs
+        return args, {**kwargs, "hidden_states": resid}
+
+    first = start == 0 and resid is not None  # no block before it that could hand it on
+    handle = model.blocks[0].register_forward_pre_hook(enter, with_kwargs=True) if first else None
     try:
         for block in blocks:
             # A bridge would hand a plain assignment on to the module that it wraps.
             object.__setattr__(block, "forward", lambda *args, **kwargs: output)
         yield
     finally:
+        if handle is not None:
+            handle.remove()
         for block in blocks:
             block.__dict__.pop("forward", None)  # the class's own again
 
@@ -210,7 +220,7 @@ def _hooked_pass(
         cache.frozen = not keep
         for entry in cache.entries:
             entry.frozen = not keep
-    if start == 0:
+    if resid is None:
         # It appends the new tokens' mask to the one in the cache itself.
         output = model(
             tokens, attention_mask=mask[:, -width:], past_kv_cache=cache, stop_at_layer=stop

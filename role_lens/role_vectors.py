@@ -16,7 +16,7 @@ from torch import Tensor
 
 from role_lens.directions import Contrast, difference_of_means, unit
 from role_lens.errors import RoleLensError
-from role_lens.fingerprint import same_fingerprint
+from role_lens.fingerprint import check_fingerprint, same_fingerprint
 from role_lens.fitting import fit_means
 from role_lens.interventions import TokenMask
 from role_lens.models import Model
@@ -189,6 +189,10 @@ class RoleVectors:
         """Limit the projection on the unit direction, at its own layer, to at most `value`: by
         default to the role prompts' mean projection."""
         return self._bounded(Patch.cap, role, layer, value, position, contrast, tokens)
+
+    def check(self, model: Model) -> None:
+        """Raise a RoleLensError if the vectors are from another model, saying what differs."""
+        check_fingerprint(self._fingerprint, model)
 
     def role_index(self, role: str) -> int:
         """Index of a role in `roles`; case and underscores don't matter.

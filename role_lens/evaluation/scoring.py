@@ -77,17 +77,8 @@ def evaluate(
             for index, scores in zip(chunk, summed, strict=True):
                 columns[index] = score_columns(scores, items, questions, scoring)
             bar.update(len(items) * len(chunk))
-    described = pd.DataFrame(
-        {
-            "question_id": [question.id for question in questions],
-            "domain": [question.domain for question in questions],
-            "subject": [question.subject for question in questions],
-            "n_choices": [len(question.choices) for question in questions],
-            "answer": [question.answer for question in questions],
-        }
-    )
     tables = [
-        described.assign(**scores).assign(patch=name)
+        describe(questions).assign(**scores).assign(patch=name)
         for name, scores in zip(patches, columns, strict=True)
     ]
     table = pd.concat(tables, ignore_index=True)
@@ -108,6 +99,19 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
             choice_mass=("choice_mass", "mean"),
         )
         .reset_index()
+    )
+
+
+def describe(questions: Sequence[Question]) -> pd.DataFrame:
+    """Columns `question_id, domain, subject, n_choices, answer`, a row per question."""
+    return pd.DataFrame(
+        {
+            "question_id": [question.id for question in questions],
+            "domain": [question.domain for question in questions],
+            "subject": [question.subject for question in questions],
+            "n_choices": [len(question.choices) for question in questions],
+            "answer": [question.answer for question in questions],
+        }
     )
 
 

@@ -1,0 +1,160 @@
+"""Finished cells of a sweep on disk: parquet parts in a folder that says what it belongs to.
+
+A part is written whole or not at all, so a run can be killed at any time. Knows tables and keys,
+not models.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow
+
+from role_lens.errors import RoleLensError
+from role_lens.files import as_path, atomic_write, make_folder, read_bytes
+
+_IDENTITY = "sweep.json"
+_QUESTIONS = "questions.parquet"
+
+
+class CellFolder:
+    """The results of one sweep: what was run, and the parts that are finished."""
+
+    def __init__(
+        self, path: str | Path, identity: Mapping[str, Any], questions: pd.DataFrame
+    ) -> None:
+        """Open a folder to go on with, or start a new one.
+
+        Args:
+            identity: what all cells have in common, as JSON values.
+            questions: one row per question, in the order of the cells' `question` column.
+
+        Raises:
+            RoleLensError: the folder can't be written to, or holds the results of something else,
+                naming what differs.
+        """
+        self.path = make_folder(path)
+        self.questions = questions
+        self._parts = make_folder(self.path / "parts")
+        identity = json.loads(json.dumps(identity))  # as it will be read back
+        if (self.path / _IDENTITY).exists():
+            _check_same(_read_identity(self.path), identity, self.path)
+        else:
+            write_parquet(questions, self.path / _QUESTIONS)
+            with atomic_write(self.path / _IDENTITY) as temporary:
+                temporary.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+
+    def finished(self) -> set[str]:
+        """Keys of the cells that need not be computed again.
+
+        A part that can't be read is reported and set aside.
+        """
+        return {key for table in self.tables() for key in table["cell"].unique()}
+
+    def tables(self) -> Iterator[pd.DataFrame]:
+        """The finished parts one after the other, without cells that an earlier one had."""
+        seen: set[str] = set()
+        for part in sorted(self._parts.glob("part-*.parquet")):
+            try:
+                table = pd.read_parquet(part)
+                counts = table["cell"].value_counts()
+                if (counts != len(self.questions)).any():
+                    raise ValueError(f"a cell has not {len(self.questions)} rows")
+            except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
+                aside = part.with_suffix(".damaged")
+                part.replace(aside)
+                first = (str(error).strip() or type(error).__name__).splitlines()[0]
+                warnings.warn(
+                    f"{part} can't be read ({first}); it was set aside as {aside.name} and its "
+                    "cells are computed again",
+                    stacklevel=2,
+                )
+                continue
+            table = table[~table["cell"].isin(seen)]
+            seen.update(table["cell"].unique())
+            yield table
+
+    def add(self, cells: Mapping[str, pd.DataFrame]) -> None:
+        """Write finished cells as one part.
+
+        Args:
+            cells: key -> one row per question, in order.
+
+        Raises:
+            RoleLensError: the disk is full or the folder can't be written to.
+        """
+        tables = [
+            table.assign(cell=key, question=range(len(table))) for key, table in cells.items()
+        ]
+        name = _digest(sorted(cells))
+        write_parquet(pd.concat(tables, ignore_index=True), self._parts / f"part-{name}.parquet")
+
+
+def open_cells(path: str | Path) -> CellFolder:
+    """The folder of a sweep that was run before.
+
+    Raises:
+        RoleLensError: the folder holds no sweep.
+    """
+    identity = _read_identity(as_path(path))
+    return CellFolder(path, identity, pd.read_parquet(as_path(path) / _QUESTIONS))
+
+
+def cell_key(identity: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
+    """Content key of a cell: the same for the same model, vectors, patch, questions and scoring."""
+    return _digest([identity, cell])
+
+
+def write_parquet(table: pd.DataFrame, path: Path) -> None:
+    """Write a table; whole or not at all.
+
+    Raises:
+        RoleLensError: the file can't be written.
+    """
+    with atomic_write(path) as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+def content_hash(*parts: Any) -> str:
+    """Hash of JSON values or bytes."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part if isinstance(part, bytes) else _json(part))
+    return digest.hexdigest()
+
+
+def _digest(content: Any) -> str:
+    return hashlib.sha256(_json(content)).hexdigest()[:20]
+
+
+def _json(content: Any) -> bytes:
+    return json.dumps(content, sort_keys=True).encode()
+
+
+def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    told = [
+        f"{key} ({found.get(key)!r} there, {wanted[key]!r} here)"
+        for key in wanted
+        if found.get(key) != wanted[key]
+    ]
+    if told:
+        raise RoleLensError(
+            f"{path} holds another sweep, which differs in {', '.join(told)}; choose another folder"
+        )
+
+
+def _read_identity(path: Path) -> dict[str, Any]:
+    file = path / _IDENTITY
+    if not file.exists():
+        raise RoleLensError(f"{path} holds no sweep: there is no {_IDENTITY} in it")
+    try:
+        identity = json.loads(read_bytes(file))
+    except ValueError as error:
+        raise RoleLensError(f"{file} is damaged: {error}") from error
+    if not isinstance(identity, dict):
+        raise RoleLensError(f"{file} is damaged: expected a JSON object")
+    return identity

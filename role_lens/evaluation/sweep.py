@@ -1,0 +1,306 @@
+"""Every candidate of a grid on every question, in a folder that a killed run goes on with.
+
+Knows role vectors, questions and the folder of finished cells, not how a model is run.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, get_args
+
+import numpy as np
+import pandas as pd
+from tqdm.auto import tqdm
+
+from role_lens.budget import token_budget
+from role_lens.directions import Contrast
+from role_lens.errors import RoleLensError
+from role_lens.evaluation.attribution import attribute
+from role_lens.evaluation.cells import (
+    CellFolder,
+    cell_key,
+    content_hash,
+    open_cells,
+    write_parquet,
+)
+from role_lens.evaluation.engine import engine
+from role_lens.evaluation.items import Scoring, tokenize_questions
+from role_lens.evaluation.questions import Question, Template
+from role_lens.evaluation.scoring import describe, score_columns
+from role_lens.models import Model, model_name, weight_processing
+from role_lens.patches import Patch
+from role_lens.role_vectors import RoleVectors
+
+SweepKind = Literal["add", "ablate"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which candidates to try: every combination. None takes all that the vectors have."""
+
+    roles: tuple[str, ...] | None = None
+    layers: tuple[int, ...] | None = None
+    positions: tuple[int, ...] | None = None
+    contrasts: tuple[Contrast, ...] = ("base",)
+    kinds: tuple[SweepKind, ...] = ("add",)
+    coefficients: tuple[float, ...] = (1.0,)
+    """Of additions, times the raw direction; an ablation has none."""
+
+
+class Cell(NamedTuple):
+    """One candidate of a sweep; the baseline is of kind `none`."""
+
+    kind: str
+    contrast: str | None = None
+    role: str | None = None
+    position: int | None = None
+    layer: int | None = None
+    coefficient: float | None = None
+
+
+BASELINE = Cell("none")
+
+
+def sweep(
+    model: Model,
+    vectors: RoleVectors,
+    questions: Sequence[Question],
+    out: str | Path,
+    grid: Grid | None = None,
+    *,
+    screen: int | None = None,
+    scoring: Scoring = "letter",
+    template: Template = "paper",
+    system: str | None = None,
+    examples: Sequence[Question] = (),
+    max_tokens: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Score every candidate of a grid on every question, and the unchanged model.
+
+    Each candidate is a cell with a content key; finished cells are in the folder and are not
+    computed again, so a run that was stopped goes on where it was. Candidates whose direction is
+    zero (layer 0 of models without absolute positions) are left out.
+
+    Args:
+        out: folder for the results; a new one, or one of the same model, vectors, questions and
+            scoring.
+        grid: the candidates; None for additions of all directions of contrast `base`.
+        screen: compute exactly only this many candidates of each role, those with the highest
+            effect as estimated by `attribute`; None for all. For additions only.
+        scoring, template, system, examples, max_tokens, progress: as for `evaluate`.
+
+    Returns:
+        One row per candidate, the baseline first: `kind, contrast, role, position, layer,
+        coefficient, n` (questions), `accuracy, accuracy_change, effect` (mean over questions of
+        the change of `logprob_correct` against the baseline, in nats), `sem` (its standard error)
+        and `choice_mass`. Also written to `effects.parquet`; `read_sweep` gives the scores of
+        every question.
+
+    Raises:
+        RoleLensError: no questions, an empty grid or one outside the vectors, a folder that can't
+            be written to or holds another sweep.
+    """
+    if not questions:
+        raise RoleLensError("sweep needs at least one question")
+    vectors.check(model)
+    asking: dict[str, Any] = {"scoring": scoring, "template": template, "system": system}
+    items = tokenize_questions(model, questions, examples=examples, **asking)
+    cells = _cells(vectors, grid or Grid())
+    identity = {
+        "model": model_name(model),
+        "weight_processing": weight_processing(model),
+        "dtype": str(model.cfg.dtype),
+        "vectors": _hash_of_vectors(vectors),
+        "n_questions": len(questions),
+        "questions": content_hash([astuple(question) for question in questions]),
+        "examples": content_hash([astuple(example) for example in examples]),
+        **asking,
+    }
+    folder = CellFolder(out, identity, describe(questions))
+    if screen is not None:
+        options = {**asking, "examples": examples, "max_tokens": max_tokens, "progress": progress}
+        cells = _screened(folder, model, vectors, questions, cells, screen, options)
+    keys = {cell: cell_key(identity, cell._asdict()) for cell in [BASELINE, *cells]}
+    scorer = engine(model, items, token_budget(model, max_tokens))
+    finished = folder.finished()
+    n_layers = model.cfg.n_layers
+    with _bar(keys, finished, n_layers, shown=progress) as bar:
+        for layer, chunk in _chunks(scorer, cells):
+            pending = [cell for cell in chunk if keys[cell] not in finished]
+            if pending:
+                scores = scorer.logprobs([_candidate(vectors, cell) for cell in pending])
+                columns = [score_columns(one, items, questions, scoring) for one in scores]
+                folder.add(
+                    {
+                        keys[cell]: _frame([cell] * len(items)).assign(**column)
+                        for cell, column in zip(pending, columns, strict=True)
+                    }
+                )
+                bar.update(len(pending) * (n_layers - layer))
+    effects = _effects(folder, keys)
+    write_parquet(effects, folder.path / "effects.parquet")
+    return effects
+
+
+def read_sweep(path: str | Path) -> pd.DataFrame:
+    """All finished cells of a sweep's folder: one row per candidate and question.
+
+    Returns:
+        The columns of `evaluate`, with `kind, contrast, role, position, layer, coefficient` in the
+        place of `patch`; the baseline, of kind `none`, first.
+
+    Raises:
+        RoleLensError: the folder holds no sweep.
+    """
+    folder = open_cells(path)
+    questions = folder.questions
+    table = pd.concat([_frame([]), *folder.tables()], ignore_index=True)
+    order = ["is_candidate", *Cell._fields, "question"]
+    table = table.assign(is_candidate=table["kind"] != BASELINE.kind).sort_values(order)
+    table = table.join(questions, on="question")
+    scores = table.columns.drop(
+        [*Cell._fields, *questions.columns, "cell", "question", "is_candidate"]
+    )
+    return table[[*Cell._fields, *questions.columns, *scores]].reset_index(drop=True)
+
+
+def _cells(vectors: RoleVectors, grid: Grid) -> list[Cell]:
+    """The candidates of a grid, but for those whose direction is zero."""
+    roles = vectors.roles if grid.roles is None else grid.roles
+    names = [vectors.roles[vectors.role_index(role)] for role in roles]
+    layers = range(vectors.n_layers) if grid.layers is None else grid.layers
+    positions = vectors.positions if grid.positions is None else grid.positions
+    for layer, position in itertools.product(layers, positions):
+        vectors.direction(vectors.roles[0], layer=layer, position=position)  # refuses others
+    cells: dict[Cell, None] = {}  # in order, without repetition
+    for kind, contrast in itertools.product(grid.kinds, grid.contrasts):
+        if kind not in get_args(SweepKind):
+            raise RoleLensError(f"kinds must be of {get_args(SweepKind)}, got {kind!r}")
+        zero = vectors.directions(contrast).abs().amax(dim=-1) == 0
+        values: Sequence[float | None] = grid.coefficients if kind == "add" else (None,)
+        for layer, role, position, value in itertools.product(layers, names, positions, values):
+            index = vectors.roles.index(role), vectors.positions.index(position), layer
+            if not bool(zero[index]):
+                cells[Cell(kind, contrast, role, position, layer, value)] = None
+    if not cells:
+        raise RoleLensError(
+            f"the grid holds no candidate with a direction that is not zero: {grid}"
+        )
+    return list(cells)
+
+
+def _candidate(vectors: RoleVectors, cell: Cell) -> tuple[Patch, ...]:
+    if cell == BASELINE:
+        return ()
+    where: dict[str, Any] = {
+        "layer": cell.layer,
+        "position": cell.position,
+        "contrast": cell.contrast,
+    }
+    if cell.kind == "ablate":
+        return (vectors.ablate(str(cell.role), **where),)
+    return (vectors.add(str(cell.role), coefficient=cell.coefficient, **where),)
+
+
+def _first_layer(cell: Cell) -> int:
+    return cell.layer if cell.kind == "add" and cell.layer is not None else 0
+
+
+def _chunks(scorer: Any, cells: Sequence[Cell]) -> Iterator[tuple[int, list[Cell]]]:
+    """Cells that are scored together, with their first layer; lowest layers first.
+
+    The division depends on the grid alone, not on what is finished: computed anew a part is the
+    same to the last bit.
+    """
+    yield 0, [BASELINE]
+
+    def order(cell: Cell) -> tuple[int, str]:
+        return _first_layer(cell), cell.kind
+
+    for (layer, _), group in itertools.groupby(sorted(cells, key=order), key=order):
+        some = list(group)
+        size = scorer.chunk_size(layer)
+        for start in range(0, len(some), size):
+            yield layer, some[start : start + size]
+
+
+def _bar(keys: Mapping[Cell, str], finished: set[str], n_layers: int, *, shown: bool) -> tqdm:
+    """A progress bar whose unit is a block, so that the time left is right: early layers take
+    longest."""
+    cost = {cell: n_layers - _first_layer(cell) for cell in keys}
+    return tqdm(
+        desc=f"{len(keys)} candidates",
+        total=sum(cost.values()),
+        initial=sum(cost[cell] for cell, key in keys.items() if key in finished),
+        disable=not shown,
+        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left",
+    )
+
+
+def _screened(
+    folder: CellFolder,
+    model: Model,
+    vectors: RoleVectors,
+    questions: Sequence[Question],
+    cells: Sequence[Cell],
+    n: int,
+    options: Mapping[str, Any],
+) -> list[Cell]:
+    """The n cells of each role with the highest estimated effect."""
+    if n < 1 or any(cell.kind != "add" for cell in cells):
+        raise RoleLensError(
+            f"screen={n}: screening keeps at least one candidate of each role, and estimates "
+            "additions only; sweep ablations without it"
+        )
+    file = folder.path / "attribution.parquet"
+    contrasts = sorted({str(cell.contrast) for cell in cells})
+    estimates = pd.read_parquet(file) if file.exists() else pd.DataFrame({"contrast": []})
+    if not set(contrasts) <= set(estimates["contrast"]):
+        estimates = attribute(model, vectors, questions, contrasts=contrasts, **options)
+        write_parquet(estimates, file)
+    effect = estimates.set_index(["contrast", "role", "position", "layer"])["effect"]
+    estimated = {cell: effect[cell[1:5]] * (cell.coefficient or 0) for cell in cells}
+    best: dict[str, list[Cell]] = {}
+    for cell in sorted(cells, key=lambda cell: -estimated[cell]):
+        best.setdefault(str(cell.role), []).append(cell)
+    chosen = {cell for some in best.values() for cell in some[:n]}
+    return [cell for cell in cells if cell in chosen]
+
+
+def _effects(folder: CellFolder, keys: Mapping[Cell, str]) -> pd.DataFrame:
+    wanted = set(keys.values())
+    baseline = next(
+        part
+        for table in folder.tables()
+        if not (part := table[table["cell"] == keys[BASELINE]]).empty
+    )
+    rows = {}
+    for table in folder.tables():
+        for key, part in table[table["cell"].isin(wanted)].groupby("cell"):
+            change = part["logprob_correct"].to_numpy() - baseline["logprob_correct"].to_numpy()
+            n = len(change)
+            rows[key] = {
+                "n": n,
+                "accuracy": part["correct"].mean(),
+                "accuracy_change": part["correct"].mean() - baseline["correct"].mean(),
+                "effect": change.mean(),
+                "sem": change.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan,
+                "choice_mass": part["choice_mass"].mean(),
+            }
+    measured = pd.DataFrame([rows[key] for key in keys.values()])
+    return pd.concat([_frame(list(keys)), measured], axis=1)
+
+
+def _frame(cells: Sequence[Cell]) -> pd.DataFrame:
+    """The columns that name candidates, of the same types whatever is missing in them."""
+    frame = pd.DataFrame(cells, columns=list(Cell._fields))
+    types = dict.fromkeys(("kind", "contrast", "role"), "string")
+    types |= {"position": "Int64", "layer": "Int64", "coefficient": "float64"}
+    return frame.astype(types)
+
+
+def _hash_of_vectors(vectors: RoleVectors) -> str:
+    means = [vectors.role_means.numpy().tobytes(), vectors.base_mean.numpy().tobytes()]
+    return content_hash(list(vectors.roles), list(vectors.positions), *means)
