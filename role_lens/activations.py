@@ -4,8 +4,10 @@ One pass gives all layers and positions for all groups; memory doesn't grow with
 prompts. Knows groups of token sequences, not roles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import einops
 import torch
@@ -13,10 +15,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from role_lens.budget import in_batches, token_budget
 from role_lens.errors import RoleLensError
-from role_lens.forward import residual_stream
 from role_lens.models import Model
-from role_lens.tokens import batches
+from role_lens.partial_pass import run_blocks
+from role_lens.past import Past
+from role_lens.residual_stream import residual_stream
+from role_lens.tokens import Batch, common_prefix_length, pad_right
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +48,7 @@ def sum_activations(
     positions: Sequence[int],
     *,
     probes: Float[Tensor, "probe position layer d_model"] | None = None,
-    max_tokens: int = 2048,
+    max_tokens: int | None = None,
     progress: str | None = None,
 ) -> GroupSums:
     """Sum the residual stream at `positions` of all layers over each group of token sequences.
@@ -52,7 +57,8 @@ def sum_activations(
         groups: token sequences of each group; a group may be empty.
         positions: token positions, negative, from the end.
         probes: directions whose projections are summed too, with their squares.
-        max_tokens: most tokens in a batch, padding included.
+        max_tokens: most tokens in a batch, padding included; None for a number that suits the
+            memory at hand.
         progress: label of a progress bar; None for no bar.
 
     Raises:
@@ -68,9 +74,9 @@ def sum_activations(
     probe_total = torch.zeros((len(groups), n_probes, *shape), dtype=torch.float64)
     probe_square = torch.zeros_like(probe_total)
     with tqdm(total=len(sequences), desc=progress, disable=progress is None) as bar:
-        for batch in batches(model, sequences, max_tokens=max_tokens):
+        for batch, stream in _streams(model, sequences, positions, max_tokens):
             resid = einops.rearrange(
-                residual_stream(model, batch, positions).cpu().float(),
+                stream.cpu().float(),
                 "layer batch position d_model -> batch position layer d_model",
             )
             if not bool(torch.isfinite(resid).all()):
@@ -91,3 +97,61 @@ def sum_activations(
                 probe_square.index_add_(0, group, projection.square())
             bar.update(len(batch.index))
     return GroupSums(count, total, probe_total, probe_square)
+
+
+def _streams(
+    model: Model,
+    sequences: Sequence[Sequence[int]],
+    positions: Sequence[int],
+    max_tokens: int | None,
+) -> Iterator[tuple[Batch, Float[Tensor, "layer batch position d_model"]]]:
+    """The residual stream of all sequences, in batches; tokens with which all of them begin (a
+    chat preamble) are computed only once."""
+    if not sequences:
+        return
+    after = max(0, min(map(len, sequences)) + min(positions))  # what is read comes after it
+    common = common_prefix_length(min(sequences), max(sequences))  # of all: they are in between
+    prefix = sequences[0][: min(common, after)]
+    if prefix and not _continues(model, sequences, prefix, positions):
+        prefix = []
+    past = _past(model, prefix) if prefix else None
+
+    def run(batch: Batch) -> Float[Tensor, "layer batch position d_model"]:
+        return residual_stream(model, batch, positions, past)
+
+    rests = [ids[len(prefix) :] for ids in sequences]
+    yield from in_batches(model, rests, token_budget(model, max_tokens), run, pad=pad_right)
+
+
+def _past(model: Model, prefix: Sequence[int]) -> Past | None:
+    tokens = torch.tensor([prefix], device=model.cfg.device)
+    end = model.cfg.n_layers - 1
+    return run_blocks(model, tokens, torch.ones_like(tokens), stop=end, keep=True)[1]
+
+
+_checked: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+
+
+def _continues(
+    model: Model,
+    sequences: Sequence[Sequence[int]],
+    prefix: Sequence[int],
+    positions: Sequence[int],
+) -> bool:
+    """Whether this model gives the same after keys and values of a prefix as in one pass.
+
+    Found out once for a model, on the longest and the shortest sequence.
+    """
+    if model not in _checked:
+        two = [max(sequences, key=len), min(sequences, key=len)]
+        whole = residual_stream(model, pad_right(model, two, (0, 1)), positions)
+        rests = [ids[len(prefix) :] for ids in two]
+        try:
+            past = _past(model, prefix)
+            parts = residual_stream(model, pad_right(model, rests, (0, 1)), positions, past)
+            difference = float((parts - whole).norm() / whole.norm())
+        except Exception:  # whatever an unusual architecture makes of it
+            difference = float("nan")
+        low = model.cfg.dtype in (torch.bfloat16, torch.float16)
+        _checked[model] = difference <= (0.05 if low else 1e-3)  # not where it is NaN
+    return _checked[model]

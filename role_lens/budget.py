@@ -75,8 +75,10 @@ def in_batches(
     sequences: Sequence[Sequence[int]],
     budget: Budget,
     run: Callable[[Batch], Result],
+    *,
+    pad: Callable[..., Batch] = pad_left,
 ) -> Iterator[tuple[Batch, Result]]:
-    """Left-padded batches of sequences of like length, longest first, with what `run` returns.
+    """Batches of sequences of like length, longest first, with what `run` returns.
 
     Where a GPU runs out of memory the budget halves and the batch is repeated, smaller.
     """
@@ -84,7 +86,7 @@ def in_batches(
     start = 0
     while start < len(order):
         index = order[start : start + budget.rows(len(sequences[order[start]]))]
-        batch = pad_left(model, [sequences[i] for i in index], index)
+        batch = pad(model, [sequences[i] for i in index], index)
         result = attempt(lambda batch=batch: run(batch), budget, len(index))  # type: ignore[misc]
         if result is not None:
             yield batch, result

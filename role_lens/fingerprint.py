@@ -11,8 +11,8 @@ import einops
 import torch
 
 from role_lens.errors import RoleLensError
-from role_lens.forward import residual_stream
 from role_lens.models import Model, weight_processing
+from role_lens.residual_stream import residual_stream
 from role_lens.tokens import Batch
 
 Fingerprint: TypeAlias = tuple[float, ...]

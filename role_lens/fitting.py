@@ -45,7 +45,7 @@ def fit_means(
     *,
     positions: Sequence[int] | None,
     system: str | None,
-    max_tokens: int,
+    max_tokens: int | None,
     progress: bool,
 ) -> FittedMeans:
     """See `RoleVectors.fit`."""

@@ -1,9 +1,8 @@
-"""Forward passes: the residual stream, or the last logits, and nothing that isn't needed.
+"""Forward passes that give the last logits, and nothing that isn't needed.
 
 Knows left-padded batches and hook names, neither roles nor directions.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,31 +12,6 @@ from torch import Tensor
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, is_bridge
 from role_lens.tokens import Batch
-
-
-def residual_stream(
-    model: Model, batch: Batch, positions: Sequence[int]
-) -> Float[Tensor, "layer batch position d_model"]:
-    """The residual stream entering every block (`blocks.l.hook_resid_pre`) at some positions.
-
-    The pass stops before the last block runs: neither it nor the unembedding is needed.
-
-    Args:
-        positions: columns of the batch, negative ones from the end.
-    """
-    columns = list(positions)
-    layers: list[Tensor] = []
-
-    def keep(resid: Tensor, hook: Any) -> None:
-        # Some architectures go on to write into the tensor: a copy, not a view.
-        layers.append(resid[:, columns].clone())
-
-    last = model.cfg.n_layers - 1
-    hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in range(last)]
-    with model.hooks(fwd_hooks=hooks):
-        final = model(batch.tokens, attention_mask=batch.mask, stop_at_layer=last)
-    device = final.device
-    return torch.stack([layer.to(device) for layer in [*layers, final[:, columns]]])
 
 
 def last_logits(

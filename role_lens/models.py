@@ -58,12 +58,16 @@ def load_model(
             raise RoleLensError("the model is already built: move or cast it before passing it")
         return name
     path = as_path(name)
-    if name == PACKAGED_MODEL:
-        return _boot_folder(_converted(_packaged_gguf()), PACKAGED_MODEL, device, dtype)
-    if path.suffix == ".gguf":
-        return _boot_folder(_converted(path), path.stem, device, dtype)
-    if path.is_dir():
-        return _boot_folder(path, path.resolve().name, device, dtype)
+    folder = local_folder(name)
+    if folder is not None:
+        label = (
+            PACKAGED_MODEL
+            if name == PACKAGED_MODEL
+            else path.stem
+            if path.suffix == ".gguf"
+            else path.resolve().name
+        )
+        return _boot_folder(folder, label, device, dtype)
     try:
         model = TransformerBridge.boot_transformers(
             str(name), device=device, dtype=dtype or torch.float32
@@ -74,6 +78,19 @@ def load_model(
             f"as a Hugging Face id failed (unknown name, or no network): {_first_line(error)}"
         ) from error
     return _ready(model)
+
+
+def local_folder(name: str | Path) -> Path | None:
+    """A folder that transformers can load too; None where `name` has to be a Hugging Face id.
+
+    The weights of the packaged model and of `.gguf` files are converted into it on first use.
+    """
+    path = as_path(name)
+    if name == PACKAGED_MODEL:
+        return _converted(_packaged_gguf())
+    if path.suffix == ".gguf":
+        return _converted(path)
+    return path if path.is_dir() else None
 
 
 def model_name(model: Model) -> str:

@@ -55,7 +55,7 @@ class RoleVectors:
         *,
         positions: Sequence[int] | None = None,
         system: str | None = None,
-        max_tokens: int = 2048,
+        max_tokens: int | None = None,
         progress: bool = True,
     ) -> "RoleVectors":
         """Mean activations at every layer and every post-instruction position, in one pass.
@@ -69,7 +69,8 @@ class RoleVectors:
             positions: token positions from the end, negative; None for all tokens of the chat
                 template after the instruction.
             system: system message put before every prompt; None for the template's own default.
-            max_tokens: most tokens in a batch, padding included.
+            max_tokens: most tokens in a batch, padding included; None for a number that suits
+                the memory at hand.
             progress: show a progress bar.
 
         Raises:

@@ -3,7 +3,7 @@
 Knows tokenizers, not weights: of the model it reads only the tokenizer and the context length.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -153,18 +153,7 @@ def _padded(
     return Batch(tokens.to(device), mask.to(device), tuple(index))
 
 
-def batches(
-    model: Model, sequences: Sequence[Sequence[int]], *, max_tokens: int = 2048
-) -> Iterator[Batch]:
-    """Left-padded batches of sequences of like length, longest first.
-
-    Args:
-        max_tokens: most tokens in a batch, padding included (a longer sequence goes alone).
-    """
-    order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
-    start = 0
-    while start < len(order):
-        size = max(1, max_tokens // len(sequences[order[start]]))
-        index = order[start : start + size]
-        yield pad_left(model, [sequences[i] for i in index], index)
-        start += size
+def common_prefix_length(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two sequences begin with in common."""
+    pairs = enumerate(zip(a, b, strict=False))
+    return next((n for n, (x, y) in pairs if x != y), min(len(a), len(b)))

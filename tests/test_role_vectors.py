@@ -8,8 +8,8 @@ from safetensors.torch import save_file
 from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge
 
 from role_lens import Patch, RoleLensError, RoleVectors
-from role_lens.forward import residual_stream
 from role_lens.prompts import split
+from role_lens.residual_stream import residual_stream
 from role_lens.tokens import encode_chat, pad_left
 
 ROLES = {

@@ -3,9 +3,10 @@ import torch
 from tiny import CHAT, CHAT_TEMPLATE, tiny_bridge, tiny_tokenizer
 
 from role_lens import RoleLensError, RoleVectors
-from role_lens.forward import last_logits, next_logits, residual_stream
+from role_lens.budget import Budget, in_batches
+from role_lens.forward import last_logits, next_logits
+from role_lens.residual_stream import residual_stream
 from role_lens.tokens import (
-    batches,
     chat_text,
     encode_chat,
     encode_text,
@@ -77,7 +78,7 @@ def test_bad_prompts(llama, prompts, message):
 
 def test_batches_hold_everything_once_and_keep_to_the_budget(llama):
     sequences = [[1] * n for n in (5, 90, 3, 40, 41, 7)]
-    found = list(batches(llama, sequences, max_tokens=82))
+    found = [batch for batch, _ in in_batches(llama, sequences, Budget(82), lambda batch: 0)]
     assert sorted(i for batch in found for i in batch.index) == list(range(6))
     for batch in found:
         assert batch.tokens.numel() <= 82 or len(batch.index) == 1

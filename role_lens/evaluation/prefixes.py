@@ -8,6 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from role_lens.tokens import common_prefix_length
+
 # A group has batches of its own, which are less well filled: forming one must save more than this.
 _COST_OF_A_GROUP = 256
 
@@ -28,7 +30,7 @@ def shared_prefixes(sequences: Sequence[Sequence[int]]) -> list[tuple[int, list[
     n = len(ordered)
     # common[j]: shared tokens of j and j - 1. At least one token of each sequence stays its own.
     own = np.array([len(ids) - 1 for ids in ordered])
-    common = np.array([0] + [_common(a, b) for a, b in itertools.pairwise(ordered)])
+    common = np.array([0] + [common_prefix_length(a, b) for a, b in itertools.pairwise(ordered)])
     common = np.minimum(common, np.minimum(own, np.concatenate([[0], own[:-1]])))
     saved = np.zeros(n + 1)  # best for the first j sequences
     first = np.zeros(n + 1, dtype=int)  # where its last group begins
@@ -48,12 +50,3 @@ def shared_prefixes(sequences: Sequence[Sequence[int]]) -> list[tuple[int, list[
         groups.append((length, sorted(members)))
         end = begin
     return groups[::-1]
-
-
-def _common(a: Sequence[int], b: Sequence[int]) -> int:
-    length = 0
-    for x, y in zip(a, b, strict=False):
-        if x != y:
-            break
-        length += 1
-    return length

@@ -23,7 +23,8 @@ from role_lens.evaluation.items import Item
 from role_lens.evaluation.segments import Segment, lay_out
 from role_lens.interventions import TokenWindow
 from role_lens.models import Model
-from role_lens.partial_pass import Past, run_blocks
+from role_lens.partial_pass import run_blocks
+from role_lens.past import Past
 from role_lens.patches import Patch, attached_together
 
 Candidate = tuple[Patch, ...]
@@ -97,7 +98,7 @@ class Replay:
                     rows = torch.arange(start, start + len(some), device=batch.question.mask.device)
                     after = past.select(rows) if past is not None else None
                     keep = batch.rest is not None
-                    resid, after = self._run(batch.question, after, some, keep=keep)
+                    resid, after = self._run(batch.question, after, some, keep=keep, last=True)
                     reads.append(_read(batch.question, resid, start))
                     if batch.rest is not None:
                         resid, _ = self._run(batch.rest, after, some)
@@ -111,8 +112,10 @@ class Replay:
         candidates: Sequence[Candidate],
         *,
         keep: bool = False,
+        last: bool = False,
     ) -> tuple[Float[Tensor, "row pos d_model"], Past | None]:
-        """A segment under every candidate, to the end of the last block.
+        """A segment under every candidate, to the end of the last block; only the last token of
+        each row where it is enough.
 
         The rows are those of the first candidate, then those of the second, and so on. The rows
         of `past` are the parent segment's, in the same order.
@@ -129,6 +132,10 @@ class Replay:
             first = parents * torch.arange(n, device=tokens.device)
             rows = einops.rearrange(first[:, None] + segment.parent, "n row -> (n row)")
             past = past.select(rows)
+        # A token mask tells columns by their place in the pass, so it needs all of them.
+        only = None
+        if last and all(patch.tokens == "all" for patch in candidates[0]):
+            only = mask.sum(dim=1) - 1
         window = TokenWindow(einops.repeat(segment.prompt_end, repeat, n=n), segment.offset)
         with attached_together(self._model, candidates, window):
             return run_blocks(
@@ -139,6 +146,7 @@ class Replay:
                 start=self._layer,
                 resid=resid,
                 stop=self._model.cfg.n_layers,
+                only=only,
                 keep=keep,
             )
 
@@ -217,6 +225,7 @@ def _read(segment: Segment, resid: Float[Tensor, "candidate_row pos d_model"], f
     """The spots of a segment under several candidates, the first of which is number `first`."""
     resid = einops.rearrange(resid, "(n row) pos d -> n row pos d", row=len(segment.parent))
     n, (rows, columns) = len(resid), segment.spots.T
+    columns = columns.clamp(max=resid.shape[2] - 1)  # where only the last of each row was computed
     candidate = einops.repeat(torch.arange(n), "n -> (n target)", target=len(segment.targets))
     spot, item, choice, token = einops.repeat(segment.targets, "target x -> x (n target)", n=n)
     return _Read(
