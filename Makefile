@@ -7,7 +7,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 LEGACY := .venv-legacy/bin
 
-.PHONY: demo test test-legacy lint docs clean
+.PHONY: demo test test-legacy bench lint docs clean
 
 demo: .venv/.done
 	$(BIN)/role-lens demo
@@ -19,6 +19,11 @@ test: .venv/.done
 # HookedTransformer.
 test-legacy: .venv-legacy/.done
 	$(LEGACY)/python -m pytest -m "not packaged"
+
+# How fast, beside the usual ways: about 25 minutes on two cores. Options in BENCH, for example
+#   make bench BENCH="--device cuda --questions questions.jsonl"
+bench: .venv/.done
+	$(BIN)/python benchmarks/speed.py $(BENCH)
 
 lint: .venv/.done
 	$(BIN)/ruff check .
@@ -44,4 +49,4 @@ docs: .venv/.done
 	touch $@
 
 clean:
-	rm -rf .venv .venv-legacy role-lens-demo
+	rm -rf .venv .venv-legacy role-lens-demo role-lens-bench

@@ -1,8 +1,10 @@
 """Role vectors: find them in a language model, steer with them, and judge what they do."""
 
 from role_lens.errors import RoleLensError
+from role_lens.evaluation.attribution import attribute
 from role_lens.evaluation.questions import Question, load_questions
 from role_lens.evaluation.scoring import evaluate, summarize
+from role_lens.evaluation.sweep import Grid, read_sweep, sweep
 from role_lens.generation import generate
 from role_lens.models import load_model
 from role_lens.patches import Patch
@@ -10,15 +12,19 @@ from role_lens.prompts import load_prompts, load_roles
 from role_lens.role_vectors import RoleVectors
 
 __all__ = [
+    "Grid",
     "Patch",
     "Question",
     "RoleLensError",
     "RoleVectors",
+    "attribute",
     "evaluate",
     "generate",
     "load_model",
     "load_prompts",
     "load_questions",
     "load_roles",
+    "read_sweep",
     "summarize",
+    "sweep",
 ]

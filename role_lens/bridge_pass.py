@@ -119,9 +119,9 @@ def _one_column(block: Any, cache: JoinedCache, column: Tensor) -> Callable[...,
         axis = 2 if x.ndim == 4 else 1
         if x.shape[axis] != width:
             return x
-        x = x.expand(len(column), *x.shape[1:])
+        x, at = x.expand(len(column), *x.shape[1:]), column.to(x.device)
         rows = torch.arange(len(column), device=x.device)
-        return x[rows, :, column][:, :, None] if axis == 2 else x[rows, column][:, None]
+        return x[rows, :, at][:, :, None] if axis == 2 else x[rows, at][:, None]
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         run = type(block).forward

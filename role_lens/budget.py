@@ -26,6 +26,8 @@ class Budget:
     """The most tokens that a batch may hold, padding included (one longer row goes alone)."""
 
     tokens: int
+    of_a_batch: int = 64
+    """What one more batch costs, in tokens: that much padding is worth avoiding it."""
 
     def rows(self, width: int) -> int:
         """How many rows of this many tokens make a batch."""
@@ -35,9 +37,9 @@ class Budget:
         """After running out of memory with this many rows.
 
         Raises:
-            RoleLensError: it was a single row.
+            RoleLensError: it was a single row, or the smallest batch.
         """
-        if rows <= 1:
+        if rows <= 1 or self.tokens <= 1:
             raise RoleLensError(
                 "out of GPU memory with a single sequence in the batch: use a smaller model, "
                 "dtype=bfloat16, or shorter prompts"
@@ -66,7 +68,7 @@ def token_budget(model: Model, max_tokens: int | None = None) -> Budget:
         # Residual stream and MLP, some copies of each, and attention over a few hundred tokens.
         per_token = bytes_each * (8 * cfg.d_model + 4 * d_mlp + 1024 * cfg.n_heads)
         free, _ = torch.cuda.mem_get_info(device)
-        return Budget(int(min(max(_SHARE * free / per_token, 256), 65536)))
+        return Budget(int(min(max(_SHARE * free / per_token, 256), 65536)), of_a_batch=4096)
     return Budget(min(max(_CPU_BYTES // (bytes_each * d_mlp), 256), 4096))
 
 

@@ -1,103 +1,33 @@
-"""The command line: `role-lens demo | fit | info | steer | evaluate`."""
+"""The command line: `role-lens demo | fit | info | steer | evaluate | sweep`."""
 
 import shutil
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import pandas as pd
-import torch
 import tyro
 
+from role_lens.cli_options import ModelOptions, PatchOptions, QuestionOptions
 from role_lens.demo import run_demo
 from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.questions import Template, load_questions
-from role_lens.evaluation.scoring import Scoring, evaluate, summarize
+from role_lens.evaluation.scoring import evaluate, summarize
+from role_lens.evaluation.sweep import Grid, SweepKind, sweep
 from role_lens.files import atomic_write, check_writable
 from role_lens.generation import generate
-from role_lens.interventions import Kind, TokenMask
-from role_lens.models import PACKAGED_MODEL, Model, load_model
-from role_lens.patches import Patch, Patches
+from role_lens.interventions import Kind
+from role_lens.models import PACKAGED_MODEL, load_model
+from role_lens.patches import Patches
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.readout.geometry import geometry_by_layer
 from role_lens.role_vectors import RoleVectors
 
-Dtype = Literal["float32", "bfloat16", "float16"]
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """Which model, where, and in which precision."""
-
-    model: str = PACKAGED_MODEL
-    """The packaged model, a Hugging Face id, a local folder, or a .gguf file."""
-    device: str | None = None
-    """Where the weights go, such as cpu or cuda."""
-    dtype: Dtype = "float32"
-    """Type of weights and activations."""
-
-    def load(self) -> Model:
-        """Load the model."""
-        return load_model(self.model, self.device, getattr(torch, self.dtype))
-
-
-@dataclass(frozen=True)
-class PatchOptions:
-    """Which direction, and what is done with it."""
-
-    vectors: Path
-    """A file written by `role-lens fit`."""
-    role: str
-    """One of the roles in it."""
-    layer: int
-    """Layer whose input the direction was read from, and is added to."""
-    position: int = -1
-    """Token position, from the end of the prompt, that the direction was read from."""
-    contrast: Contrast = "base"
-    """Role minus base prompts, or role minus the mean of the other roles."""
-    coefficient: float = 1.0
-    """For add: how many times the raw direction."""
-    value: float | None = None
-    """For clamp and cap: the projection; default: the role prompts' mean projection."""
-    tokens: TokenMask = "all"
-    """Tokens that are changed: all, prompt, generated, or the last of the prompt."""
-
-    def patch(self, vectors: RoleVectors, kind: Kind) -> Patch:
-        """The patch of this kind."""
-        if kind == "add":
-            return vectors.add(
-                self.role,
-                layer=self.layer,
-                position=self.position,
-                coefficient=self.coefficient,
-                contrast=self.contrast,
-                tokens=self.tokens,
-            )
-        if kind == "ablate":
-            return vectors.ablate(
-                self.role,
-                layer=self.layer,
-                position=self.position,
-                contrast=self.contrast,
-                tokens=self.tokens,
-            )
-        bounded = vectors.clamp if kind == "clamp" else vectors.cap
-        return bounded(
-            self.role,
-            layer=self.layer,
-            value=self.value,
-            position=self.position,
-            contrast=self.contrast,
-            tokens=self.tokens,
-        )
-
-
 Common = Annotated[ModelOptions, tyro.conf.arg(name="")]
 Patching = Annotated[PatchOptions, tyro.conf.arg(name="")]
+Asking = Annotated[QuestionOptions, tyro.conf.arg(name="")]
 
 
 def demo(out: Path = Path("role-lens-demo")) -> None:
@@ -197,43 +127,71 @@ def steer(
 
 def evaluate_command(
     patching: Patching,
+    asking: Asking,
     options: Common,
     kinds: tuple[Kind, ...] = ("add", "ablate"),
-    questions: str = "builtin",
-    domain: str | None = None,
-    split: str = "test",
-    scoring: Scoring = "letter",
-    template: Template = "paper",
-    system: str | None = None,
     out: Path | None = None,
 ) -> None:
     """Score questions without and with a role vector; accuracy beside chance.
 
     Args:
         kinds: what to do with the direction; each is one row.
-        questions: builtin, mmlu, or a JSONL file or folder.
-        domain: keep only this domain.
-        split: of MMLU.
-        scoring: by the letter of the choice, or by the text of the choice (cloze).
-        template: layout of the question for letter scoring.
-        system: system message; default: the chat template's own.
         out: write the table, one row per patch and question: .csv or .parquet.
     """
     if out is not None:
         if out.suffix not in (".csv", ".parquet"):
             raise RoleLensError(f"the table can be written as .csv or .parquet, not {out}")
         check_writable(out)
-    asked = load_questions(questions, domain=domain, split=split)
+    asked = asking.load()
     vectors = RoleVectors.load(patching.vectors)
     patches: dict[str, Patches] = {"baseline": None}
     for kind in kinds:
         patches[f"{kind} {patching.role}@{patching.layer}"] = patching.patch(vectors, kind)
-    table = evaluate(
-        options.load(), asked, patches, scoring=scoring, template=template, system=system
-    )
+    table = evaluate(options.load(), asked, patches, **asking.asking())
     if out is not None:
         _write_table(table, out)
     _say(summarize(table).to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+
+
+def sweep_command(
+    vectors: Path,
+    out: Path,
+    asking: Asking,
+    options: Common,
+    roles: tuple[str, ...] | None = None,
+    layers: tuple[int, ...] | None = None,
+    positions: tuple[int, ...] | None = None,
+    contrasts: tuple[Contrast, ...] = ("base",),
+    kinds: tuple[SweepKind, ...] = ("add",),
+    coefficients: tuple[float, ...] = (1.0,),
+    screen: int | None = None,
+) -> None:
+    """Score every role, layer and position; a run that was stopped goes on where it was.
+
+    Args:
+        vectors: a file written by `role-lens fit`.
+        out: folder for the results.
+        roles: default: all in the file.
+        layers: default: all.
+        positions: default: all.
+        contrasts: role minus base prompts, or role minus the mean of the other roles.
+        kinds: what to do with the directions.
+        coefficients: for add: how many times the raw direction.
+        screen: exactly only this many candidates of each role, those estimated to be best.
+    """
+    asked = asking.load()
+    loaded = RoleVectors.load(vectors)
+    grid = Grid(roles, layers, positions, contrasts, kinds, coefficients)
+    effects = sweep(options.load(), loaded, asked, out, grid, screen=screen, **asking.asking())
+    baseline, candidates = effects.iloc[0], effects.iloc[1:]
+    _say(f"baseline: accuracy {baseline['accuracy']:.4g} on {baseline['n']} questions")
+    best = candidates.nlargest(10, "effect").drop(columns="n")
+    _say(f"\nlargest of {len(candidates)} effects (mean change of log p(correct)):")
+    _say(best.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    _say(
+        "\nThe largest of many is large by chance too: test a choice on other questions.\n"
+        f"Written to {out.resolve()}"
+    )
 
 
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -242,6 +200,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "info": info,
     "steer": steer,
     "evaluate": evaluate_command,
+    "sweep": sweep_command,
 }
 
 

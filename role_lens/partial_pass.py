@@ -3,11 +3,13 @@
 Knows both TransformerLens model classes, neither patches nor questions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn import Parameter
 
 from role_lens.bridge_pass import bridge_pass
 from role_lens.forward import finite, keep_last
@@ -106,3 +108,27 @@ def _hooked_pass(
             if entry.past_keys.shape[1] == mask.shape[1]
         }
     return output, pairs
+
+
+@contextmanager
+def float32_readout(model: Model) -> Iterator[None]:
+    """Let the final norm and the unembedding compute in float32, whatever the blocks do.
+
+    Rounded to bfloat16, logits hide differences below a sixteenth.
+    """
+    parts = [getattr(model, name, None) for name in ("ln_final", "unembed")]
+    modules = [module for part in parts if part is not None for module in part.modules()]
+    held = [tensors for m in modules for tensors in (m._parameters, m._buffers)]
+    kept = [dict(tensors) for tensors in held]
+    try:
+        for tensors in held:
+            for name, tensor in tensors.items():
+                # A tensor of its own: the old one may be the embedding's too.
+                if isinstance(tensor, Parameter):
+                    tensors[name] = Parameter(tensor.float(), requires_grad=False)
+                elif tensor is not None and tensor.is_floating_point():
+                    tensors[name] = tensor.float()
+        yield
+    finally:
+        for tensors, before in zip(held, kept, strict=True):
+            tensors.update(before)

@@ -34,7 +34,8 @@ class Past:
         if keys.shape[0] == 1:  # a view
             shape = (len(self.rows), -1, -1, -1)
             return keys.expand(shape), values.expand(shape)
-        return keys.index_select(0, self.rows), values.index_select(0, self.rows)
+        rows = self.rows.to(keys.device)  # a large model's blocks are spread over several devices
+        return keys.index_select(0, rows), values.index_select(0, rows)
 
 
 class KeysKnown(Exception):

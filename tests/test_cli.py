@@ -66,6 +66,21 @@ def test_evaluate_prints_accuracy_beside_chance(workplace, capsys, suffix):
     ]  # fmt: skip
 
 
+def test_sweep_writes_and_prints_the_largest_effects(workplace, capsys):
+    out = workplace / "sweep"
+    arguments = ["sweep", "--questions", f"{workplace}/q.jsonl", "--out", str(out)]
+    arguments += ["--model", f"{workplace}/model", "--vectors", f"{workplace}/v.safetensors"]
+    arguments += ["--roles", "poet", "--layers", "1", "2", "--coefficients", "1", "-1"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "on 2 questions" in printed
+    assert "test a choice on other questions" in printed
+    effects = pd.read_parquet(out / "effects.parquet")
+    assert set(effects["layer"].dropna()) == {1, 2}
+    assert main([*arguments, "--scoring", "cloze"]) == 2
+    assert "differs in scoring ('letter' there, 'cloze' here)" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("command", "changes", "message"),
     [

@@ -32,7 +32,7 @@ FLOORS = [
     ],
     ["evaluation.sweep"],
     ["figures"],
-    ["demo"],
+    ["demo", "cli_options"],
     ["cli"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -15,11 +15,11 @@ _COST_OF_A_GROUP = 256
 
 
 def shared_prefixes(sequences: Sequence[Sequence[int]]) -> list[tuple[int, list[int]]]:
-    """Divide sequences into groups with a common prefix, to leave the fewest tokens to compute.
+    """Divide sequences into groups with a common prefix, to leave few tokens to compute.
 
     A group of n sequences whose first p tokens are the same computes them once and saves
-    (n - 1)·p tokens. In lexicographic order the best division has contiguous groups; it is found
-    by dynamic programming over where they end.
+    (n - 1)·p tokens. Of all divisions of the lexicographic order into contiguous groups the best
+    is found, by dynamic programming over where they end.
 
     Returns:
         For each group the length of the shared prefix, always less than the length of its

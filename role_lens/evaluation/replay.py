@@ -10,7 +10,7 @@ Knows tokenised questions and patches, not roles.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import einops
@@ -20,10 +20,10 @@ from torch import Tensor
 
 from role_lens.budget import Budget, attempt
 from role_lens.evaluation.items import Item
-from role_lens.evaluation.segments import Segment, lay_out
+from role_lens.evaluation.segments import Group, Segment, lay_out
 from role_lens.interventions import TokenWindow
 from role_lens.models import Model
-from role_lens.partial_pass import run_blocks
+from role_lens.partial_pass import float32_readout, run_blocks
 from role_lens.past import Past
 from role_lens.patches import Patch, attached_together
 
@@ -88,22 +88,31 @@ class Replay:
             self._advance(layer)
         reads: list[_Read] = []
         for group in self._groups:
-            past = None
-            if group.prefix is not None:
-                _, past = self._run(group.prefix, None, candidates, keep=True)
-            for batch in group.batches:
-                size = self._budget.rows(batch.n_tokens)
-                for start in range(0, len(candidates), size):
-                    some = candidates[start : start + size]
-                    rows = torch.arange(start, start + len(some), device=batch.question.mask.device)
-                    after = past.select(rows) if past is not None else None
-                    keep = batch.rest is not None
-                    resid, after = self._run(batch.question, after, some, keep=keep, last=True)
-                    reads.append(_read(batch.question, resid, start))
-                    if batch.rest is not None:
-                        resid, _ = self._run(batch.rest, after, some)
-                        reads.append(_read(batch.rest, resid, start))
+            width = group.prefix.tokens.shape[1] if group.prefix is not None else 1
+            size = self._budget.rows(width)
+            for start in range(0, len(candidates), size):
+                reads += self._group(group, candidates[start : start + size], start)
         return self._scores(reads, len(candidates))
+
+    def _group(
+        self, group: Group, candidates: Sequence[Candidate], first: int
+    ) -> Iterator["_Read"]:
+        """What is to be read for a group's questions, under candidates from number `first` on."""
+        past = None
+        if group.prefix is not None:
+            _, past = self._run(group.prefix, None, candidates, keep=True)
+        for batch in group.batches:
+            size = self._budget.rows(batch.n_tokens)
+            for start in range(0, len(candidates), size):
+                some = candidates[start : start + size]
+                rows = torch.arange(start, start + len(some), device=batch.question.mask.device)
+                after = past.select(rows) if past is not None else None
+                keep = batch.rest is not None
+                resid, after = self._run(batch.question, after, some, keep=keep, last=True)
+                yield _read(batch.question, resid, first + start)
+                if batch.rest is not None:
+                    resid, _ = self._run(batch.rest, after, some)
+                    yield _read(batch.rest, resid, first + start)
 
     def _run(
         self,
@@ -166,16 +175,17 @@ class Replay:
         row = torch.cat([read.row + first for read, first in zip(reads, shift, strict=False)])
         candidate, item, choice, token = torch.cat([read.target for read in reads]).T
         size = max(1, _LOGITS_BYTES // (4 * model.cfg.d_vocab))
-        for start in range(0, len(vectors), size):
-            resid = vectors[start : start + size, None]
-            ones = torch.ones(resid.shape[:2], dtype=torch.long, device=resid.device)
-            logits, _ = run_blocks(model, ones, ones, start=model.cfg.n_layers, resid=resid)
-            logits = logits[:, 0].float()
-            here = ((row >= start) & (row < start + size)).nonzero()[:, 0]
-            rows, tokens = (row[here] - start).to(logits.device), token[here].to(logits.device)
-            logprob = logits[rows, tokens] - logits.logsumexp(dim=-1)[rows]
-            where = (candidate[here], item[here], choice[here])
-            scores.index_put_(where, logprob.cpu(), accumulate=True)
+        with float32_readout(model):
+            for start in range(0, len(vectors), size):
+                resid = vectors[start : start + size, None].float()
+                ones = torch.ones(resid.shape[:2], dtype=torch.long, device=resid.device)
+                logits, _ = run_blocks(model, ones, ones, start=model.cfg.n_layers, resid=resid)
+                logits = logits[:, 0]
+                here = ((row >= start) & (row < start + size)).nonzero()[:, 0]
+                rows, tokens = (row[here] - start).to(logits.device), token[here].to(logits.device)
+                logprob = logits[rows, tokens] - logits.logsumexp(dim=-1)[rows]
+                where = (candidate[here], item[here], choice[here])
+                scores.index_put_(where, logprob.cpu(), accumulate=True)
         absent = torch.arange(scores.shape[2]) >= n_choices[:, None]
         return scores.masked_fill(absent, torch.nan)
 

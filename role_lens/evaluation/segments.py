@@ -75,25 +75,36 @@ def lay_out(model: Model, items: Sequence[Item], budget: Budget) -> list[Group]:
         # Longest first: where memory doesn't suffice that shows at once.
         order = sorted(index, key=lambda i: (-len(items[i].prompt), i))
         batches = []
-        while order:
-            size = _batch_size([items[i] for i in order], length, budget, even=even)
+        for size in _sizes([items[i] for i in order], length, budget, even=even):
             batches.append(_batch(model, items, order[:size], length))
             order = order[size:]
         groups.append(Group(prefix, batches))
     return groups
 
 
-def _batch_size(items: Sequence[Item], length: int, budget: Budget, *, even: bool) -> int:
-    """How many of the first of these questions fill a batch."""
-    n_rests = rest_width = 0
-    longest = len(items[0].prompt)
-    for size, item in enumerate(items):
-        rests = [len(tokens) - 1 for tokens in item.continuations if len(tokens) > 1]
-        n_rests, rest_width = n_rests + len(rests), max([rest_width, *rests])
-        tokens = (size + 1) * (longest - length) + n_rests * rest_width
-        if size and (tokens > budget.tokens or (even and len(item.prompt) < longest)):
-            return size
-    return len(items)
+def _sizes(items: Sequence[Item], length: int, budget: Budget, *, even: bool) -> list[int]:
+    """Numbers of consecutive questions to put in a batch, for the fewest tokens with padding.
+
+    By dynamic programming from the end, over where a batch that begins at each question stops.
+    """
+    best = [(0, 0)] * (len(items) + 1)  # tokens from this question on, and its batch's size
+    for start in reversed(range(len(items))):
+        width = len(items[start].prompt) - length
+        n_rests = rest_width = 0
+        options = []
+        for size, item in enumerate(items[start:], start=1):
+            rests = [len(tokens) - 1 for tokens in item.continuations if len(tokens) > 1]
+            n_rests, rest_width = n_rests + len(rests), max([rest_width, *rests])
+            tokens = size * width + n_rests * rest_width
+            uneven = even and len(item.prompt) - length < width
+            if size > 1 and (tokens > budget.tokens or uneven):
+                break
+            options.append((tokens + budget.of_a_batch + best[start + size][0], size))
+        best[start] = min(options)
+    sizes = []
+    while sum(sizes) < len(items):
+        sizes.append(best[sum(sizes)][1])
+    return sizes
 
 
 def _batch(model: Model, items: Sequence[Item], index: list[int], length: int) -> QuestionBatch:

@@ -1,0 +1,117 @@
+"""Options that several commands have in common."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from role_lens.directions import Contrast
+from role_lens.evaluation.items import Scoring
+from role_lens.evaluation.questions import Question, Template, load_questions
+from role_lens.interventions import Kind, TokenMask
+from role_lens.models import PACKAGED_MODEL, Model, load_model
+from role_lens.patches import Patch
+from role_lens.role_vectors import RoleVectors
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class ModelOptions:
+    """Which model, where, and in which precision."""
+
+    model: str = PACKAGED_MODEL
+    """The packaged model, a Hugging Face id, a local folder, or a .gguf file."""
+    device: str | None = None
+    """Where the weights go, such as cpu or cuda."""
+    dtype: Dtype = "float32"
+    """Type of weights and activations."""
+
+    def load(self) -> Model:
+        """Load the model."""
+        return load_model(self.model, self.device, getattr(torch, self.dtype))
+
+
+@dataclass(frozen=True)
+class PatchOptions:
+    """Which direction, and what is done with it."""
+
+    vectors: Path
+    """A file written by `role-lens fit`."""
+    role: str
+    """One of the roles in it."""
+    layer: int
+    """Layer whose input the direction was read from, and is added to."""
+    position: int = -1
+    """Token position, from the end of the prompt, that the direction was read from."""
+    contrast: Contrast = "base"
+    """Role minus base prompts, or role minus the mean of the other roles."""
+    coefficient: float = 1.0
+    """For add: how many times the raw direction."""
+    value: float | None = None
+    """For clamp and cap: the projection; default: the role prompts' mean projection."""
+    tokens: TokenMask = "all"
+    """Tokens that are changed: all, prompt, generated, or the last of the prompt."""
+
+    def patch(self, vectors: RoleVectors, kind: Kind) -> Patch:
+        """The patch of this kind."""
+        if kind == "add":
+            return vectors.add(
+                self.role,
+                layer=self.layer,
+                position=self.position,
+                coefficient=self.coefficient,
+                contrast=self.contrast,
+                tokens=self.tokens,
+            )
+        if kind == "ablate":
+            return vectors.ablate(
+                self.role,
+                layer=self.layer,
+                position=self.position,
+                contrast=self.contrast,
+                tokens=self.tokens,
+            )
+        bounded = vectors.clamp if kind == "clamp" else vectors.cap
+        return bounded(
+            self.role,
+            layer=self.layer,
+            value=self.value,
+            position=self.position,
+            contrast=self.contrast,
+            tokens=self.tokens,
+        )
+
+
+@dataclass(frozen=True)
+class QuestionOptions:
+    """Which questions, and how they are asked."""
+
+    questions: str = "builtin"
+    """builtin, mmlu, or a JSONL file or folder."""
+    domain: str | None = None
+    """Keep only this domain."""
+    split: str = "test"
+    """Of MMLU."""
+    scoring: Scoring = "letter"
+    """By the letter of the choice, or by the text of the choice (cloze)."""
+    template: Template = "paper"
+    """Layout of the question for letter scoring."""
+    system: str | None = None
+    """System message; default: the chat template's own."""
+    examples: str | None = None
+    """A JSONL file or folder of answered questions, put before each question of their subject."""
+
+    def load(self) -> list[Question]:
+        """The questions."""
+        return load_questions(self.questions, domain=self.domain, split=self.split)
+
+    def asking(self) -> dict[str, Any]:
+        """Keyword arguments for whatever scores questions."""
+        return {
+            "scoring": self.scoring,
+            "template": self.template,
+            "system": self.system,
+            "examples": load_questions(self.examples) if self.examples is not None else (),
+        }

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import torch
+
+from role_lens import Patch, Question, RoleLensError, RoleVectors, attribute, evaluate
+
+ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
+BASE = ["Tea?", "Lunch!", "So it goes."]
+QUESTIONS = [
+    Question(f"q{i}", f"Which{' one' * i}?", ("a", "bc", "def x")[: 2 + i % 2], i % 2, "s", "d")
+    for i in range(5)
+]
+NAMES = ["contrast", "role", "position", "layer"]
+
+
+def fit(model):
+    return RoleVectors.fit(model, ROLES, BASE, positions=[-2, -1], progress=False)
+
+
+@pytest.mark.parametrize("scoring", ["letter", "cloze"])
+def test_is_the_derivative_of_the_effect(model, scoring):
+    vectors = fit(model)
+    table = attribute(model, vectors, QUESTIONS, scoring=scoring, progress=False)
+    eps = 0.02  # of the direction: small enough to be linear, large enough for float32
+    for row in table.sample(6, random_state=0).itertuples():
+        d = vectors.direction(
+            row.role, layer=row.layer, position=row.position, contrast=row.contrast
+        )
+        if not bool(d.any()):
+            assert row.effect == 0
+            continue
+        patches = {
+            str(sign): Patch.add(d, layer=row.layer, coefficient=sign * eps) for sign in (1, -1)
+        }
+        scores = evaluate(model, QUESTIONS, patches, scoring=scoring, progress=False)
+        by_patch = scores.pivot(index="question_id", columns="patch", values="logprob_correct")
+        slope = (by_patch["1"] - by_patch["-1"]) / (2 * eps)
+        assert row.effect == pytest.approx(slope.mean(), rel=0.05, abs=5e-3)
+        assert row.sem == pytest.approx(slope.std(ddof=1) / np.sqrt(5), rel=0.1, abs=5e-3)
+
+
+def test_batch_size_does_not_matter(llama):
+    vectors = fit(llama)
+    options = {"scoring": "cloze", "progress": False}
+    together = attribute(llama, vectors, QUESTIONS, **options)
+    alone = attribute(llama, vectors, QUESTIONS, max_tokens=1, **options)
+    np.testing.assert_allclose(together["effect"], alone["effect"], atol=1e-5)
+    np.testing.assert_allclose(together["sem"], alone["sem"], atol=1e-5)
+
+
+def test_one_row_for_each_direction(llama):
+    vectors = fit(llama)
+    table = attribute(llama, vectors, QUESTIONS, progress=False)
+    assert len(table) == len(table[NAMES].drop_duplicates()) == 2 * 2 * 2 * 3
+    assert set(table["kind"]) == {"add"}
+    assert table["coefficient"].eq(1.0).all()
+    assert np.isnan(attribute(llama, vectors, QUESTIONS[:1], progress=False)["sem"]).all()
+
+
+def test_nothing_is_left_behind(llama):
+    vectors = fit(llama)
+    attribute(llama, vectors, QUESTIONS, progress=False)
+    assert all(parameter.grad is None for parameter in llama.parameters())
+    assert not any("forward" in block.__dict__ for block in llama.blocks)
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_bad_input(llama):
+    vectors = fit(llama)
+    with pytest.raises(RoleLensError, match="at least one question"):
+        attribute(llama, vectors, [], progress=False)
+    alone = RoleVectors.fit(llama, {"poet": ROLES["poet"]}, BASE, progress=False)
+    with pytest.raises(RoleLensError, match="at least two roles"):
+        attribute(llama, alone, QUESTIONS, progress=False)

@@ -1,0 +1,231 @@
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from tiny import tiny_bridge
+
+from role_lens import Patch, Question, RoleLensError, evaluate
+from role_lens.budget import Budget
+from role_lens.evaluation import engine, replay
+from role_lens.evaluation.items import tokenize_questions
+from role_lens.evaluation.replay import Replay
+from role_lens.evaluation.whole_pass import WholePasses
+
+D = 32
+
+
+def question(n, number):
+    choices = tuple(f"choice {'x' * (3 * i + number)}" for i in range(n))
+    return Question(f"q{number}", f"Which{' one' * number}, {number}?", choices, 0, "s", "d")
+
+
+QUESTIONS = [question(4, 0), question(3, 6), question(2, 2), question(4, 9)]
+
+
+def direction(seed=0):
+    return torch.randn(D, generator=torch.Generator().manual_seed(seed))
+
+
+def candidates_of_one_form():
+    """Lists of candidates that may share a batch."""
+    d, e = direction(0), direction(1)
+    for layer in range(3):
+        yield [(Patch.add(x, layer=layer, coefficient=c),) for x in (d, e) for c in (1.0, -2.0)]
+    yield [(Patch.ablate(d),), (Patch.ablate(e),)]
+    yield [(Patch.clamp(d, layer=1, value=2.0),), (Patch.clamp(e, layer=1, value=-1.0),)]
+    yield [(Patch.cap(d, layer=[1, 2], value=0.1),), (Patch.cap(e, layer=[1, 2], value=0.0),)]
+    yield [
+        (Patch.add(d, layer=2), Patch.add(e, layer=1)),
+        (Patch.add(e, layer=2), Patch.add(d, layer=1)),
+    ]
+    yield [(), ()]
+    for tokens in ("prompt", "generated", "last"):
+        yield [(Patch.add(x, layer=1, tokens=tokens),) for x in (d, e)]
+        yield [(Patch.ablate(x, tokens=tokens),) for x in (d, e)]
+
+
+@pytest.mark.parametrize("scoring", ["letter", "cloze"])
+def test_replay_equals_whole_passes(model, scoring):
+    items = tokenize_questions(model, QUESTIONS, scoring=scoring)
+    scorer, whole = (kind(model, items, Budget(4096)) for kind in (Replay, WholePasses))
+    # In this order layers also go back, which needs a new base pass.
+    for candidates in candidates_of_one_form():
+        expected = whole.logprobs(candidates)
+        np.testing.assert_allclose(scorer.logprobs(candidates), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("max_tokens", [1, 60, 250])
+def test_batch_size_does_not_matter(model, max_tokens):
+    items = tokenize_questions(model, QUESTIONS, scoring="cloze")
+    candidates = [(Patch.add(direction(i), layer=1),) for i in range(3)]
+    expected = Replay(model, items, Budget(4096)).logprobs(candidates)
+    found = Replay(model, items, Budget(max_tokens)).logprobs(candidates)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("scoring", ["letter", "cloze"])
+def test_questions_with_examples(model, scoring):
+    """Two subjects, so two groups with a prefix of their own."""
+    subjects = [("a", "Ask this or that"), ("b", "Something else, as it were")]
+    asked = [
+        Question(f"{s}{i}", f"Item {i * 11}?", ("yes", "no", "perhaps"), i % 3, s, "d")
+        for s, _ in subjects
+        for i in range(4)
+    ]
+    shots = [Question(s, text, ("yes", "no", "perhaps"), 1, s, "d") for s, text in subjects]
+    items = tokenize_questions(model, asked, scoring=scoring, examples=shots)
+    candidates = [(Patch.add(direction(), layer=1),)]
+    scorer = Replay(model, items, Budget(4096))
+    expected = WholePasses(model, items, Budget(4096)).logprobs(candidates)
+    np.testing.assert_allclose(scorer.logprobs(candidates), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", ["llama", "gpt2"])
+def test_processed_weights(architecture):
+    """Norms folded and weights centred, as in a HookedTransformer."""
+    model = tiny_bridge(architecture)
+    model.enable_compatibility_mode()
+    items = tokenize_questions(model, QUESTIONS, scoring="cloze")
+    candidates = [(Patch.add(direction(), layer=1),)]
+    expected = WholePasses(model, items, Budget(4096)).logprobs(candidates)
+    found = Replay(model, items, Budget(4096)).logprobs(candidates)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_every_architecture_is_replayed(model):
+    """None of them falls back to whole passes."""
+    engine._checked.pop(model, None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        evaluate(model, QUESTIONS, {"x": Patch.add(direction(), layer=1)}, progress=False)
+    assert list(engine._checked[model].values()) == [True]
+
+
+def tokens_seen(model, layer, run):
+    """How many tokens pass through a block while `run` runs."""
+    seen = []
+
+    def count(x, hook):
+        seen.append(x.shape[:2].numel())
+
+    with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", count)]):
+        run()
+    return sum(seen)
+
+
+def test_only_what_changes_is_computed(llama):
+    items = tokenize_questions(llama, QUESTIONS, scoring="cloze")
+    prompts = [item.prompt for item in items]
+    shared = next(i for i in range(99) if len({p[i] for p in prompts}) > 1)
+    rest = sum(len(p) - shared for p in prompts)
+    rest += sum(len(c) - 1 for item in items for c in item.continuations)
+    scorer = Replay(llama, items, Budget(1))  # one question at a time: no padding in the prompts
+    candidates = [(Patch.add(direction(i), layer=1),) for i in range(3)]
+    scorer.logprobs(candidates)
+    assert tokens_seen(llama, 0, lambda: scorer.logprobs(candidates)) == 0
+    seen = tokens_seen(llama, 1, lambda: scorer.logprobs(candidates))
+    padding = sum(
+        max(len(c) for c in item.continuations) * len(item.continuations)
+        - sum(map(len, item.continuations))
+        for item in items
+    )
+    assert seen == 3 * (shared + rest + padding)
+    # Of the last block keys and values of all tokens, the rest of the last one: it is entered a
+    # second time with that alone.
+    last = tokens_seen(llama, 2, lambda: scorer.logprobs(candidates))
+    assert last == seen + 3 * len(items)
+
+
+@pytest.mark.parametrize("how", ["wrong", "failing", "nan"])
+def test_a_model_that_replay_does_not_fit(monkeypatch, how):
+    model = tiny_bridge("llama", seed=1)
+    run = replay.run_blocks
+
+    def broken(*args, start=0, **kwargs):
+        output, past = run(*args, start=start, **kwargs)
+        if start == 1 and how == "failing":
+            raise KeyError("no such block")
+        if start == 1:
+            output = output + (1.0 if how == "wrong" else torch.nan)
+        return output, past
+
+    monkeypatch.setattr(replay, "run_blocks", broken)
+    patches = {"x": Patch.add(direction(), layer=1)}
+    with pytest.warns(UserWarning, match="tiny-llama is scored by whole forward passes"):
+        table = evaluate(model, QUESTIONS, patches, progress=False)
+    items = tokenize_questions(model, QUESTIONS, scoring="letter")
+    expected = WholePasses(model, items, Budget(4096)).logprobs([(patches["x"],)])[0]
+    np.testing.assert_allclose(table["logprob_0"], expected[:, 0], atol=1e-5)
+    with warnings.catch_warnings():  # said once
+        warnings.simplefilter("error")
+        evaluate(model, QUESTIONS, patches, progress=False)
+
+
+def test_the_model_is_as_before_after_an_error(llama, monkeypatch):
+    items = tokenize_questions(llama, QUESTIONS, scoring="letter")
+    scorer = Replay(llama, items, Budget(4096))
+
+    def fail(*args):
+        raise RuntimeError("interrupted")
+
+    monkeypatch.setattr("role_lens.patches.intervene", fail)
+    with pytest.raises(RuntimeError, match="interrupted"):
+        scorer.logprobs([(Patch.add(direction(), layer=2),)])
+    monkeypatch.undo()
+    assert not any("forward" in block.__dict__ for block in llama.blocks)
+    assert not any(block._forward_pre_hooks for block in llama.blocks)
+    candidates = [(Patch.add(direction(), layer=2),)]
+    expected = WholePasses(llama, items, Budget(4096)).logprobs(candidates)
+    np.testing.assert_allclose(scorer.logprobs(candidates), expected, atol=1e-4)
+
+
+def test_out_of_memory_makes_smaller_batches(llama, monkeypatch):
+    items = tokenize_questions(llama, QUESTIONS, scoring="cloze")
+    candidates = [(Patch.add(direction(i), layer=1),) for i in range(3)]
+    expected = Replay(llama, items, Budget(4096)).logprobs(candidates)
+    run, limit = replay.run_blocks, [200]
+
+    def small(model, tokens, *args, start, **kwargs):
+        if tokens.numel() > limit[0] and start < 3:
+            raise torch.OutOfMemoryError
+        return run(model, tokens, *args, start=start, **kwargs)
+
+    monkeypatch.setattr(replay, "run_blocks", small)
+    budget = Budget(4096)
+    np.testing.assert_allclose(
+        Replay(llama, items, budget).logprobs(candidates), expected, atol=1e-4
+    )
+    assert budget.tokens < 4096
+    limit[0] = 3
+    with pytest.raises(RoleLensError, match="out of GPU memory"):
+        Replay(llama, items, budget).logprobs(candidates)
+
+
+def test_bfloat16_replay_is_close_to_float32():
+    model, low = tiny_bridge("llama"), tiny_bridge("llama").to(torch.bfloat16)
+    low.cfg.dtype = torch.bfloat16
+    patches = {str(i): Patch.add(direction(i), layer=i % 3) for i in range(12)}
+    effects = []
+    for one in (model, low):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            table = evaluate(one, QUESTIONS, {"b": None, **patches}, progress=False)
+        means = table.groupby("patch")["logprob_correct"].mean()
+        effects.append(means.drop("b") - means["b"])
+    assert effects[0].corr(effects[1]) > 0.95
+
+
+@pytest.mark.packaged
+def test_packaged_model(packaged):
+    """Below 1e-4 in log-probability, as said in the documentation."""
+    from role_lens import load_questions
+
+    questions = load_questions("builtin", domain="law")[:6]
+    d = torch.randn(576, generator=torch.Generator().manual_seed(0))
+    forms = [[(Patch.add(d, layer=15),)], [(Patch.add(d, layer=29),)], [(Patch.ablate(d),)]]
+    items = tokenize_questions(packaged, questions, scoring="letter")
+    scorer, whole = (kind(packaged, items, Budget(1024)) for kind in (Replay, WholePasses))
+    for candidates in forms:
+        difference = scorer.logprobs(candidates) - whole.logprobs(candidates)
+        assert float(difference.abs().max()) < 1e-4

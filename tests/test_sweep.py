@@ -1,0 +1,284 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from tiny import tiny_bridge
+
+from role_lens import Grid, Question, RoleLensError, RoleVectors, evaluate, read_sweep, sweep
+from role_lens.evaluation import cells
+from role_lens.evaluation.replay import Replay
+
+ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
+BASE = ["Tea?", "Lunch!", "So it goes."]
+QUESTIONS = [
+    Question(f"q{i}", f"Which{' one' * i}?", ("a", "bc", "def")[: 2 + i % 2], i % 2, "s", "d")
+    for i in range(5)
+]
+GRID = Grid(contrasts=("base", "roles"), kinds=("add", "ablate"), coefficients=(1.0, -2.0))
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return tiny_bridge("llama")
+
+
+@pytest.fixture(scope="module")
+def vectors(llama):
+    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], progress=False)
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch):
+    """So that a small grid has many parts."""
+    monkeypatch.setattr(Replay, "chunk_size", lambda self, layer: 3)
+
+
+def unchecked(**fields):
+    """A grid that the type checker of the tests would refuse before the package does."""
+    grid = Grid()
+    for name, value in fields.items():
+        object.__setattr__(grid, name, value)
+    return grid
+
+
+def run(llama, vectors, out, grid=GRID, questions=QUESTIONS, **options):
+    return sweep(llama, vectors, questions, out, grid, progress=False, **options)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(llama, vectors, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Replay, "chunk_size", lambda self, layer: 3)
+        out = tmp_path_factory.mktemp("undisturbed")
+        return run(llama, vectors, out), read_sweep(out)
+
+
+@pytest.mark.parametrize("scoring", ["letter", "cloze"])
+def test_equals_evaluate(llama, vectors, tmp_path, scoring):
+    effects = run(llama, vectors, tmp_path, scoring=scoring)
+    # 2 contrasts x 2 layers that are not zero x 2 roles x 2 positions x (2 coefficients + ablation)
+    assert len(effects) == 1 + 2 * 2 * 2 * 2 * 3
+    patches = {"b": None}
+    for row in effects.iloc[1:].itertuples():
+        where = {"layer": int(row.layer), "position": int(row.position)}
+        where["contrast"] = row.contrast
+        if row.kind == "add":
+            patch = vectors.add(row.role, coefficient=row.coefficient, **where)
+        else:
+            patch = vectors.ablate(row.role, **where)
+        patches[str(row.Index)] = patch
+    table = evaluate(llama, QUESTIONS, patches, scoring=scoring, progress=False)
+    scores = table.pivot(index="question_id", columns="patch", values="logprob_correct")
+    for row in effects.itertuples():
+        change = scores[str(row.Index) if row.Index else "b"] - scores["b"]
+        assert row.effect == pytest.approx(change.mean(), abs=1e-5)
+        assert row.sem == pytest.approx(change.std(ddof=1) / np.sqrt(5), abs=1e-5)
+    long = read_sweep(tmp_path)
+    assert len(long) == len(effects) * 5
+    assert long["kind"].iloc[:5].eq("none").all()
+    first = long.iloc[:5].set_index("question_id")["logprob_correct"]
+    np.testing.assert_allclose(first, scores["b"], atol=1e-5)
+
+
+def test_finished_cells_are_not_computed_again(llama, vectors, tmp_path, undisturbed, monkeypatch):
+    smaller = replace(GRID, contrasts=("roles",), coefficients=(1.0,))
+    run(llama, vectors, tmp_path, smaller)
+    computed = []
+    logprobs = Replay.logprobs
+    monkeypatch.setattr(
+        Replay, "logprobs", lambda self, c: computed.append(len(c)) or logprobs(self, c)
+    )
+    effects = run(llama, vectors, tmp_path)
+    assert sum(computed) == len(undisturbed[0]) - (1 + 2 * 2 * 2 * 2)
+    pd.testing.assert_frame_equal(effects, undisturbed[0], check_exact=False, atol=1e-5)
+    computed.clear()
+    again = run(llama, vectors, tmp_path)
+    assert computed == []
+    pd.testing.assert_frame_equal(again, effects)
+
+
+def test_interrupted_at_every_write(llama, vectors, tmp_path, undisturbed, monkeypatch):
+    """As a SIGKILL would: what was being written is left behind half."""
+    write = pd.DataFrame.to_parquet
+
+    def interrupted(self, path, **options):
+        if next(countdown) == 0:
+            Path(path).write_bytes(b"PAR1 half")
+            raise KeyboardInterrupt
+        write(self, path, **options)
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", interrupted)
+    n = 0
+    while True:
+        countdown = iter([1] * (n % 3) + [0] + [1] * 99)
+        try:
+            effects = run(llama, vectors, tmp_path)
+        except KeyboardInterrupt:
+            n += 1
+            if n > 60:
+                monkeypatch.setattr(pd.DataFrame, "to_parquet", write)
+            continue
+        break
+    pd.testing.assert_frame_equal(effects, undisturbed[0])
+    pd.testing.assert_frame_equal(read_sweep(tmp_path), undisturbed[1])
+    keys = [key for part in (tmp_path / "parts").glob("*") for key in pd.read_parquet(part)["cell"]]
+    assert len(keys) == len(effects) * len(QUESTIONS)
+
+
+def test_killed_and_started_again(tmp_path, llama, vectors, undisturbed):
+    vectors.save(tmp_path / "v.safetensors")
+    script = f"""
+import sys, time
+sys.path[:0] = {[str(Path(__file__).parent)]!r}
+import test_sweep as t
+from role_lens.evaluation.replay import Replay
+Replay.chunk_size = lambda self, layer: 3
+logprobs = Replay.logprobs
+def slow(self, candidates):
+    time.sleep(0.2)
+    return logprobs(self, candidates)
+Replay.logprobs = slow
+vectors = t.RoleVectors.load({str(tmp_path / "v.safetensors")!r})
+t.run(t.tiny_bridge("llama"), vectors, {str(tmp_path / "out")!r})
+"""
+    process = subprocess.Popen([sys.executable, "-c", script])
+    parts = tmp_path / "out" / "parts"
+    while process.poll() is None and len(list(parts.glob("*.parquet"))) < 4:
+        time.sleep(0.05)
+    assert process.poll() is None, "it ended before it could be killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    finished = len(list(parts.glob("*.parquet")))
+    effects = run(llama, vectors, tmp_path / "out")
+    assert 4 <= finished < len(list(parts.glob("*.parquet")))
+    pd.testing.assert_frame_equal(effects, undisturbed[0])
+    pd.testing.assert_frame_equal(read_sweep(tmp_path / "out"), undisturbed[1])
+
+
+def test_damaged_parts_are_set_aside_and_computed_again(llama, vectors, tmp_path, undisturbed):
+    run(llama, vectors, tmp_path)
+    parts = sorted((tmp_path / "parts").glob("*.parquet"))
+    content = parts[1].read_bytes()
+    parts[1].write_bytes(content[: len(content) // 2])
+    parts[3].write_bytes(b"")
+    short = pd.read_parquet(parts[5])
+    short.iloc[:-1].to_parquet(parts[5])
+    with pytest.warns(UserWarning, match="can't be read") as warned:
+        effects = run(llama, vectors, tmp_path)
+    assert len(warned) == 3
+    pd.testing.assert_frame_equal(effects, undisturbed[0])
+    pd.testing.assert_frame_equal(read_sweep(tmp_path), undisturbed[1])
+    assert len(list((tmp_path / "parts").glob("*.damaged"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"questions": QUESTIONS[:4]}, r"n_questions \(5 there, 4 here\), questions \("),
+        ({"scoring": "cloze"}, r"scoring \('letter' there, 'cloze' here\)"),
+        ({"template": "mmlu"}, "template"),
+        ({"system": "Be brief."}, "system"),
+        ({"examples": [replace(QUESTIONS[0], question="Another?")]}, "examples"),
+    ],
+)
+def test_results_of_something_else_are_refused(llama, vectors, tmp_path, changes, message):
+    grid = replace(GRID, layers=(2,), kinds=("add",))
+    run(llama, vectors, tmp_path, grid)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RoleLensError, match=f"holds another sweep, which differs in {message}"):
+        run(llama, vectors, tmp_path, grid, **changes)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_results_of_another_model_are_refused(llama, vectors, tmp_path):
+    grid = replace(GRID, layers=(2,), kinds=("add",))
+    run(llama, vectors, tmp_path, grid)
+    other = tiny_bridge("qwen2")
+    others = RoleVectors.fit(other, ROLES, BASE, positions=[-2, -1], progress=False)
+    with pytest.raises(RoleLensError, match=r"model \('tiny-llama' there, 'tiny-qwen2' here\)"):
+        run(other, others, tmp_path, grid)
+    with pytest.raises(RoleLensError, match="other weights"):
+        run(tiny_bridge("llama", seed=3), vectors, tmp_path, grid)
+
+
+def test_a_full_disk_leaves_the_finished_cells(llama, vectors, tmp_path, undisturbed, monkeypatch):
+    write, left = pd.DataFrame.to_parquet, [4]
+
+    def full(self, path, **options):
+        left[0] -= 1
+        if left[0] < 0:
+            Path(path).write_bytes(b"PAR1")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(self, path, **options)
+
+    monkeypatch.setattr(pd.DataFrame, "to_parquet", full)
+    with pytest.raises(RoleLensError, match="No space left on device"):
+        run(llama, vectors, tmp_path)
+    monkeypatch.undo()
+    assert len(read_sweep(tmp_path)) > 0
+    assert not list((tmp_path / "parts").glob("*partial*"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"grid": Grid(roles=("poett",))}, "unknown role 'poett': did you mean 'poet'"),
+        ({"grid": Grid(layers=(7,))}, "layer 7 is out of range"),
+        ({"grid": Grid(positions=(-9,))}, "position -9 is out of range"),
+        ({"grid": unchecked(kinds=("cap",))}, "kinds must be of"),
+        ({"grid": Grid(layers=(0,))}, "no candidate with a direction that is not zero"),
+        ({"questions": []}, "at least one question"),
+        ({"screen": 0, "grid": Grid()}, "screen=0"),
+        ({"screen": 2}, "additions only"),
+    ],
+)
+def test_bad_input(llama, vectors, tmp_path, options, message):
+    with pytest.raises(RoleLensError, match=message):
+        run(llama, vectors, tmp_path / "out", **options)
+
+
+def test_a_folder_that_can_not_be_used(llama, vectors, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RoleLensError, match="can't write to the output folder"):
+        run(llama, vectors, tmp_path / "file")
+    with pytest.raises(RoleLensError, match="holds no sweep"):
+        read_sweep(tmp_path)
+    (tmp_path / "sweep.json").write_text("{")
+    with pytest.raises(RoleLensError, match=r"sweep\.json is damaged"):
+        read_sweep(tmp_path)
+
+
+def test_screening_keeps_the_best_estimates_of_each_role(llama, vectors, tmp_path, monkeypatch):
+    from role_lens import attribute
+    from role_lens.evaluation import sweep as module
+
+    grid = Grid(coefficients=(1.0, 2.0))
+    effects = run(llama, vectors, tmp_path, grid, screen=3).iloc[1:]
+    estimates = attribute(llama, vectors, QUESTIONS, contrasts=["base"], progress=False)
+    estimates = pd.concat(
+        [estimates.assign(coefficient=c, effect=c * estimates["effect"]) for c in (1.0, 2.0)]
+    )
+    estimates = estimates[estimates["layer"] > 0]
+    names = ["role", "position", "layer", "coefficient"]
+    for role, part in effects.groupby("role"):
+        best = estimates[estimates["role"] == role].nlargest(3, "effect")
+        assert set(part[names].itertuples(index=False, name=None)) == set(
+            best[names].itertuples(index=False, name=None)
+        )
+    monkeypatch.setattr(module, "attribute", None)  # estimates are kept in the folder
+    run(llama, vectors, tmp_path, grid, screen=2)
+
+
+def test_keys_depend_on_everything(tmp_path):
+    key = cells.cell_key({"a": 1}, {"role": "x"})
+    assert key != cells.cell_key({"a": 2}, {"role": "x"})
+    assert key != cells.cell_key({"a": 1}, {"role": "y"})
+    assert key == cells.cell_key({"a": 1}, {"role": "x"})
