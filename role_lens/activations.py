@@ -110,7 +110,8 @@ def _streams(
     if not sequences:
         return
     after = max(0, min(map(len, sequences)) + min(positions))  # what is read comes after it
-    common = common_prefix_length(min(sequences), max(sequences))  # of all: they are in between
+    ordered = sorted(tuple(ids) for ids in sequences)
+    common = common_prefix_length(ordered[0], ordered[-1])  # of all: the others are in between
     prefix = sequences[0][: min(common, after)]
     if prefix and not _continues(model, sequences, prefix, positions):
         prefix = []

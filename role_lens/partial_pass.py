@@ -80,8 +80,9 @@ def _hooked_pass(
             model.cfg, model.cfg.device, tokens.shape[0]
         )
         cache.previous_attention_mask = mask[:, :-width]
-        for layer in past.pairs if past is not None else ():
-            cache[layer].past_keys, cache[layer].past_values = past.pair(layer)
+        if past is not None:
+            for layer in past.pairs:
+                cache[layer].past_keys, cache[layer].past_values = past.pair(layer)
         cache.frozen = not keep
         for entry in cache.entries:
             entry.frozen = not keep

@@ -101,7 +101,7 @@ def _sizes(items: Sequence[Item], length: int, budget: Budget, *, even: bool) ->
                 break
             options.append((tokens + budget.of_a_batch + best[start + size][0], size))
         best[start] = min(options)
-    sizes = []
+    sizes: list[int] = []
     while sum(sizes) < len(items):
         sizes.append(best[sum(sizes)][1])
     return sizes
@@ -124,7 +124,9 @@ def _batch(model: Model, items: Sequence[Item], index: list[int], length: int) -
         spots,
         targets,
     )
-    rests, parents, spots, targets = [], [], [], []
+    rests: list[tuple[int, ...]] = []
+    parents: list[int] = []
+    spots, targets = [], []
     for row, i in enumerate(index):
         for choice, tokens in enumerate(items[i].continuations):
             if len(tokens) > 1:

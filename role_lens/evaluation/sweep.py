@@ -52,7 +52,7 @@ class Cell(NamedTuple):
     """One candidate of a sweep; the baseline is of kind `none`."""
 
     kind: str
-    contrast: str | None = None
+    contrast: Contrast | None = None
     role: str | None = None
     position: int | None = None
     layer: int | None = None
@@ -201,6 +201,7 @@ def _candidate(vectors: RoleVectors, cell: Cell) -> tuple[Patch, ...]:
     }
     if cell.kind == "ablate":
         return (vectors.ablate(str(cell.role), **where),)
+    assert cell.coefficient is not None
     return (vectors.add(str(cell.role), coefficient=cell.coefficient, **where),)
 
 
@@ -255,12 +256,12 @@ def _screened(
             "additions only; sweep ablations without it"
         )
     file = folder.path / "attribution.parquet"
-    contrasts = sorted({str(cell.contrast) for cell in cells})
+    contrasts = sorted({cell.contrast for cell in cells if cell.contrast is not None})
     estimates = pd.read_parquet(file) if file.exists() else pd.DataFrame({"contrast": []})
     if not set(contrasts) <= set(estimates["contrast"]):
         estimates = attribute(model, vectors, questions, contrasts=contrasts, **options)
         write_parquet(estimates, file)
-    effect = estimates.set_index(["contrast", "role", "position", "layer"])["effect"]
+    effect = estimates.set_index(["contrast", "role", "position", "layer"])["effect"].to_dict()
     estimated = {cell: effect[cell[1:5]] * (cell.coefficient or 0) for cell in cells}
     best: dict[str, list[Cell]] = {}
     for cell in sorted(cells, key=lambda cell: -estimated[cell]):
