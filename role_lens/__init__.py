@@ -2,9 +2,10 @@
 
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.attribution import attribute
+from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.questions import Question, load_questions
 from role_lens.evaluation.scoring import evaluate, summarize
-from role_lens.evaluation.sweep import Grid, read_sweep, sweep
+from role_lens.evaluation.sweep import read_sweep, sweep
 from role_lens.generation import generate
 from role_lens.models import load_model
 from role_lens.patches import Patch

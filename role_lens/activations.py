@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from role_lens.budget import in_batches, token_budget
 from role_lens.errors import RoleLensError
-from role_lens.models import Model
+from role_lens.models import Model, weight_processing
 from role_lens.partial_pass import run_blocks
 from role_lens.past import Past
 from role_lens.residual_stream import residual_stream
@@ -130,7 +130,7 @@ def _past(model: Model, prefix: Sequence[int]) -> Past | None:
     return run_blocks(model, tokens, torch.ones_like(tokens), stop=end, keep=True)[1]
 
 
-_checked: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+_checked: WeakKeyDictionary[Any, dict[tuple[str, str], bool]] = WeakKeyDictionary()
 
 
 def _continues(
@@ -143,16 +143,19 @@ def _continues(
 
     Found out once for a model, on the longest and the shortest sequence.
     """
-    if model not in _checked:
+    known = _checked.setdefault(model, {})
+    key = (weight_processing(model), str(model.cfg.dtype))
+    if key not in known:
         two = [max(sequences, key=len), min(sequences, key=len)]
         whole = residual_stream(model, pad_right(model, two, (0, 1)), positions)
         rests = [ids[len(prefix) :] for ids in two]
         try:
             past = _past(model, prefix)
             parts = residual_stream(model, pad_right(model, rests, (0, 1)), positions, past)
-            difference = float((parts - whole).norm() / whole.norm())
+            size = whole.float().flatten(1).norm(dim=1).clamp(min=1e-6)  # of each layer
+            difference = float(((parts - whole).float().flatten(1).norm(dim=1) / size).max())
         except Exception:  # whatever an unusual architecture makes of it
             difference = float("nan")
         low = model.cfg.dtype in (torch.bfloat16, torch.float16)
-        _checked[model] = difference <= (0.05 if low else 1e-3)  # not where it is NaN
-    return _checked[model]
+        known[key] = difference <= (0.1 if low else 1e-3)  # not where it is NaN
+    return known[key]

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from role_lens.errors import RoleLensError
+from role_lens.errors import OutOfMemoryError, RoleLensError
 from role_lens.models import Model
 from role_lens.tokens import Batch, pad_left
 
@@ -37,10 +37,10 @@ class Budget:
         """After running out of memory with this many rows.
 
         Raises:
-            RoleLensError: it was a single row, or the smallest batch.
+            OutOfMemoryError: it was a single row, or the smallest batch.
         """
         if rows <= 1 or self.tokens <= 1:
-            raise RoleLensError(
+            raise OutOfMemoryError(
                 "out of GPU memory with a single sequence in the batch: use a smaller model, "
                 "dtype=bfloat16, or shorter prompts"
             )

@@ -14,8 +14,9 @@ from role_lens.cli_options import ModelOptions, PatchOptions, QuestionOptions
 from role_lens.demo import run_demo
 from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
+from role_lens.evaluation.grid import Grid, SweepKind
 from role_lens.evaluation.scoring import evaluate, summarize
-from role_lens.evaluation.sweep import Grid, SweepKind, sweep
+from role_lens.evaluation.sweep import sweep
 from role_lens.files import atomic_write, check_writable
 from role_lens.generation import generate
 from role_lens.interventions import Kind

@@ -38,7 +38,7 @@ def fingerprint(model: Model) -> Fingerprint:
     known = _known.setdefault(model, {})
     processing = weight_processing(model)
     if processing not in known:
-        if _has_hooks(model):
+        if has_hooks(model):
             raise RoleLensError("the model carries hooks: remove them before fitting role vectors")
         # Spread over the vocabulary: the first ids are often rare control tokens.
         tokens = torch.arange(1, 17, device=model.cfg.device)[None] * (model.cfg.d_vocab // 17)
@@ -55,7 +55,7 @@ def check_fingerprint(expected: Fingerprint, model: Model) -> None:
     A model that already carries hooks and was never fingerprinted can't be checked: the hooks
     would take part. It passes.
     """
-    if weight_processing(model) not in _known.get(model, {}) and _has_hooks(model):
+    if weight_processing(model) not in _known.get(model, {}) and has_hooks(model):
         return
     found = fingerprint(model)
     if len(found) != len(expected):
@@ -90,5 +90,6 @@ def _worst_layer(first: Fingerprint, second: Fingerprint) -> tuple[int, float]:
     return int(layer), float(difference)
 
 
-def _has_hooks(model: Model) -> bool:
+def has_hooks(model: Model) -> bool:
+    """Whether somebody's hooks are attached to the model."""
     return any(point.fwd_hooks for point in model.hook_dict.values())

@@ -119,7 +119,8 @@ def is_bridge(model: Model) -> bool:
 def has_sliding_window(model: Model) -> bool:
     """Whether some of the model's attention reaches back a limited number of columns only."""
     config = getattr(model.original_model, "config", None) if is_bridge(model) else model.cfg
-    return any(bool(getattr(config, name, None)) for name in ("sliding_window", "use_local_attn"))
+    names = ("sliding_window", "attention_chunk_size", "window_size", "use_local_attn")
+    return any(bool(getattr(config, name, None)) for name in names)
 
 
 def stop_token_ids(model: Model) -> set[int]:

@@ -162,6 +162,68 @@ def test_a_model_that_replay_does_not_fit(monkeypatch, how):
         evaluate(model, QUESTIONS, patches, progress=False)
 
 
+@pytest.mark.parametrize("scoring", ["letter", "cloze"])
+def test_a_mistake_in_padded_rows_only_is_noticed(monkeypatch, scoring):
+    """Though the longest question and the shortest differ so much that they share no batch."""
+    model = tiny_bridge("llama", seed=1)
+    run = replay.run_blocks
+
+    def broken(model, tokens, mask, **kwargs):
+        output, past = run(model, tokens, mask, **kwargs)
+        if kwargs.get("start") == 1 and bool((mask == 0).any()):
+            output = output + (mask == 0).any(dim=1)[:, None, None]
+        return output, past
+
+    monkeypatch.setattr(replay, "run_blocks", broken)
+    questions = [question(2, 0), question(2, 12)]
+    with pytest.warns(UserWarning, match="scored by whole forward passes"):
+        evaluate(
+            model,
+            questions,
+            {"x": Patch.add(direction(), layer=1)},
+            scoring=scoring,
+            progress=False,
+        )
+
+
+def test_choices_of_several_tokens_are_checked_too(monkeypatch):
+    """A first run with letters doesn't vouch for them."""
+    model = tiny_bridge("llama", seed=1)
+    patches = {"x": Patch.add(direction(), layer=1)}
+    evaluate(model, QUESTIONS, patches, progress=False)
+    monkeypatch.setattr(Replay, "logprobs", lambda self, c: torch.zeros(len(c), 2, 4))
+    with pytest.warns(UserWarning, match="scored by whole forward passes"):
+        evaluate(model, QUESTIONS, patches, scoring="cloze", progress=False)
+
+
+def test_interrupted_between_layers(llama, monkeypatch):
+    items = tokenize_questions(llama, QUESTIONS, scoring="letter")
+    scorer, candidates = Replay(llama, items, Budget(60)), [(Patch.add(direction(), layer=2),)]
+    expected = WholePasses(llama, items, Budget(4096)).logprobs(candidates)
+    run, left = replay.run_blocks, [2]
+
+    def interrupted(*args, **kwargs):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return run(*args, **kwargs)
+
+    monkeypatch.setattr(replay, "run_blocks", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        scorer.logprobs(candidates)
+    np.testing.assert_allclose(scorer.logprobs(candidates), expected, atol=1e-4)
+
+
+def test_how_many_candidates_at_once(llama, monkeypatch):
+    items = tokenize_questions(llama, QUESTIONS, scoring="letter")
+    one, other = (Replay(llama, items, Budget(n)) for n in (10, 4096))
+    assert [one.chunk_size(layer) for layer in range(3)] == [64, 64, 64]
+    monkeypatch.setattr(replay, "_WORK", 3e7)
+    sizes = [one.chunk_size(layer) for layer in range(3)]
+    assert sizes == [other.chunk_size(layer) for layer in range(3)]
+    assert 1 <= sizes[0] < sizes[1] < sizes[2] < 64
+
+
 def test_the_model_is_as_before_after_an_error(llama, monkeypatch):
     items = tokenize_questions(llama, QUESTIONS, scoring="letter")
     scorer = Replay(llama, items, Budget(4096))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from tiny import tiny_bridge
 
 from role_lens import Grid, Question, RoleLensError, RoleVectors, evaluate, read_sweep, sweep
@@ -209,6 +210,58 @@ def test_results_of_another_model_are_refused(llama, vectors, tmp_path):
         run(tiny_bridge("llama", seed=3), vectors, tmp_path, grid)
 
 
+def test_slightly_other_weights_and_hooked_models_are_refused(llama, vectors, tmp_path):
+    grid = replace(GRID, layers=(2,), kinds=("add",))
+    run(llama, vectors, tmp_path, grid)
+    other = tiny_bridge("llama")
+    with torch.no_grad():
+        next(p for p in other.parameters() if p.ndim > 1).mul_(1.01)
+    with pytest.raises(RoleLensError, match="differs in weights"):
+        run(other, vectors, tmp_path, grid)
+    with (
+        vectors.add("poet", layer=1).on(llama),
+        pytest.raises(RoleLensError, match="carries hooks"),
+    ):
+        run(llama, vectors, tmp_path, grid)
+
+
+def test_the_type_of_a_number_makes_no_other_cell(llama, vectors, tmp_path):
+    grid = Grid(roles=("poet",), layers=(2,), positions=(-1,), coefficients=(1.0,))
+    run(llama, vectors, tmp_path, grid)
+    same = unchecked(
+        roles=("poet",), layers=tuple(np.arange(2, 3)), positions=(-1,), coefficients=(1,)
+    )
+    run(llama, vectors, tmp_path, same)
+    assert len(read_sweep(tmp_path)) == 2 * len(QUESTIONS)
+    assert len(list((tmp_path / "parts").glob("*"))) == 2
+
+
+def test_reading_changes_nothing(llama, vectors, tmp_path, monkeypatch):
+    with pytest.raises(RoleLensError, match="holds no sweep"):
+        read_sweep(tmp_path)
+    run(llama, vectors, tmp_path, replace(GRID, layers=(2,), kinds=("add",)))
+    parts = sorted((tmp_path / "parts").glob("*"))
+    parts[0].write_bytes(b"PAR1")
+    with pytest.warns(UserWarning, match="can't be read"):
+        read_sweep(tmp_path)
+    pd.DataFrame({"cell": ["x"] * 5}).to_parquet(parts[0])
+    with pytest.warns(UserWarning, match="it has no columns"):
+        read_sweep(tmp_path)
+    assert sorted((tmp_path / "parts").glob("*")) == parts
+
+    def too_many(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(pd, "read_parquet", too_many)
+    with pytest.raises(RoleLensError, match="Too many open files"):
+        read_sweep(tmp_path)
+    monkeypatch.undo()
+    for part in parts:
+        part.unlink()
+    with pytest.raises(RoleLensError, match="no finished cells yet"):
+        read_sweep(tmp_path)
+
+
 def test_a_full_disk_leaves_the_finished_cells(llama, vectors, tmp_path, undisturbed, monkeypatch):
     write, left = pd.DataFrame.to_parquet, [4]
 
@@ -238,11 +291,13 @@ def test_a_full_disk_leaves_the_finished_cells(llama, vectors, tmp_path, undistu
         ({"questions": []}, "at least one question"),
         ({"screen": 0, "grid": Grid()}, "screen=0"),
         ({"screen": 2}, "additions only"),
+        ({"grid": Grid(coefficients=(float("nan"),))}, "coefficients must be finite"),
     ],
 )
 def test_bad_input(llama, vectors, tmp_path, options, message):
     with pytest.raises(RoleLensError, match=message):
         run(llama, vectors, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_folder_that_can_not_be_used(llama, vectors, tmp_path):

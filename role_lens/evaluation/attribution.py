@@ -62,8 +62,8 @@ def attribute(
         RoleLensError: no questions, a prompt longer than the context, vectors of another model,
             contrast `roles` with a single role.
     """
-    if not questions:
-        raise RoleLensError("attribute needs at least one question")
+    if not questions or not contrasts:
+        raise RoleLensError("attribute needs at least one question and one contrast")
     vectors.check(model)
     directions = torch.stack([vectors.directions(contrast) for contrast in contrasts])
     items = tokenize_questions(
@@ -107,6 +107,7 @@ def _gradients(
             order = order[len(some) :]
 
 
+@torch.inference_mode(False)
 def _batch_gradients(
     model: Model, questions: Sequence[tuple[list[list[int]], Item, int]], scoring: Scoring
 ) -> Float[Tensor, "question layer d_model"]:

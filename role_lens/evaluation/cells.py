@@ -19,34 +19,16 @@ from role_lens.files import as_path, atomic_write, make_folder, read_bytes
 
 _IDENTITY = "sweep.json"
 _QUESTIONS = "questions.parquet"
+_COLUMNS = ("cell", "question", "kind", "predicted", "correct", "logprob_correct", "choice_mass")
 
 
 class CellFolder:
-    """The results of one sweep: what was run, and the parts that are finished."""
+    """The results of one sweep: the questions, and the parts that are finished."""
 
-    def __init__(
-        self, path: str | Path, identity: Mapping[str, Any], questions: pd.DataFrame
-    ) -> None:
-        """Open a folder to go on with, or start a new one.
-
-        Args:
-            identity: what all cells have in common, as JSON values.
-            questions: one row per question, in the order of the cells' `question` column.
-
-        Raises:
-            RoleLensError: the folder can't be written to, or holds the results of something else,
-                naming what differs.
-        """
-        self.path = make_folder(path)
+    def __init__(self, path: Path, questions: pd.DataFrame) -> None:
+        self.path = path
         self.questions = questions
-        self._parts = make_folder(self.path / "parts")
-        identity = json.loads(json.dumps(identity))  # as it will be read back
-        if (self.path / _IDENTITY).exists():
-            _check_same(_read_identity(self.path), identity, self.path)
-        else:
-            write_parquet(questions, self.path / _QUESTIONS)
-            with atomic_write(self.path / _IDENTITY) as temporary:
-                temporary.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+        self._parts = path / "parts"
 
     def finished(self) -> set[str]:
         """Keys of the cells that need not be computed again.
@@ -55,28 +37,40 @@ class CellFolder:
         """
         return {key for table in self.tables() for key in table["cell"].unique()}
 
-    def tables(self) -> Iterator[pd.DataFrame]:
-        """The finished parts one after the other, without cells that an earlier one had."""
+    def tables(self, *, set_aside: bool = True) -> Iterator[pd.DataFrame]:
+        """The finished parts one after the other, without cells that an earlier one had.
+
+        A part that can't be read is reported, and set aside to be computed again if wanted.
+
+        Raises:
+            RoleLensError: the folder can't be read for a reason that lies outside it.
+        """
         seen: set[str] = set()
         for part in sorted(self._parts.glob("part-*.parquet")):
             try:
                 table = pd.read_parquet(part)
-                counts = table["cell"].value_counts()
-                if (counts != len(self.questions)).any():
-                    raise ValueError(f"a cell has not {len(self.questions)} rows")
-            except (pyarrow.ArrowException, OSError, ValueError, KeyError) as error:
-                aside = part.with_suffix(".damaged")
-                part.replace(aside)
-                first = (str(error).strip() or type(error).__name__).splitlines()[0]
-                warnings.warn(
-                    f"{part} can't be read ({first}); it was set aside as {aside.name} and its "
-                    "cells are computed again",
-                    stacklevel=2,
-                )
+                self._check(table)
+            except (pyarrow.ArrowException, OSError, ValueError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise RoleLensError(f"can't read {part}: {error.strerror}") from error
+                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+                report = f"{part} can't be read ({reason})"
+                if set_aside:
+                    part.replace(part.with_suffix(".damaged"))
+                    report += "; it was set aside as .damaged and its cells are computed again"
+                warnings.warn(report, stacklevel=2)
                 continue
             table = table[~table["cell"].isin(seen)]
             seen.update(table["cell"].unique())
             yield table
+
+    def _check(self, table: pd.DataFrame) -> None:
+        missing = {*_COLUMNS} - {*table.columns}
+        if missing:
+            raise ValueError(f"it has no columns {sorted(missing)}")
+        n = len(self.questions)
+        if not table.groupby("cell")["question"].apply(lambda q: q.tolist() == [*range(n)]).all():
+            raise ValueError(f"a cell has not the {n} questions")
 
     def add(self, cells: Mapping[str, pd.DataFrame]) -> None:
         """Write finished cells as one part.
@@ -94,14 +88,46 @@ class CellFolder:
         write_parquet(pd.concat(tables, ignore_index=True), self._parts / f"part-{name}.parquet")
 
 
+def continue_cells(
+    path: str | Path, identity: Mapping[str, Any], questions: pd.DataFrame
+) -> CellFolder:
+    """A folder to go on with, or a new one.
+
+    Args:
+        identity: what all cells have in common, as JSON values.
+        questions: one row per question, in the order of the cells' `question` column.
+
+    Raises:
+        RoleLensError: the folder can't be written to, or holds the results of something else,
+            naming what differs.
+    """
+    folder = make_folder(path)
+    identity = json.loads(json.dumps(identity))  # as it will be read back
+    if (folder / _IDENTITY).exists():
+        _check_same(_read_identity(folder), identity, folder)
+    else:
+        with atomic_write(folder / _IDENTITY) as temporary:
+            temporary.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
+    write_parquet(questions, folder / _QUESTIONS)
+    make_folder(folder / "parts")
+    return CellFolder(folder, questions)
+
+
 def open_cells(path: str | Path) -> CellFolder:
-    """The folder of a sweep that was run before.
+    """The folder of a sweep that was run before, to read it.
 
     Raises:
         RoleLensError: the folder holds no sweep.
     """
-    identity = _read_identity(as_path(path))
-    return CellFolder(path, identity, pd.read_parquet(as_path(path) / _QUESTIONS))
+    folder = as_path(path)
+    _read_identity(folder)
+    try:
+        questions = pd.read_parquet(folder / _QUESTIONS)
+    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        raise RoleLensError(
+            f"can't read {folder / _QUESTIONS}: {error}; the next run of the sweep writes it anew"
+        ) from error
+    return CellFolder(folder, questions)
 
 
 def cell_key(identity: Mapping[str, Any], cell: Mapping[str, Any]) -> str:

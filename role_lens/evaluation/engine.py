@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from role_lens.budget import Budget
+from role_lens.errors import OutOfMemoryError
 from role_lens.evaluation.items import Item
 from role_lens.evaluation.replay import Candidate, Replay, first_layer
 from role_lens.evaluation.whole_pass import WholePasses
@@ -20,19 +21,22 @@ from role_lens.patches import Patch, form
 # Of log-probabilities; in lower precision other batch shapes alone make a difference.
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _TOLERANCE_LOW_PRECISION = 0.3
-_checked: WeakKeyDictionary[Any, dict[tuple[str, str], bool]] = WeakKeyDictionary()
+_checked: WeakKeyDictionary[Any, dict[tuple[str, str, bool], bool]] = WeakKeyDictionary()
 
 
 def engine(model: Model, items: Sequence[Item], budget: Budget) -> Replay | WholePasses:
     """A scorer of these questions.
 
-    On first use with a model, replay is compared with whole passes on the longest and the
-    shortest question; a model on which they differ gets whole passes, with a warning.
+    On first use with a model, and with choices of one or of several tokens, replay is compared
+    with whole passes on the longest and the shortest question; a model on which they differ gets
+    whole passes, with a warning.
     """
+    several = any(len(tokens) > 1 for item in items for tokens in item.continuations)
     known = _checked.setdefault(model, {})
-    key = (weight_processing(model), str(model.cfg.dtype))
+    key = (weight_processing(model), str(model.cfg.dtype), several)
     if key not in known:
-        by_length = sorted(items, key=lambda item: len(item.prompt))
+        longer = [i for i in items if not several or max(map(len, i.continuations)) > 1]
+        by_length = sorted(longer, key=lambda item: len(item.prompt))
         known[key] = _agrees(model, [by_length[-1], by_length[0]])
     return (Replay if known[key] else WholePasses)(model, items, budget)
 
@@ -52,23 +56,37 @@ def in_chunks(
 
 def replay_difference(model: Model, items: Sequence[Item]) -> float:
     """Largest difference, per token, between the log-probabilities of choices by replay and by
-    whole passes under hooks, when a random direction is added at the middle layer."""
+    whole passes under hooks.
+
+    All questions in one batch, so with padding, when two random directions are added at the
+    middle layer, and when one of them is ablated from the prompt.
+    """
     generator = torch.Generator().manual_seed(0)
-    direction = torch.randn(model.cfg.d_model, generator=generator)
-    candidate = (Patch.add(direction, layer=model.cfg.n_layers // 2),)
-    budget = Budget(4096)
-    replay = Replay(model, items, budget).logprobs([candidate, candidate])
-    whole = WholePasses(model, items, budget).logprobs([candidate])
-    lengths = torch.full(whole.shape[1:], torch.nan)
+    a, b = torch.randn((2, model.cfg.d_model), generator=generator)
+    middle = model.cfg.n_layers // 2
+    forms: list[list[Candidate]] = [
+        [(Patch.add(a, layer=middle),), (Patch.add(b, layer=middle),)],
+        [(Patch.ablate(a, tokens="prompt"),)],
+    ]
+    longest = max(len(i.prompt) + sum(map(len, i.continuations)) for i in items)
+    together = Budget(2 * len(items) * longest, of_a_batch=10**9)
+    replay, whole = Replay(model, items, together), WholePasses(model, items, together)
+    lengths = torch.full((len(items), max(len(i.continuations) for i in items)), torch.nan)
     for row, item in enumerate(items):
         lengths[row, : len(item.continuations)] = torch.tensor([len(c) for c in item.continuations])
-    scored = ~lengths.isnan().expand_as(replay)
-    return float(((replay - whole) / lengths)[scored].abs().max())
+    scored = ~lengths.isnan()
+    differences = [
+        ((replay.logprobs(candidates) - whole.logprobs(candidates)) / lengths)[:, scored]
+        for candidates in forms
+    ]
+    return float(torch.cat(differences).abs().max())
 
 
 def _agrees(model: Model, items: Sequence[Item]) -> bool:
     try:
         difference = replay_difference(model, items)
+    except OutOfMemoryError:
+        raise  # which says nothing of replay
     except Exception as error:  # whatever an unusual architecture makes of it
         reason = f"it fails on this model ({type(error).__name__}: {error})"
     else:

@@ -30,6 +30,7 @@ from role_lens.patches import Patch, attached_together
 Candidate = tuple[Patch, ...]
 
 _WORK = 2e12  # floating-point operations: candidates that cost less are taken several at once
+_MOST = 64  # candidates at once
 _PAST_BYTES = 2**28  # most memory for keys and values of shared prefixes
 _LOGITS_BYTES = 2**27  # most memory for logits
 
@@ -49,7 +50,9 @@ class Replay:
         cfg = self._model.cfg
         blocks = cfg.n_layers - layer
         weights = sum(p.numel() for p in self._model.blocks[0].parameters())
-        wanted = math.ceil(_WORK / (2 * weights * blocks * self.n_tokens))
+        # Not of the padded batches: the division of a sweep must not depend on the memory at hand.
+        tokens = sum(len(item.prompt) for item in self._items)
+        wanted = min(_MOST, math.ceil(_WORK / (2 * weights * blocks * tokens)))
         heads = getattr(cfg, "n_key_value_heads", None) or cfg.n_heads
         each = 2 * heads * cfg.d_head * blocks * (torch.finfo(cfg.dtype).bits // 8)
         longest = max((g.prefix.tokens.shape[1] for g in self._groups if g.prefix), default=1)
@@ -79,7 +82,6 @@ class Replay:
     def _plan(self) -> None:
         self._layer = 0
         self._groups = lay_out(self._model, self._items, self._budget)
-        self.n_tokens = sum(b.n_tokens for group in self._groups for b in group.batches)
 
     def _logprobs(self, candidates: Sequence[Candidate], layer: int) -> Tensor:
         if layer < self._layer:
@@ -191,12 +193,16 @@ class Replay:
 
     def _advance(self, layer: int) -> None:
         """Move the unpatched residual stream of all segments on to the input of `layer`."""
-        for group in self._groups:
-            past = self._advance_segment(group.prefix, None, layer) if group.prefix else None
-            for batch in group.batches:
-                after = self._advance_segment(batch.question, past, layer)
-                if batch.rest is not None:
-                    self._advance_segment(batch.rest, after, layer)
+        try:
+            for group in self._groups:
+                past = self._advance_segment(group.prefix, None, layer) if group.prefix else None
+                for batch in group.batches:
+                    after = self._advance_segment(batch.question, past, layer)
+                    if batch.rest is not None:
+                        self._advance_segment(batch.rest, after, layer)
+        except BaseException:
+            self._plan()  # some segments have moved and others have not
+            raise
         self._layer = layer
 
     def _advance_segment(self, segment: Segment, past: Past | None, layer: int) -> Past | None:

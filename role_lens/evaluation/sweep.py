@@ -5,61 +5,34 @@ Knows role vectors, questions and the folder of finished cells, not how a model 
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from role_lens.budget import token_budget
-from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.attribution import attribute
 from role_lens.evaluation.cells import (
     CellFolder,
     cell_key,
     content_hash,
+    continue_cells,
     open_cells,
     write_parquet,
 )
 from role_lens.evaluation.engine import engine
+from role_lens.evaluation.grid import BASELINE, Cell, Grid, cells_of
 from role_lens.evaluation.items import Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
 from role_lens.evaluation.scoring import describe, score_columns
+from role_lens.fingerprint import has_hooks
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.patches import Patch
 from role_lens.role_vectors import RoleVectors
-
-SweepKind = Literal["add", "ablate"]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Which candidates to try: every combination. None takes all that the vectors have."""
-
-    roles: tuple[str, ...] | None = None
-    layers: tuple[int, ...] | None = None
-    positions: tuple[int, ...] | None = None
-    contrasts: tuple[Contrast, ...] = ("base",)
-    kinds: tuple[SweepKind, ...] = ("add",)
-    coefficients: tuple[float, ...] = (1.0,)
-    """Of additions, times the raw direction; an ablation has none."""
-
-
-class Cell(NamedTuple):
-    """One candidate of a sweep; the baseline is of kind `none`."""
-
-    kind: str
-    contrast: Contrast | None = None
-    role: str | None = None
-    position: int | None = None
-    layer: int | None = None
-    coefficient: float | None = None
-
-
-BASELINE = Cell("none")
 
 
 def sweep(
@@ -104,12 +77,20 @@ def sweep(
     """
     if not questions:
         raise RoleLensError("sweep needs at least one question")
+    if has_hooks(model):
+        raise RoleLensError("the model carries hooks: remove them before a sweep")
     vectors.check(model)
     asking: dict[str, Any] = {"scoring": scoring, "template": template, "system": system}
     items = tokenize_questions(model, questions, examples=examples, **asking)
-    cells = _cells(vectors, grid or Grid())
+    cells = cells_of(vectors, grid or Grid())
+    if screen is not None and (screen < 1 or any(cell.kind != "add" for cell in cells)):
+        raise RoleLensError(
+            f"screen={screen}: screening keeps at least one candidate of each role, and estimates "
+            "additions only; sweep ablations without it"
+        )
     identity = {
         "model": model_name(model),
+        "weights": _hash_of_weights(model),
         "weight_processing": weight_processing(model),
         "dtype": str(model.cfg.dtype),
         "vectors": _hash_of_vectors(vectors),
@@ -118,7 +99,7 @@ def sweep(
         "examples": content_hash([astuple(example) for example in examples]),
         **asking,
     }
-    folder = CellFolder(out, identity, describe(questions))
+    folder = continue_cells(out, identity, describe(questions))
     if screen is not None:
         options = {**asking, "examples": examples, "max_tokens": max_tokens, "progress": progress}
         cells = _screened(folder, model, vectors, questions, cells, screen, options)
@@ -152,11 +133,14 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
         place of `patch`; the baseline, of kind `none`, first.
 
     Raises:
-        RoleLensError: the folder holds no sweep.
+        RoleLensError: the folder holds no sweep, or none of its cells is finished.
     """
     folder = open_cells(path)
     questions = folder.questions
-    table = pd.concat([_frame([]), *folder.tables()], ignore_index=True)
+    tables = list(folder.tables(set_aside=False))
+    if not tables:
+        raise RoleLensError(f"{path} holds no finished cells yet")
+    table = pd.concat(tables, ignore_index=True)
     order = ["is_candidate", *Cell._fields, "question"]
     table = table.assign(is_candidate=table["kind"] != BASELINE.kind).sort_values(order)
     table = table.join(questions, on="question")
@@ -164,31 +148,6 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
         [*Cell._fields, *questions.columns, "cell", "question", "is_candidate"]
     )
     return table[[*Cell._fields, *questions.columns, *scores]].reset_index(drop=True)
-
-
-def _cells(vectors: RoleVectors, grid: Grid) -> list[Cell]:
-    """The candidates of a grid, but for those whose direction is zero."""
-    roles = vectors.roles if grid.roles is None else grid.roles
-    names = [vectors.roles[vectors.role_index(role)] for role in roles]
-    layers = range(vectors.n_layers) if grid.layers is None else grid.layers
-    positions = vectors.positions if grid.positions is None else grid.positions
-    for layer, position in itertools.product(layers, positions):
-        vectors.direction(vectors.roles[0], layer=layer, position=position)  # refuses others
-    cells: dict[Cell, None] = {}  # in order, without repetition
-    for kind, contrast in itertools.product(grid.kinds, grid.contrasts):
-        if kind not in get_args(SweepKind):
-            raise RoleLensError(f"kinds must be of {get_args(SweepKind)}, got {kind!r}")
-        zero = vectors.directions(contrast).abs().amax(dim=-1) == 0
-        values: Sequence[float | None] = grid.coefficients if kind == "add" else (None,)
-        for layer, role, position, value in itertools.product(layers, names, positions, values):
-            index = vectors.roles.index(role), vectors.positions.index(position), layer
-            if not bool(zero[index]):
-                cells[Cell(kind, contrast, role, position, layer, value)] = None
-    if not cells:
-        raise RoleLensError(
-            f"the grid holds no candidate with a direction that is not zero: {grid}"
-        )
-    return list(cells)
 
 
 def _candidate(vectors: RoleVectors, cell: Cell) -> tuple[Patch, ...]:
@@ -212,8 +171,7 @@ def _first_layer(cell: Cell) -> int:
 def _chunks(scorer: Any, cells: Sequence[Cell]) -> Iterator[tuple[int, list[Cell]]]:
     """Cells that are scored together, with their first layer; lowest layers first.
 
-    The division depends on the grid alone, not on what is finished: computed anew a part is the
-    same to the last bit.
+    The division depends on the grid, the questions and the model alone, not on what is finished.
     """
     yield 0, [BASELINE]
 
@@ -250,14 +208,12 @@ def _screened(
     options: Mapping[str, Any],
 ) -> list[Cell]:
     """The n cells of each role with the highest estimated effect."""
-    if n < 1 or any(cell.kind != "add" for cell in cells):
-        raise RoleLensError(
-            f"screen={n}: screening keeps at least one candidate of each role, and estimates "
-            "additions only; sweep ablations without it"
-        )
     file = folder.path / "attribution.parquet"
     contrasts = sorted({cell.contrast for cell in cells if cell.contrast is not None})
-    estimates = pd.read_parquet(file) if file.exists() else pd.DataFrame({"contrast": []})
+    try:
+        estimates = pd.read_parquet(file)
+    except (OSError, ValueError):  # none yet, or damaged
+        estimates = pd.DataFrame({"contrast": []})
     if not set(contrasts) <= set(estimates["contrast"]):
         estimates = attribute(model, vectors, questions, contrasts=contrasts, **options)
         write_parquet(estimates, file)
@@ -305,3 +261,13 @@ def _frame(cells: Sequence[Cell]) -> pd.DataFrame:
 def _hash_of_vectors(vectors: RoleVectors) -> str:
     means = [vectors.role_means.numpy().tobytes(), vectors.base_mean.numpy().tobytes()]
     return content_hash(list(vectors.roles), list(vectors.positions), *means)
+
+
+def _hash_of_weights(model: Model) -> str:
+    """Of some thousands of evenly spaced numbers of every parameter."""
+    parts: list[Any] = []
+    for name, parameter in sorted(model.named_parameters()):
+        flat = parameter.detach().flatten()
+        some = flat[:: max(1, len(flat) // 4096)].float().cpu().numpy().tobytes()
+        parts += [name, list(parameter.shape), some]
+    return content_hash(*parts)

@@ -1,0 +1,74 @@
+"""Which candidates a sweep tries: every combination of roles, layers, positions and so on.
+
+Knows role vectors, neither models nor questions.
+"""
+
+import itertools
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, get_args
+
+import numpy as np
+
+from role_lens.directions import Contrast
+from role_lens.errors import RoleLensError
+from role_lens.role_vectors import RoleVectors
+
+SweepKind = Literal["add", "ablate"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which candidates to try: every combination. None takes all that the vectors have."""
+
+    roles: tuple[str, ...] | None = None
+    layers: tuple[int, ...] | None = None
+    positions: tuple[int, ...] | None = None
+    contrasts: tuple[Contrast, ...] = ("base",)
+    kinds: tuple[SweepKind, ...] = ("add",)
+    coefficients: tuple[float, ...] = (1.0,)
+    """Of additions, times the raw direction; an ablation has none."""
+
+
+class Cell(NamedTuple):
+    """One candidate of a sweep; the baseline is of kind `none`."""
+
+    kind: str
+    contrast: Contrast | None = None
+    role: str | None = None
+    position: int | None = None
+    layer: int | None = None
+    coefficient: float | None = None
+
+
+BASELINE = Cell("none")
+
+
+def cells_of(vectors: RoleVectors, grid: Grid) -> list[Cell]:
+    """The candidates of a grid, but for those whose direction is zero."""
+    roles = vectors.roles if grid.roles is None else grid.roles
+    names = [vectors.roles[vectors.role_index(role)] for role in roles]
+    # Of Python's own types, however they are given: they are part of the key.
+    layers = [*map(operator.index, range(vectors.n_layers) if grid.layers is None else grid.layers)]
+    positions = [*map(operator.index, grid.positions or vectors.positions)]
+    coefficients = [float(value) for value in grid.coefficients]
+    if not np.isfinite(coefficients).all():
+        raise RoleLensError(f"coefficients must be finite, got {coefficients}")
+    for layer, position in itertools.product(layers, positions):
+        vectors.direction(vectors.roles[0], layer=layer, position=position)  # refuses others
+    cells: dict[Cell, None] = {}  # in order, without repetition
+    for kind, contrast in itertools.product(grid.kinds, grid.contrasts):
+        if kind not in get_args(SweepKind):
+            raise RoleLensError(f"kinds must be of {get_args(SweepKind)}, got {kind!r}")
+        zero = vectors.directions(contrast).abs().amax(dim=-1) == 0
+        values: Sequence[float | None] = coefficients if kind == "add" else (None,)
+        for layer, role, position, value in itertools.product(layers, names, positions, values):
+            index = vectors.roles.index(role), vectors.positions.index(position), layer
+            if not bool(zero[index]):
+                cells[Cell(kind, contrast, role, position, layer, value)] = None
+    if not cells:
+        raise RoleLensError(
+            f"the grid holds no candidate with a direction that is not zero: {grid}"
+        )
+    return list(cells)
