@@ -27,6 +27,7 @@ FLOORS = [
         "evaluation.scoring",
         "evaluation.attribution",
         "evaluation.cells",
+        "evaluation.grid",
         "readout.logit_lens",
         "readout.geometry",
     ],
