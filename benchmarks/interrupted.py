@@ -40,19 +40,24 @@ class Config:
 
 def main(config: Config) -> None:
     """Run both and compare."""
+    if config.out.exists():
+        sys.exit(f"{config.out} exists: choose a new folder")
     rng = random.Random(config.seed)
     disturbed, undisturbed = config.out / "disturbed", config.out / "undisturbed"
-    finished = []
-    for kill in range(config.kills):
+    kills = 0
+    while kills < config.kills:
         process = start(config, disturbed)
         wait = rng.uniform(0, config.longest)
         try:
-            process.wait(wait)
+            if process.wait(wait) != 0:
+                sys.exit("the sweep failed")
+            sys.exit(f"the sweep was finished after {kills} kills: give it more layers")
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-        finished.append(len(list((disturbed / "parts").glob("part-*"))))
-        print(f"kill {kill + 1} after {wait:.1f} s: {finished[-1]} parts", flush=True)
+        kills += 1
+        finished = len(list((disturbed / "parts").glob("part-*")))
+        print(f"kill {kills} after {wait:.1f} s: {finished} parts", flush=True)
     for folder in (disturbed, undisturbed):
         began = time.perf_counter()
         if start(config, folder).wait() != 0:
@@ -60,7 +65,12 @@ def main(config: Config) -> None:
         print(f"{folder}: {time.perf_counter() - began:.0f} s")
     effects = [pd.read_parquet(folder / "effects.parquet") for folder in (disturbed, undisturbed)]
     scores = [read_sweep(folder) for folder in (disturbed, undisturbed)]
-    same = effects[0].equals(effects[1]) and scores[0].equals(scores[1])
+    keys = [
+        pd.concat([pd.read_parquet(part)["cell"] for part in (folder / "parts").glob("part-*")])
+        for folder in (disturbed, undisturbed)
+    ]
+    once = len(keys[0]) == len(keys[1]) and set(keys[0]) == set(keys[1])
+    same = once and effects[0].equals(effects[1]) and scores[0].equals(scores[1])
     print(f"{len(effects[0])} cells, {len(scores[0])} rows; tables equal: {same}")
     largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     print(f"largest memory of a run: {largest / 1e6:.2f} GB")

@@ -97,9 +97,11 @@ def main(config: Config) -> None:
 
     vectors = race_of_fits(model, config, report)
     layers = range(1, model.cfg.n_layers, config.layer_step)
-    names = vectors.roles[:: len(vectors.roles) // config.n_roles][: config.n_roles]
+    step = max(1, len(vectors.roles) // config.n_roles)
+    names = vectors.roles[::step][: config.n_roles]
     grid = [[(layer, vectors.direction(r, layer=layer)) for r in names] for layer in layers]
     items = tokenize_questions(model, questions, scoring="letter")
+    n_tokens = sum(len(item.prompt) for item in items)
     budget = token_budget(model).tokens
 
     rates: list[float] = []
@@ -118,7 +120,7 @@ def main(config: Config) -> None:
     mine = runs["role_lens"]
     baseline, low_baseline = ours(model, items)([]), ours(low, items)([])
     change = effects(mine.scores, baseline, questions)
-    report.sweep("sweep, all layers", runs)
+    report.sweep("sweep, all layers", runs, n_tokens)
     report.add(
         "sweep, all layers",
         "role_lens",
@@ -137,7 +139,7 @@ def main(config: Config) -> None:
         upper,
         model,
     )
-    report.sweep("sweep, upper half", runs)
+    report.sweep("sweep, upper half", runs, n_tokens)
 
     start = time.perf_counter()
     plain_sweep(model, items, grid[0][:1])
@@ -158,6 +160,7 @@ def main(config: Config) -> None:
 
     shots, asked = few_shot(config, questions)
     shot_items = tokenize_questions(model, asked, scoring="letter", examples=shots)
+    n_shot_tokens = sum(len(item.prompt) for item in shot_items)
     runs = race(
         {
             "plain": lambda some: plain_sweep(model, shot_items, some),
@@ -166,7 +169,7 @@ def main(config: Config) -> None:
         [some[: config.n_few_shot_roles] for some in grid[::2]],
         model,
     )
-    report.sweep("sweep, five-shot", runs)
+    report.sweep("sweep, five-shot", runs, n_shot_tokens)
 
     facts = {
         "device": str(model.cfg.device),
@@ -175,8 +178,8 @@ def main(config: Config) -> None:
         "torch": torch.__version__,
         "matrix_gflops": [round(rate / 1e9) for rate in rates],
         "candidates": sum(map(len, grid)),
-        "tokens": sum(len(item.prompt) for item in items),
-        "tokens_few_shot": sum(len(item.prompt) for item in shot_items),
+        "tokens": n_tokens,
+        "tokens_few_shot": n_shot_tokens,
         "config": {key: str(value) for key, value in asdict(config).items()},
     }
     report.write(config.out, facts)
@@ -194,14 +197,19 @@ class Report:
         told = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
         print(f"{what}: {way}: {told}", flush=True)
 
-    def sweep(self, what: str, runs: Mapping[str, Run]) -> None:
-        """Rows of a race, compared with the plain way."""
+    def sweep(self, what: str, runs: Mapping[str, Run], tokens: int) -> None:
+        """Rows of a race, compared with the plain way.
+
+        Args:
+            tokens: of all prompts; each candidate is one reading of them.
+        """
         plain = runs["plain"]
         for way, run in runs.items():
             self.add(
                 what,
                 way,
                 seconds=run.seconds,
+                tokens_per_second=tokens * len(run.scores) / run.seconds,
                 speedup=plain.seconds / run.seconds,
                 difference=float((run.scores - plain.scores).abs().nan_to_num(0).max()),
             )
