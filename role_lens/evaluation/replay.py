@@ -32,7 +32,7 @@ Candidate = tuple[Patch, ...]
 _WORK = 2e12  # floating-point operations: candidates that cost less are taken several at once
 _MOST = 64  # candidates at once
 _PAST_BYTES = 2**28  # most memory for keys and values of shared prefixes
-_LOGITS_BYTES = 2**27  # most memory for logits
+_LOGITS_BYTES = 2**25  # most memory for logits; enough rows to use the matrix unit well
 
 
 class Replay:
