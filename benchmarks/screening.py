@@ -2,8 +2,7 @@
 
     python benchmarks/screening.py --vectors roles.safetensors --questions my.jsonl
 
-Takes about a quarter of an hour for a hundred candidates on two hundred questions on two cores,
-and goes on where it was stopped.
+Takes long, and goes on where it was stopped.
 """
 
 from dataclasses import dataclass

@@ -5,6 +5,7 @@ Knows a model's size and device, not what is computed.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import torch
@@ -16,7 +17,7 @@ from role_lens.tokens import Batch, pad_left
 Result = TypeVar("Result")
 
 # A batch whose widest activation is about this large is still in a CPU's cache when it is read
-# again; larger ones were measured to be slower, smaller ones to use the matrix unit less well.
+# again; smaller ones use the matrix unit less well.
 _CPU_BYTES = 6 * 2**20
 _SHARE = 0.3  # of the free memory of a GPU; the rest is for what the estimate leaves out
 
@@ -89,7 +90,7 @@ def in_batches(
     while start < len(order):
         index = order[start : start + budget.rows(len(sequences[order[start]]))]
         batch = pad(model, [sequences[i] for i in index], index)
-        result = attempt(lambda batch=batch: run(batch), budget, len(index))  # type: ignore[misc]
+        result = attempt(partial(run, batch), budget, len(index))
         if result is not None:
             yield batch, result
             start += len(index)

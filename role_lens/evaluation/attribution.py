@@ -4,6 +4,7 @@ Knows role vectors and tokenised questions; nothing is patched here.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import einops
@@ -97,11 +98,7 @@ def _gradients(
     while order:
         some = order[: budget.rows(size[order[0]])]
         batch = [(rows[i], items[i], answers[i]) for i in some]
-        gradients = attempt(
-            lambda batch=batch: _batch_gradients(model, batch, scoring),  # type: ignore[misc]
-            budget,
-            len(some),
-        )
+        gradients = attempt(partial(_batch_gradients, model, batch, scoring), budget, len(some))
         if gradients is not None:
             yield gradients
             order = order[len(some) :]
@@ -126,7 +123,7 @@ def _batch_gradients(
         gradient[:, -columns:] = torch.autograd.grad(objective, last)[0]
     summed = []
     # Backwards through one block at a time, which is run again for it: the activations inside
-    # all blocks together would take a hundred times as much memory as the streams between them.
+    # all blocks together would take far more memory than the streams between them.
     for layer in reversed(range(n_layers)):
         with torch.enable_grad():
             entering = streams.pop().requires_grad_()
