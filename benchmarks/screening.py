@@ -16,8 +16,10 @@ from role_lens import Patch, RoleVectors, attribute, load_model, load_questions
 from role_lens.budget import token_budget
 from role_lens.evaluation.engine import engine, in_chunks
 from role_lens.evaluation.items import Scoring, tokenize_questions
+from role_lens.evaluation.replay import first_layer
 from role_lens.evaluation.scoring import score_columns
 from role_lens.models import PACKAGED_MODEL
+from role_lens.patches import form
 
 NAMES = ["contrast", "role", "position", "layer"]
 
@@ -79,7 +81,8 @@ def main(config: Config) -> None:
     rest = sample.drop(index=known.index, errors="ignore")
     baseline = scores([()])[0]
     candidates = [candidate(row) for _, row in rest.iterrows()]
-    for count, chunk in enumerate(in_chunks(scorer, candidates, model.cfg.n_layers)):
+    forms = [(first_layer(c), form(c)) for c in candidates]
+    for count, chunk in enumerate(in_chunks(scorer, forms)):
         effects = [score - baseline for score in scores([candidates[i] for i in chunk])]
         part = pd.DataFrame({"index": rest.index[chunk], "exact": effects})
         part.to_csv(done, mode="a", header=False, index=False)

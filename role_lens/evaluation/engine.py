@@ -4,7 +4,7 @@ Knows the two ways and how to compare them.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -13,10 +13,10 @@ import torch
 from role_lens.budget import Budget
 from role_lens.errors import OutOfMemoryError
 from role_lens.evaluation.items import Item
-from role_lens.evaluation.replay import Candidate, Replay, first_layer
+from role_lens.evaluation.replay import Candidate, Replay
 from role_lens.evaluation.whole_pass import WholePasses
 from role_lens.models import Model, model_name, weight_processing
-from role_lens.patches import Patch, form
+from role_lens.patches import Patch
 
 # Of log-probabilities; in lower precision other batch shapes alone make a difference.
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
@@ -42,13 +42,17 @@ def engine(model: Model, items: Sequence[Item], budget: Budget) -> Replay | Whol
 
 
 def in_chunks(
-    scorer: Replay | WholePasses, candidates: Sequence[Candidate], n_layers: int
+    scorer: Replay | WholePasses, forms: Sequence[tuple[int, Hashable]]
 ) -> Iterator[list[int]]:
-    """Indices of candidates that may be scored together, lowest layers first."""
-    forms: dict[Any, list[int]] = {}
-    for index, candidate in enumerate(candidates):
-        forms.setdefault((first_layer(candidate, n_layers), form(candidate)), []).append(index)
-    for (layer, _), indices in sorted(forms.items(), key=lambda item: item[0][0]):
+    """Indices of candidates that may be scored together, lowest layers first.
+
+    Args:
+        forms: of each candidate its first layer, and what it must share with others of a batch.
+    """
+    alike: dict[tuple[int, Hashable], list[int]] = {}
+    for index, of_one in enumerate(forms):
+        alike.setdefault(of_one, []).append(index)
+    for (layer, _), indices in sorted(alike.items(), key=lambda item: item[0][0]):
         size = scorer.chunk_size(layer)
         for start in range(0, len(indices), size):
             yield indices[start : start + size]

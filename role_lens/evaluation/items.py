@@ -41,7 +41,6 @@ def tokenize_questions(
     """
     if scoring not in get_args(Scoring):
         raise RoleLensError(f"scoring must be one of {get_args(Scoring)}, got {scoring!r}")
-    layout = _letter_item if scoring == "letter" else _cloze_item
     items = []
     for question in questions:
         shots = [example for example in examples if example.subject == question.subject]
@@ -50,45 +49,47 @@ def tokenize_questions(
                 f"question {question.id}: none of the examples is of its subject, "
                 f"{question.subject!r}"
             )
-        items.append(layout(model, question, template, system, shots))
+        text = _text(question, shots, scoring, template, bare=has_chat_template(model))
+        answers = _answers(question, scoring)
+        items.append(_item(model, text, answers, system, question))
     return items
 
 
-def _letter_item(
-    model: Model,
+def _text(
     question: Question,
-    template: Template,
-    system: str | None,
     examples: Sequence[Question],
-) -> Item:
-    letters = LETTERS[: len(question.choices)]
-    shots = [f"{question_text(e, template)} {LETTERS[e.answer]}" for e in examples]
-    text = "\n\n".join([*shots, question_text(question, template)])
-    if has_chat_template(model):
-        return _item(model, chat_text(model, text, system), list(letters), question, chat=True)
-    plain = f"{system}\n\n{text}" if system is not None else text
-    return _item(model, plain, [f" {letter}" for letter in letters], question, chat=False)
+    scoring: Scoring,
+    template: Template,
+    *,
+    bare: bool,
+) -> str:
+    """The examples with their answers, and the question. A cloze question in a chat stands bare,
+    unless examples show another form."""
+
+    def ask(asked: Question) -> str:
+        if scoring == "letter":
+            return question_text(asked, template)
+        return f"Question: {asked.question}\nAnswer:"
+
+    if scoring == "cloze" and bare and not examples:
+        return question.question
+    shots = [f"{ask(e)} {_answers(e, scoring)[e.answer]}" for e in examples]
+    return "\n\n".join([*shots, ask(question)])
 
 
-def _cloze_item(
-    model: Model,
-    question: Question,
-    template: Template,
-    system: str | None,
-    examples: Sequence[Question],
-) -> Item:
-    shots = [f"Question: {e.question}\nAnswer: {e.choices[e.answer]}" for e in examples]
-    if has_chat_template(model):
-        text = chat_text(model, "\n\n".join([*shots, question.question]), system)
-        return _item(model, text, list(question.choices), question, chat=True)
-    head = [system] if system is not None else []
-    text = "\n\n".join([*head, *shots, f"Question: {question.question}\nAnswer:"])
-    return _item(model, text, [f" {choice}" for choice in question.choices], question, chat=False)
+def _answers(question: Question, scoring: Scoring) -> Sequence[str]:
+    return LETTERS[: len(question.choices)] if scoring == "letter" else question.choices
 
 
 def _item(
-    model: Model, text: str, answers: Sequence[str], question: Question, *, chat: bool
+    model: Model, text: str, answers: Sequence[str], system: str | None, question: Question
 ) -> Item:
+    chat = has_chat_template(model)
+    if chat:
+        text = chat_text(model, text, system)
+    else:
+        text = f"{system}\n\n{text}" if system is not None else text
+        answers = [f" {answer}" for answer in answers]
     prompt = encode_text(model, text, special=not chat)
     continuations = []
     for answer in answers:

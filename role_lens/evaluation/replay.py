@@ -67,7 +67,7 @@ class Replay:
         Args:
             candidates: of one form (see `role_lens.patches.form`).
         """
-        layer = first_layer(candidates[0], self._model.cfg.n_layers)
+        layer = first_layer(candidates[0])
         while True:
             largest = max(
                 len(batch.question.parent) for group in self._groups for batch in group.batches
@@ -221,7 +221,7 @@ class Replay:
         return after
 
 
-def first_layer(candidate: Candidate, n_layers: int) -> int:
+def first_layer(candidate: Candidate) -> int:
     """The first layer at which a candidate acts; 0 for no patch at all."""
     layers = [0 if patch.kind == "ablate" else min(patch.layers) for patch in candidate]
     return min(layers, default=0)

@@ -16,8 +16,9 @@ from role_lens.errors import RoleLensError
 from role_lens.evaluation.engine import engine, in_chunks
 from role_lens.evaluation.items import Item, Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
+from role_lens.evaluation.replay import first_layer
 from role_lens.models import Model
-from role_lens.patches import Patches, as_sequence
+from role_lens.patches import Patches, as_sequence, form
 
 
 def evaluate(
@@ -72,7 +73,7 @@ def evaluate(
     scorer = engine(model, items, token_budget(model, max_tokens))
     columns: list[dict[str, np.ndarray]] = [{} for _ in candidates]
     with tqdm(total=len(items) * len(patches), desc="questions", disable=not progress) as bar:
-        for chunk in in_chunks(scorer, candidates, model.cfg.n_layers):
+        for chunk in in_chunks(scorer, [(first_layer(c), form(c)) for c in candidates]):
             summed = scorer.logprobs([candidates[index] for index in chunk])
             for index, scores in zip(chunk, summed, strict=True):
                 columns[index] = score_columns(scores, items, questions, scoring)

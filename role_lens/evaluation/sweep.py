@@ -3,8 +3,7 @@
 Knows role vectors, questions and the folder of finished cells, not how a model is run.
 """
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from role_lens.evaluation.cells import (
     open_cells,
     write_parquet,
 )
-from role_lens.evaluation.engine import engine
+from role_lens.evaluation.engine import engine, in_chunks
 from role_lens.evaluation.grid import BASELINE, Cell, Grid, cells_of
 from role_lens.evaluation.items import Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
@@ -108,8 +107,11 @@ def sweep(
     finished = folder.finished()
     n_layers = model.cfg.n_layers
     with _bar(keys, finished, n_layers, shown=progress) as bar:
-        for layer, chunk in _chunks(scorer, cells):
-            pending = [cell for cell in chunk if keys[cell] not in finished]
+        # The division depends on the grid, the questions and the model, not on what is finished.
+        order = list(keys)
+        for chunk in in_chunks(scorer, [(_first_layer(cell), cell.kind) for cell in order]):
+            some = [order[index] for index in chunk]
+            pending = [cell for cell in some if keys[cell] not in finished]
             if pending:
                 scores = scorer.logprobs([_candidate(vectors, cell) for cell in pending])
                 columns = [score_columns(one, items, questions, scoring) for one in scores]
@@ -119,7 +121,7 @@ def sweep(
                         for cell, column in zip(pending, columns, strict=True)
                     }
                 )
-                bar.update(len(pending) * (n_layers - layer))
+                bar.update(len(pending) * (n_layers - _first_layer(pending[0])))
     effects = _effects(folder, keys)
     write_parquet(effects, folder.path / "effects.parquet")
     return effects
@@ -166,23 +168,6 @@ def _candidate(vectors: RoleVectors, cell: Cell) -> tuple[Patch, ...]:
 
 def _first_layer(cell: Cell) -> int:
     return cell.layer if cell.kind == "add" and cell.layer is not None else 0
-
-
-def _chunks(scorer: Any, cells: Sequence[Cell]) -> Iterator[tuple[int, list[Cell]]]:
-    """Cells that are scored together, with their first layer; lowest layers first.
-
-    The division depends on the grid, the questions and the model alone, not on what is finished.
-    """
-    yield 0, [BASELINE]
-
-    def order(cell: Cell) -> tuple[int, str]:
-        return _first_layer(cell), cell.kind
-
-    for (layer, _), group in itertools.groupby(sorted(cells, key=order), key=order):
-        some = list(group)
-        size = scorer.chunk_size(layer)
-        for start in range(0, len(some), size):
-            yield layer, some[start : start + size]
 
 
 def _bar(keys: Mapping[Cell, str], finished: set[str], n_layers: int, *, shown: bool) -> tqdm:
