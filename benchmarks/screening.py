@@ -5,7 +5,9 @@
 Takes long, and goes on where it was stopped.
 """
 
-from dataclasses import dataclass
+import json
+import sys
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -48,11 +50,11 @@ class Config:
 
 def main(config: Config) -> None:
     """Estimate all, compute the sample, compare."""
+    claim(config)
     rng = np.random.default_rng(config.seed)
     model, vectors = load_model(config.model), RoleVectors.load(config.vectors)
     pool = load_questions(config.questions)
     questions = [pool[i] for i in rng.permutation(len(pool))[: config.n_questions]]
-    config.out.mkdir(parents=True, exist_ok=True)
     file = config.out / "attribution.parquet"
     if file.exists():
         estimates = pd.read_parquet(file)
@@ -92,6 +94,16 @@ def main(config: Config) -> None:
     table = sample.assign(exact=known.reindex(sample.index))
     table.to_csv(config.out / "screening.csv", index=False)
     report(table)
+
+
+def claim(config: Config) -> None:
+    """Make the folder, or make sure that it is one of the same run."""
+    config.out.mkdir(parents=True, exist_ok=True)
+    file = config.out / "config.json"
+    settings = json.dumps({key: str(value) for key, value in asdict(config).items()}, indent=1)
+    if file.exists() and file.read_text() != settings:
+        sys.exit(f"{config.out} holds another run, see {file}: choose another folder")
+    file.write_text(settings)
 
 
 def report(table: pd.DataFrame) -> None:
