@@ -4,6 +4,7 @@ One pass gives all layers and positions for all groups; memory doesn't grow with
 prompts. Knows groups of token sequences, not roles.
 """
 
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from tqdm.auto import tqdm
 
 from role_lens.budget import in_batches, token_budget
 from role_lens.errors import RoleLensError
-from role_lens.models import Model, weight_processing
+from role_lens.models import Model, model_name, weight_processing
 from role_lens.partial_pass import run_blocks
 from role_lens.past import Past
 from role_lens.residual_stream import residual_stream
@@ -147,15 +148,25 @@ def _continues(
     key = (weight_processing(model), str(model.cfg.dtype))
     if key not in known:
         two = [max(sequences, key=len), min(sequences, key=len)]
-        whole = residual_stream(model, pad_right(model, two, (0, 1)), positions)
         rests = [ids[len(prefix) :] for ids in two]
         try:
+            whole = residual_stream(model, pad_right(model, two, (0, 1)), positions)
+            if not bool(torch.isfinite(whole).all()):
+                return False  # the model is at fault; its own error follows
             past = _past(model, prefix)
             parts = residual_stream(model, pad_right(model, rests, (0, 1)), positions, past)
             size = whole.float().flatten(1).norm(dim=1).clamp(min=1e-6)  # of each layer
             difference = float(((parts - whole).float().flatten(1).norm(dim=1) / size).max())
+        except torch.OutOfMemoryError:
+            return False  # which says nothing of the model
         except Exception:  # whatever an unusual architecture makes of it
             difference = float("nan")
         low = model.cfg.dtype in (torch.bfloat16, torch.float16)
         known[key] = difference <= (0.1 if low else 1e-3)  # not where it is NaN
+        if not known[key]:
+            warnings.warn(
+                f"{model_name(model)} doesn't continue exactly from a shared preamble, which is "
+                "computed again for every prompt",
+                stacklevel=2,
+            )
     return known[key]

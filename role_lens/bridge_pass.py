@@ -6,49 +6,60 @@ else (positions, masks, the final norm and softcap, the unembedding) is the mode
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from role_lens.models import Model
 from role_lens.past import JoinedCache, KeysKnown, Past
 
 
-def bridge_pass(
-    model: Model,
-    tokens: Tensor,
-    mask: Tensor,
-    past: Past | None,
-    start: int,
-    resid: Tensor | None,
-    stop: int | None,
-    only: Tensor | None,
-    keep: bool,
-) -> tuple[Tensor, Mapping[int, tuple[Tensor, Tensor]]]:
-    """See `role_lens.partial_pass.run_blocks`; `mask` covers the earlier tokens too."""
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Which part of a model to run, and on what (see `role_lens.partial_pass.run_blocks`)."""
+
+    tokens: Int[Tensor, "row pos"]
+    mask: Int[Tensor, "row all_pos"]
+    """Of the earlier tokens too."""
+    past: Past | None
+    start: int
+    resid: Float[Tensor, "row pos d_model"] | None
+    stop: int | None
+    only: Int[Tensor, " row"] | None
+    keep: bool
+
+
+Pairs = Mapping[int, tuple[Tensor, Tensor]]
+"""Keys and values of each block that ran."""
+
+
+def bridge_pass(model: Model, part: Part) -> tuple[Tensor, Pairs]:
+    """Logits or the residual stream, and the keys and values if they are to be kept."""
     n_layers = model.cfg.n_layers
-    wanted = keep or past is not None or only is not None
-    cache = JoinedCache(past, keep) if wanted else None
+    wanted = part.keep or part.past is not None or part.only is not None
+    cache = JoinedCache(part.past, part.keep) if wanted else None
     options: dict[str, Any] = {"use_cache": False} if cache is None else {"past_key_values": cache}
 
     def leave(x: Tensor, hook: Any) -> None:
         raise _Left(x)
 
     # The bridge's own stop is at the entry of a block, and there is none after the last.
-    to_the_end = stop == n_layers
+    to_the_end = part.stop == n_layers
     hooks = [(f"blocks.{n_layers - 1}.hook_resid_post", leave)] if to_the_end else []
-    forwards = _passing_over(model, tokens, start, resid)
-    if cache is not None and only is not None:
-        forwards[n_layers - 1] = _one_column(model.blocks[n_layers - 1], cache, only)
-    first = resid if start == 0 else None  # there is no block before it that could hand it on
+    forwards = _passing_over(model, part)
+    if cache is not None and part.only is not None:
+        forwards[n_layers - 1] = _one_column(model.blocks[n_layers - 1], cache, part.only)
+    first = part.resid if part.start == 0 else None  # no block before it could hand it on
     with _replaced(model, forwards), _entering(model, first), model.hooks(fwd_hooks=hooks):
         try:
             output = model(
-                tokens,
-                attention_mask=mask,
-                stop_at_layer=None if to_the_end else stop,
+                part.tokens,
+                attention_mask=part.mask,
+                stop_at_layer=None if to_the_end else part.stop,
                 **options,
             )
         except _Left as left:
@@ -96,14 +107,12 @@ def _entering(model: Model, resid: Tensor | None) -> Iterator[None]:
         handle.remove()
 
 
-def _passing_over(
-    model: Model, tokens: Tensor, start: int, resid: Tensor | None
-) -> dict[int, Callable[..., Any]]:
-    """Forwards of the blocks before `start`: they hand on the residual stream."""
-    if start == 0:
+def _passing_over(model: Model, part: Part) -> dict[int, Callable[..., Any]]:
+    """Forwards of the blocks before the first: they hand on the residual stream."""
+    if part.start == 0:
         return {}
-    output = (resid,) if _returns_tuple(model, tokens) else resid
-    return dict.fromkeys(range(start), lambda *args, **kwargs: output)
+    output = (part.resid,) if _returns_tuple(model, part.tokens) else part.resid
+    return dict.fromkeys(range(part.start), lambda *args, **kwargs: output)
 
 
 def _one_column(block: Any, cache: JoinedCache, column: Tensor) -> Callable[..., Any]:

@@ -3,7 +3,7 @@
 Knows both TransformerLens model classes, neither patches nor questions.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import Parameter
 
-from role_lens.bridge_pass import bridge_pass
+from role_lens.bridge_pass import Pairs, Part, bridge_pass
 from role_lens.forward import finite, keep_last
 from role_lens.models import Model, is_bridge
 from role_lens.past import Past
@@ -53,60 +53,50 @@ def run_blocks(
     hooks = [] if stop is not None else [keep_last(model, columns)]
     run = bridge_pass if is_bridge(model) else _hooked_pass
     with model.hooks(fwd_hooks=hooks):
-        output, pairs = run(model, tokens, whole, past, start, resid, stop, only, keep)
+        output, pairs = run(model, Part(tokens, whole, past, start, resid, stop, only, keep))
     if stop is None:
         output = finite(output)
     rows = torch.arange(tokens.shape[0], device=tokens.device)
     return output, Past(pairs, whole, rows) if keep else None
 
 
-def _hooked_pass(
-    model: Model,
-    tokens: Tensor,
-    mask: Tensor,
-    past: Past | None,
-    start: int,
-    resid: Tensor | None,
-    stop: int | None,
-    only: Tensor | None,
-    keep: bool,
-) -> tuple[Tensor, Mapping[int, tuple[Tensor, Tensor]]]:
+def _hooked_pass(model: Model, part: Part) -> tuple[Tensor, Pairs]:
+    """As `bridge_pass`."""
     from transformer_lens.cache.key_value_cache import TransformerLensKeyValueCache
 
-    width = tokens.shape[1]
+    rows, width = part.tokens.shape
     cache = None
-    if keep or past is not None:
-        cache = TransformerLensKeyValueCache.init_cache(
-            model.cfg, model.cfg.device, tokens.shape[0]
-        )
-        cache.previous_attention_mask = mask[:, :-width]
-        if past is not None:
-            for layer in past.pairs:
-                cache[layer].past_keys, cache[layer].past_values = past.pair(layer)
-        cache.frozen = not keep
+    if part.keep or part.past is not None:
+        cache = TransformerLensKeyValueCache.init_cache(model.cfg, model.cfg.device, rows)
+        cache.previous_attention_mask = part.mask[:, :-width]
+        if part.past is not None:
+            for layer in part.past.pairs:
+                cache[layer].past_keys, cache[layer].past_values = part.past.pair(layer)
+        cache.frozen = not part.keep
         for entry in cache.entries:
-            entry.frozen = not keep
-    if resid is None:
+            entry.frozen = not part.keep
+    if part.resid is None:
         # It appends the new tokens' mask to the one in the cache itself.
+        new = part.mask[:, -width:]
         output = model(
-            tokens, attention_mask=mask[:, -width:], past_kv_cache=cache, stop_at_layer=stop
+            part.tokens, attention_mask=new, past_kv_cache=cache, stop_at_layer=part.stop
         )
     else:
         output = model(
-            resid,
-            start_at_layer=start,
-            attention_mask=mask,
+            part.resid,
+            start_at_layer=part.start,
+            attention_mask=part.mask,
             past_kv_cache=cache,
-            stop_at_layer=stop,
+            stop_at_layer=part.stop,
         )
-    if only is not None:
-        output = output[torch.arange(len(only), device=output.device), only][:, None]
+    if part.only is not None:
+        output = output[torch.arange(rows, device=output.device), part.only][:, None]
     pairs = {}
-    if keep and cache is not None:
+    if part.keep and cache is not None:
         pairs = {
             layer: (entry.past_keys, entry.past_values)
             for layer, entry in enumerate(cache.entries)
-            if entry.past_keys.shape[1] == mask.shape[1]
+            if entry.past_keys.shape[1] == part.mask.shape[1]
         }
     return output, pairs
 
