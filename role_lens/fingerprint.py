@@ -91,5 +91,10 @@ def _worst_layer(first: Fingerprint, second: Fingerprint) -> tuple[int, float]:
 
 
 def has_hooks(model: Model) -> bool:
-    """Whether somebody's hooks are attached to the model."""
-    return any(point.fwd_hooks for point in model.hook_dict.values())
+    """Whether somebody's hooks are attached to the model; those that TransformerLens itself needs
+    on some architectures don't count."""
+    return any(
+        not str(getattr(handle.user_hook, "__module__", "")).startswith("transformer_lens.")
+        for point in model.hook_dict.values()
+        for handle in point.fwd_hooks
+    )

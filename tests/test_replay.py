@@ -3,9 +3,9 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_bridge
+from tiny import OTHERS, tiny_bridge
 
-from role_lens import Patch, Question, RoleLensError, evaluate
+from role_lens import Patch, Question, RoleLensError, RoleVectors, evaluate
 from role_lens.budget import Budget
 from role_lens.evaluation import engine, replay
 from role_lens.evaluation.items import tokenize_questions
@@ -100,6 +100,21 @@ def test_every_architecture_is_replayed(model):
         warnings.simplefilter("error")
         evaluate(model, QUESTIONS, {"x": Patch.add(direction(), layer=1)}, progress=False)
     assert list(engine._checked[model].values()) == [True]
+
+
+@pytest.mark.parametrize("architecture", OTHERS)
+def test_other_architectures(architecture):
+    model = tiny_bridge(architecture)
+    questions = [question(2 + n % 3, 6 * n) for n in range(4)]  # from short to long
+    roles = {"a": ["Rhyme 'moon'?", "Scan this."], "b": ["Which knot?", "How deep is it?"]}
+    vectors = RoleVectors.fit(model, roles, ["Tea?", "Is it late?"], progress=False)
+    patch = vectors.add("a", layer=1, coefficient=2.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # no fallback
+        table = evaluate(model, questions, {"x": patch}, progress=False)
+    items = tokenize_questions(model, questions, scoring="letter")
+    expected = WholePasses(model, items, Budget(1)).logprobs([(patch,)])[0]
+    np.testing.assert_allclose(table["logprob_0"], expected[:, 0], atol=1e-4)
 
 
 def tokens_seen(model, layer, run):

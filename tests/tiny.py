@@ -52,17 +52,41 @@ def _config(architecture: str):
             bos_token_id=0,
             eos_token_id=1,
         )
-    return transformers.GPTNeoXConfig(
-        **SIZE,
-        intermediate_size=48,
-        max_position_embeddings=CONTEXT,
-        rotary_pct=0.5,
-        bos_token_id=0,
-        eos_token_id=1,
+    if architecture == "pythia":
+        return transformers.GPTNeoXConfig(
+            **SIZE,
+            intermediate_size=48,
+            max_position_embeddings=CONTEXT,
+            rotary_pct=0.5,
+            bos_token_id=0,
+            eos_token_id=1,
+        )
+    if architecture == "opt":
+        return transformers.OPTConfig(
+            **SIZE, ffn_dim=48, word_embed_proj_dim=32, max_position_embeddings=CONTEXT
+        )
+    if architecture == "gpt_neo":
+        return transformers.GPTNeoConfig(
+            vocab_size=300,
+            hidden_size=32,
+            intermediate_size=48,
+            num_layers=4,
+            num_heads=4,
+            attention_types=[[["global", "local"], 2]],
+            window_size=16,
+            max_position_embeddings=CONTEXT,
+            bos_token_id=0,
+            eos_token_id=1,
+        )
+    if architecture == "bloom":
+        return transformers.BloomConfig(vocab_size=300, hidden_size=32, n_layer=3, n_head=4)
+    return transformers.MixtralConfig(
+        **{**ROTARY, "num_local_experts": 2, "sliding_window": 16, "output_router_logits": False}
     )
 
 
 ARCHITECTURES = ("llama", "qwen2", "gemma3", "gpt2", "pythia")
+OTHERS = ("opt", "gpt_neo", "bloom", "mixtral")  # windows, biases, hooks of TransformerLens's own
 CHAT = ("llama", "qwen2", "gemma3")  # the others stand for base models, without a template
 
 
