@@ -6,6 +6,7 @@ import torch
 from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_tokenizer
 
 from role_lens import Patch, Question, RoleLensError, evaluate, generate, load_questions, summarize
+from role_lens.evaluation.items import tokenize_questions
 from role_lens.evaluation.questions import LETTERS, question_text
 from role_lens.tokens import chat_text, has_chat_template
 
@@ -67,6 +68,20 @@ def test_cloze_scores_by_hand(model):
         np.testing.assert_allclose(found, means, atol=1e-3)
         normaliser = math.log(sum(map(math.exp, means)))
         assert row.logprob_correct == pytest.approx(means[q.answer] - normaliser, abs=1e-3)
+
+
+@pytest.mark.parametrize("scoring", ["letter", "cloze"])
+def test_questions_and_examples_have_the_same_form(model, scoring):
+    shot, asked = question(3, 1), question(4, 0)
+    (item,) = tokenize_questions(model, [asked], scoring=scoring, examples=[shot])
+    texts = {
+        "letter": f"{question_text(shot)} B\n\n{question_text(asked)}",
+        "cloze": f"Question: {shot.question}\nAnswer: {shot.choices[1]}\n\n"
+        f"Question: {asked.question}\nAnswer:",
+    }
+    chat = has_chat_template(model)
+    text = chat_text(model, texts[scoring]) if chat else texts[scoring]
+    assert list(item.prompt) == model.tokenizer(text, add_special_tokens=not chat)["input_ids"]
 
 
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
