@@ -72,7 +72,7 @@ def test_cloze_scores_by_hand(model):
 
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
 def test_questions_and_examples_have_the_same_form(model, scoring):
-    shot, asked = question(3, 1), question(4, 0)
+    shot, asked = question(2, 1), question(2, 0)
     (item,) = tokenize_questions(model, [asked], scoring=scoring, examples=[shot])
     texts = {
         "letter": f"{question_text(shot)} B\n\n{question_text(asked)}",
