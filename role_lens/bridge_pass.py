@@ -51,7 +51,7 @@ def bridge_pass(model: Model, part: Part) -> tuple[Tensor, Pairs]:
     to_the_end = part.stop == n_layers
     hooks = [(f"blocks.{n_layers - 1}.hook_resid_post", leave)] if to_the_end else []
     forwards = _passing_over(model, part)
-    if cache is not None and part.only is not None:
+    if cache is not None and part.only is not None and part.tokens.shape[1] > 1:
         forwards[n_layers - 1] = _one_column(model.blocks[n_layers - 1], cache, part.only)
     first = part.resid if part.start == 0 else None  # no block before it could hand it on
     with _replaced(model, forwards), _entering(model, first), model.hooks(fwd_hooks=hooks):

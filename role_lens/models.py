@@ -118,7 +118,9 @@ def is_bridge(model: Model) -> bool:
 
 def has_sliding_window(model: Model) -> bool:
     """Whether some of the model's attention reaches back a limited number of columns only."""
-    config = getattr(model.original_model, "config", None) if is_bridge(model) else model.cfg
+    config: Any = getattr(model.original_model, "config", None) if is_bridge(model) else model.cfg
+    if hasattr(config, "get_text_config"):
+        config = config.get_text_config()  # of a model that sees images too
     names = ("sliding_window", "attention_chunk_size", "window_size", "use_local_attn")
     return any(bool(getattr(config, name, None)) for name in names)
 

@@ -3,11 +3,13 @@ import importlib.metadata
 import gguf
 import pytest
 import torch
+import transformers
+from conftest import build
 from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
 
 from role_lens import Patch, RoleLensError, load_model
 from role_lens.fingerprint import check_fingerprint, fingerprint
-from role_lens.models import PACKAGED_MODEL, model_name, stop_token_ids
+from role_lens.models import PACKAGED_MODEL, has_sliding_window, model_name, stop_token_ids
 
 
 @pytest.fixture
@@ -124,3 +126,12 @@ def test_fingerprint_tells_wide_models_and_noisy_weights_apart():
             parameter += 0.5 * parameter.std(unbiased=False) * torch.randn_like(parameter)
     with pytest.raises(RoleLensError, match="other weights"):
         check_fingerprint(expected, noisy)
+
+
+def test_a_sliding_window_is_seen_in_a_text_config_too():
+    model = tiny_bridge("gemma3")
+    assert has_sliding_window(model)
+    model.original_model.config = transformers.Gemma3Config(text_config=model.original_model.config)
+    assert not hasattr(model.original_model.config, "sliding_window")
+    assert has_sliding_window(model)
+    assert not has_sliding_window(build("llama"))

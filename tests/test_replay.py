@@ -3,11 +3,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from tiny import OTHERS, tiny_bridge
+from tiny import tiny_bridge
 
-from role_lens import Patch, Question, RoleLensError, RoleVectors, evaluate
+from role_lens import Patch, Question, RoleLensError, evaluate
 from role_lens.budget import Budget
-from role_lens.evaluation import engine, replay
+from role_lens.evaluation import replay
 from role_lens.evaluation.items import tokenize_questions
 from role_lens.evaluation.replay import Replay
 from role_lens.evaluation.whole_pass import WholePasses
@@ -93,30 +93,6 @@ def test_processed_weights(architecture):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-def test_every_architecture_is_replayed(model):
-    """None of them falls back to whole passes."""
-    engine._checked.pop(model, None)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        evaluate(model, QUESTIONS, {"x": Patch.add(direction(), layer=1)}, progress=False)
-    assert list(engine._checked[model].values()) == [True]
-
-
-@pytest.mark.parametrize("architecture", OTHERS)
-def test_other_architectures(architecture):
-    model = tiny_bridge(architecture)
-    questions = [question(2 + n % 3, 6 * n) for n in range(4)]  # from short to long
-    roles = {"a": ["Rhyme 'moon'?", "Scan this."], "b": ["Which knot?", "How deep is it?"]}
-    vectors = RoleVectors.fit(model, roles, ["Tea?", "Is it late?"], progress=False)
-    patch = vectors.add("a", layer=1, coefficient=2.0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # no fallback
-        table = evaluate(model, questions, {"x": patch}, progress=False)
-    items = tokenize_questions(model, questions, scoring="letter")
-    expected = WholePasses(model, items, Budget(1)).logprobs([(patch,)])[0]
-    np.testing.assert_allclose(table["logprob_0"], expected[:, 0], atol=1e-4)
-
-
 def tokens_seen(model, layer, run):
     """How many tokens pass through a block while `run` runs."""
     seen = []
@@ -150,65 +126,6 @@ def test_only_what_changes_is_computed(llama):
     # second time with that alone.
     last = tokens_seen(llama, 2, lambda: scorer.logprobs(candidates))
     assert last == seen + 3 * len(items)
-
-
-@pytest.mark.parametrize("how", ["wrong", "failing", "nan"])
-def test_a_model_that_replay_does_not_fit(monkeypatch, how):
-    model = tiny_bridge("llama", seed=1)
-    run = replay.run_blocks
-
-    def broken(*args, start=0, **kwargs):
-        output, past = run(*args, start=start, **kwargs)
-        if start == 1 and how == "failing":
-            raise KeyError("no such block")
-        if start == 1:
-            output = output + (1.0 if how == "wrong" else torch.nan)
-        return output, past
-
-    monkeypatch.setattr(replay, "run_blocks", broken)
-    patches = {"x": Patch.add(direction(), layer=1)}
-    with pytest.warns(UserWarning, match="tiny-llama is scored by whole forward passes"):
-        table = evaluate(model, QUESTIONS, patches, progress=False)
-    items = tokenize_questions(model, QUESTIONS, scoring="letter")
-    expected = WholePasses(model, items, Budget(4096)).logprobs([(patches["x"],)])[0]
-    np.testing.assert_allclose(table["logprob_0"], expected[:, 0], atol=1e-5)
-    with warnings.catch_warnings():  # said once
-        warnings.simplefilter("error")
-        evaluate(model, QUESTIONS, patches, progress=False)
-
-
-@pytest.mark.parametrize("scoring", ["letter", "cloze"])
-def test_a_mistake_in_padded_rows_only_is_noticed(monkeypatch, scoring):
-    """Though the longest question and the shortest differ so much that they share no batch."""
-    model = tiny_bridge("llama", seed=1)
-    run = replay.run_blocks
-
-    def broken(model, tokens, mask, **kwargs):
-        output, past = run(model, tokens, mask, **kwargs)
-        if kwargs.get("start") == 1 and bool((mask == 0).any()):
-            output = output + (mask == 0).any(dim=1)[:, None, None]
-        return output, past
-
-    monkeypatch.setattr(replay, "run_blocks", broken)
-    questions = [question(2, 0), question(2, 12)]
-    with pytest.warns(UserWarning, match="scored by whole forward passes"):
-        evaluate(
-            model,
-            questions,
-            {"x": Patch.add(direction(), layer=1)},
-            scoring=scoring,
-            progress=False,
-        )
-
-
-def test_choices_of_several_tokens_are_checked_too(monkeypatch):
-    """A first run with letters doesn't vouch for them."""
-    model = tiny_bridge("llama", seed=1)
-    patches = {"x": Patch.add(direction(), layer=1)}
-    evaluate(model, QUESTIONS, patches, progress=False)
-    monkeypatch.setattr(Replay, "logprobs", lambda self, c: torch.zeros(len(c), 2, 4))
-    with pytest.warns(UserWarning, match="scored by whole forward passes"):
-        evaluate(model, QUESTIONS, patches, scoring="cloze", progress=False)
 
 
 def test_interrupted_between_layers(llama, monkeypatch):
@@ -295,7 +212,7 @@ def test_bfloat16_replay_is_close_to_float32():
 
 @pytest.mark.packaged
 def test_packaged_model(packaged):
-    """Below 1e-4 in log-probability, as said in the documentation."""
+    """Below 1e-4 in log-probability."""
     from role_lens import load_questions
 
     questions = load_questions("builtin", domain="law")[:6]

@@ -286,6 +286,9 @@ def test_a_full_disk_leaves_the_finished_cells(llama, vectors, tmp_path, undistu
         ({"grid": Grid(roles=("poett",))}, "unknown role 'poett': did you mean 'poet'"),
         ({"grid": Grid(layers=(7,))}, "layer 7 is out of range"),
         ({"grid": Grid(positions=(-9,))}, "position -9 is out of range"),
+        ({"grid": Grid(positions=())}, "no candidate"),
+        ({"grid": unchecked(layers=(1.5,))}, "layers and positions must be whole numbers"),
+        ({"grid": unchecked(roles="poet")}, "roles must be a tuple of names, got 'poet'"),
         ({"grid": unchecked(kinds=("cap",))}, "kinds must be of"),
         ({"grid": Grid(layers=(0,))}, "no candidate with a direction that is not zero"),
         ({"questions": []}, "at least one question"),
@@ -337,3 +340,16 @@ def test_keys_depend_on_everything(tmp_path):
     assert key != cells.cell_key({"a": 2}, {"role": "x"})
     assert key != cells.cell_key({"a": 1}, {"role": "y"})
     assert key == cells.cell_key({"a": 1}, {"role": "x"})
+
+
+def test_what_a_killed_run_left_behind(llama, vectors, tmp_path):
+    """A half-written part is removed, estimates that can't be used are made again."""
+    grid = replace(GRID, kinds=("add",))
+    effects = run(llama, vectors, tmp_path, grid, screen=1)
+    (tmp_path / "parts" / ".part-0.parquet.7.partial").write_bytes(b"PAR1")
+    for damage in (b"PAR1", b""):
+        (tmp_path / "attribution.parquet").write_bytes(damage)
+        pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid, screen=1), effects)
+    pd.DataFrame({"other": [1]}).to_parquet(tmp_path / "attribution.parquet")
+    pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid, screen=1), effects)
+    assert not list((tmp_path / "parts").glob(".*"))

@@ -3,7 +3,7 @@
 Knows role vectors and tokenised questions; nothing is patched here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.items import Item, Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
+from role_lens.fingerprint import has_hooks
 from role_lens.models import Model
 from role_lens.partial_pass import run_blocks
 from role_lens.role_vectors import RoleVectors
@@ -61,10 +62,12 @@ def attribute(
 
     Raises:
         RoleLensError: no questions, a prompt longer than the context, vectors of another model,
-            contrast `roles` with a single role.
+            contrast `roles` with a single role, a model that carries hooks.
     """
     if not questions or not contrasts:
         raise RoleLensError("attribute needs at least one question and one contrast")
+    if has_hooks(model):
+        raise RoleLensError("the model carries hooks: remove them before attribution")
     vectors.check(model)
     directions = torch.stack([vectors.directions(contrast) for contrast in contrasts])
     items = tokenize_questions(
@@ -90,7 +93,7 @@ def attribute(
 
 def _gradients(
     model: Model, items: Sequence[Item], answers: Sequence[int], budget: Budget, scoring: Scoring
-) -> Any:
+) -> Iterator[Float[Tensor, "question layer d_model"]]:
     """Batches of gradients `question layer d_model` of f, summed over tokens, longest first."""
     rows = [_rows(item) for item in items]
     size = [len(sequences) * max(map(len, sequences)) for sequences in rows]

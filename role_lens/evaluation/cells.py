@@ -109,7 +109,8 @@ def continue_cells(
         with atomic_write(folder / _IDENTITY) as temporary:
             temporary.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
     write_parquet(questions, folder / _QUESTIONS)
-    make_folder(folder / "parts")
+    for unfinished in make_folder(folder / "parts").glob(".*.partial"):  # of a killed run
+        unfinished.unlink(missing_ok=True)
     return CellFolder(folder, questions)
 
 
@@ -125,7 +126,8 @@ def open_cells(path: str | Path) -> CellFolder:
         questions = pd.read_parquet(folder / _QUESTIONS)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise RoleLensError(
-            f"can't read {folder / _QUESTIONS}: {error}; the next run of the sweep writes it anew"
+            f"can't read {folder / _QUESTIONS} ({getattr(error, 'strerror', None) or error}); the "
+            "next run of the sweep writes it anew"
         ) from error
     return CellFolder(folder, questions)
 

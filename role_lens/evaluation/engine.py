@@ -13,32 +13,45 @@ import torch
 from role_lens.budget import Budget
 from role_lens.errors import OutOfMemoryError
 from role_lens.evaluation.items import Item
+from role_lens.evaluation.prefixes import shared_prefixes
 from role_lens.evaluation.replay import Candidate, Replay
 from role_lens.evaluation.whole_pass import WholePasses
+from role_lens.fingerprint import has_hooks
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.patches import Patch
 
 # Of log-probabilities; in lower precision other batch shapes alone make a difference.
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _TOLERANCE_LOW_PRECISION = 0.3
-_checked: WeakKeyDictionary[Any, dict[tuple[str, str, bool], bool]] = WeakKeyDictionary()
+# Of each model and kind of use: whether they agreed, and on how long a question.
+_checked: WeakKeyDictionary[Any, dict[tuple[Any, ...], tuple[bool, int]]] = WeakKeyDictionary()
 
 
 def engine(model: Model, items: Sequence[Item], budget: Budget) -> Replay | WholePasses:
     """A scorer of these questions.
 
-    On first use with a model, and with choices of one or of several tokens, replay is compared
-    with whole passes on the longest and the shortest question; a model on which they differ gets
-    whole passes, with a warning.
+    On first use with a model replay is compared with whole passes on the longest and the shortest
+    question; and again when questions first share a prefix, first have choices of several tokens,
+    or are more than twice as long. A model on which the two differ gets whole passes, with a
+    warning; so does one that carries hooks, which would act twice on what is replayed.
     """
+    if has_hooks(model):
+        return WholePasses(model, items, budget)
     several = any(len(tokens) > 1 for item in items for tokens in item.continuations)
+    compared = [i for i in items if not several or max(map(len, i.continuations)) > 1]
+    groups = shared_prefixes([item.prompt for item in compared])
+    prefix, index = max(groups, key=lambda group: (group[0] > 0, len(group[1])))
+    if prefix:
+        compared = [compared[i] for i in index]
+    by_length = sorted(compared, key=lambda item: len(item.prompt))
+    longest, shortest = by_length[-1], by_length[0]
     known = _checked.setdefault(model, {})
-    key = (weight_processing(model), str(model.cfg.dtype), several)
-    if key not in known:
-        longer = [i for i in items if not several or max(map(len, i.continuations)) > 1]
-        by_length = sorted(longer, key=lambda item: len(item.prompt))
-        known[key] = _agrees(model, [by_length[-1], by_length[0]])
-    return (Replay if known[key] else WholePasses)(model, items, budget)
+    key = (weight_processing(model), str(model.cfg.dtype), several, prefix > 0)
+    agreed, length = known.get(key, (True, 0))
+    if agreed and len(longest.prompt) > 2 * length:
+        agreed = _agrees(model, [longest, shortest])
+        known[key] = agreed, len(longest.prompt)
+    return (Replay if agreed else WholePasses)(model, items, budget)
 
 
 def in_chunks(
@@ -62,8 +75,9 @@ def replay_difference(model: Model, items: Sequence[Item]) -> float:
     """Largest difference, per token, between the log-probabilities of choices by replay and by
     whole passes under hooks.
 
-    All questions in one batch, so with padding, when two random directions are added at the
-    middle layer, and when one of them is ablated from the prompt.
+    All questions in one batch, so with padding (but on a model with a sliding window), when two
+    random directions are added at the middle layer, and when one of them is ablated from the
+    prompt.
     """
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn((2, model.cfg.d_model), generator=generator)
@@ -72,8 +86,7 @@ def replay_difference(model: Model, items: Sequence[Item]) -> float:
         [(Patch.add(a, layer=middle),), (Patch.add(b, layer=middle),)],
         [(Patch.ablate(a, tokens="prompt"),)],
     ]
-    longest = max(len(i.prompt) + sum(map(len, i.continuations)) for i in items)
-    together = Budget(2 * len(items) * longest, of_a_batch=10**9)
+    together = Budget(10**9, of_a_batch=10**9)
     replay, whole = Replay(model, items, together), WholePasses(model, items, together)
     lengths = torch.full((len(items), max(len(i.continuations) for i in items)), torch.nan)
     for row, item in enumerate(items):

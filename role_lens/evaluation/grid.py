@@ -7,7 +7,7 @@ import itertools
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -47,11 +47,12 @@ BASELINE = Cell("none")
 
 def cells_of(vectors: RoleVectors, grid: Grid) -> list[Cell]:
     """The candidates of a grid, but for those whose direction is zero."""
+    if isinstance(grid.roles, str):
+        raise RoleLensError(f"roles must be a tuple of names, got {grid.roles!r}")
     roles = vectors.roles if grid.roles is None else grid.roles
     names = [vectors.roles[vectors.role_index(role)] for role in roles]
-    # Of Python's own types, however they are given: they are part of the key.
-    layers = [*map(operator.index, range(vectors.n_layers) if grid.layers is None else grid.layers)]
-    positions = [*map(operator.index, grid.positions or vectors.positions)]
+    layers = _integers(range(vectors.n_layers) if grid.layers is None else grid.layers)
+    positions = _integers(vectors.positions if grid.positions is None else grid.positions)
     coefficients = [float(value) for value in grid.coefficients]
     if not np.isfinite(coefficients).all():
         raise RoleLensError(f"coefficients must be finite, got {coefficients}")
@@ -72,3 +73,13 @@ def cells_of(vectors: RoleVectors, grid: Grid) -> list[Cell]:
             f"the grid holds no candidate with a direction that is not zero: {grid}"
         )
     return list(cells)
+
+
+def _integers(values: Sequence[Any]) -> list[int]:
+    """Of Python's own type, however they are given: they are part of the key."""
+    try:
+        return [operator.index(value) for value in values]
+    except TypeError as error:
+        raise RoleLensError(
+            f"layers and positions must be whole numbers, got {values!r}"
+        ) from error

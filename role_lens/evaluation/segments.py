@@ -75,14 +75,17 @@ def lay_out(model: Model, items: Sequence[Item], budget: Budget) -> list[Group]:
         # Longest first: where memory doesn't suffice that shows at once.
         order = sorted(index, key=lambda i: (-len(items[i].prompt), i))
         batches = []
-        for size in _sizes([items[i] for i in order], length, budget, even=even):
+        of_these = [items[i] for i in order]
+        for size in _sizes(of_these, length, budget, model.cfg.n_ctx, even=even):
             batches.append(_batch(model, items, order[:size], length))
             order = order[size:]
         groups.append(Group(prefix, batches))
     return groups
 
 
-def _sizes(items: Sequence[Item], length: int, budget: Budget, *, even: bool) -> list[int]:
+def _sizes(
+    items: Sequence[Item], length: int, budget: Budget, n_ctx: int, *, even: bool
+) -> list[int]:
     """Numbers of consecutive questions to put in a batch, for the fewest tokens with padding.
 
     By dynamic programming from the end, over where a batch that begins at each question stops.
@@ -97,7 +100,9 @@ def _sizes(items: Sequence[Item], length: int, budget: Budget, *, even: bool) ->
             n_rests, rest_width = n_rests + len(rests), max([rest_width, *rests])
             tokens = size * width + n_rests * rest_width
             uneven = even and len(item.prompt) - length < width
-            if size > 1 and (tokens > budget.tokens or uneven):
+            # Padding has positions too, and there may be no embedding for one beyond the context.
+            too_wide = length + width + rest_width > n_ctx
+            if size > 1 and (tokens > budget.tokens or uneven or too_wide):
                 break
             options.append((tokens + budget.of_a_batch + best[start + size][0], size))
         best[start] = min(options)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 from tqdm.auto import tqdm
 
 from role_lens.budget import token_budget
@@ -71,8 +72,9 @@ def sweep(
         every question.
 
     Raises:
-        RoleLensError: no questions, an empty grid or one outside the vectors, a folder that can't
-            be written to or holds another sweep.
+        RoleLensError: no questions, an empty grid or one outside the vectors, vectors of another
+            model, a model that carries hooks, screening of ablations, a folder that can't be
+            written to or holds another sweep.
     """
     if not questions:
         raise RoleLensError("sweep needs at least one question")
@@ -98,12 +100,13 @@ def sweep(
         "examples": content_hash([astuple(example) for example in examples]),
         **asking,
     }
+    budget = token_budget(model, max_tokens)
     folder = continue_cells(out, identity, describe(questions))
     if screen is not None:
         options = {**asking, "examples": examples, "max_tokens": max_tokens, "progress": progress}
         cells = _screened(folder, model, vectors, questions, cells, screen, options)
     keys = {cell: cell_key(identity, cell._asdict()) for cell in [BASELINE, *cells]}
-    scorer = engine(model, items, token_budget(model, max_tokens))
+    scorer = engine(model, items, budget)
     finished = folder.finished()
     n_layers = model.cfg.n_layers
     with _bar(keys, finished, n_layers, shown=progress) as bar:
@@ -195,14 +198,16 @@ def _screened(
     """The n cells of each role with the highest estimated effect."""
     file = folder.path / "attribution.parquet"
     contrasts = sorted({cell.contrast for cell in cells if cell.contrast is not None})
+    key = ["contrast", "role", "position", "layer"]
     try:
-        estimates = pd.read_parquet(file)
-    except (OSError, ValueError):  # none yet, or damaged
-        estimates = pd.DataFrame({"contrast": []})
-    if not set(contrasts) <= set(estimates["contrast"]):
+        estimates = pd.read_parquet(file, columns=[*key, "effect"])
+        usable = set(contrasts) <= set(estimates["contrast"])
+    except (OSError, ValueError, pyarrow.ArrowException):  # none yet, or damaged
+        usable = False
+    if not usable:
         estimates = attribute(model, vectors, questions, contrasts=contrasts, **options)
         write_parquet(estimates, file)
-    effect = estimates.set_index(["contrast", "role", "position", "layer"])["effect"].to_dict()
+    effect = estimates.set_index(key)["effect"].to_dict()
     estimated = {cell: effect[cell[1:5]] * (cell.coefficient or 0) for cell in cells}
     best: dict[str, list[Cell]] = {}
     for cell in sorted(cells, key=lambda cell: -estimated[cell]):
