@@ -21,6 +21,7 @@ import torch
 import tyro
 from plain import Addition, by_hand_sweep, plain_fit, plain_sweep
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
@@ -117,6 +118,7 @@ def main(config: Config) -> None:
         rates,
     )
     flops = count_flops(model, items, grid)
+    shares = operator_shares(model, items, grid[::2])
     mine = runs["role_lens"]
     baseline, low_baseline = ours(model, items)([]), ours(low, items)([])
     change = effects(mine.scores, baseline, questions)
@@ -178,6 +180,7 @@ def main(config: Config) -> None:
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
         "matrix_gflops": [round(rate / 1e9) for rate in rates],
+        "operator_shares": shares,
         "candidates": sum(map(len, grid)),
         "tokens": n_tokens,
         "tokens_few_shot": n_shot_tokens,
@@ -300,6 +303,24 @@ def count_flops(model: Model, items: Sequence[Item], grid: Sequence[Sequence[Add
         for part in grid:
             run(part)
     return counter.get_total_flops()
+
+
+def operator_shares(
+    model: Model, items: Sequence[Item], grid: Sequence[Sequence[Addition]]
+) -> dict[str, float]:
+    """Which operators take this package's time, under a profiler: the largest shares."""
+    run = ours(model, items)
+    on_gpu = torch.device(str(model.cfg.device)).type == "cuda"
+    kind = ProfilerActivity.CUDA if on_gpu else ProfilerActivity.CPU
+    with profile(activities=[kind]) as profiler:
+        for part in grid:
+            run(part)
+    took = {
+        event.key: event.self_device_time_total if on_gpu else event.self_cpu_time_total
+        for event in profiler.key_averages()
+    }
+    largest = sorted(took, key=lambda name: -took[name])[:10]
+    return {name: round(took[name] / sum(took.values()), 3) for name in largest}
 
 
 def now(model: Model) -> float:
