@@ -28,9 +28,9 @@ class Config:
     """A file written by `role-lens fit`."""
     kills: int = 20
     """How often it is killed."""
-    longest: float = 40.0
+    longest: float = 30.0
     """Seconds until a kill, at most."""
-    layers: tuple[int, ...] = tuple(range(10, 30, 2))
+    layers: tuple[int, ...] = tuple(range(1, 30))
     """Layers of the sweep."""
     seed: int = 0
     """Of the moments."""
@@ -81,7 +81,8 @@ def start(config: Config, out: Path) -> subprocess.Popen[bytes]:
     """The sweep as a process."""
     command = [sys.executable, "-m", "role_lens.cli", "sweep", "--vectors", str(config.vectors)]
     command += ["--out", str(out), "--domain", "econ", "--roles", "economist", "nurse"]
-    command += ["--positions", "-1", "--layers", *map(str, config.layers)]
+    command += ["--contrasts", "base", "roles", "--positions", "-1"]
+    command += ["--layers", *map(str, config.layers)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
