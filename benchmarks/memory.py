@@ -26,7 +26,7 @@ class Config:
 
     vectors: Path
     """A file written by `role-lens fit`."""
-    first_layer: int = 26
+    first_layer: int = 28
     """The sweeps go from this layer to the last."""
     domain: str = "econ"
     """Domain of the built-in questions."""
@@ -57,7 +57,7 @@ def peak(config: Config) -> int:
     else:
         n = 1 if config.only == "one" else 10
         grid = Grid(
-            roles=("economist",),
+            roles=vectors.roles[:9],  # enough to fill what is computed at once
             layers=tuple(range(config.first_layer, model.cfg.n_layers)),
             coefficients=tuple(0.2 * (1 + i) for i in range(n)),
         )
