@@ -100,6 +100,24 @@ def sum_activations(
     return GroupSums(count, total, probe_total, probe_square)
 
 
+@torch.inference_mode()
+def activations_at(
+    model: Model, sequences: Sequence[Sequence[int]], places: Sequence[tuple[int, int]]
+) -> Float[Tensor, "place prompt d_model"]:
+    """The residual stream of every sequence at some places, float32.
+
+    Args:
+        places: layer, and token position from the end.
+    """
+    positions = sorted({position for _, position in places})
+    found = torch.empty((len(places), len(sequences), model.cfg.d_model))
+    for batch, resid in _streams(model, sequences, positions, None):
+        for place, (layer, position) in enumerate(places):
+            at = resid[layer, :, positions.index(position)]
+            found[place, list(batch.index)] = at.float().cpu()
+    return found
+
+
 def _streams(
     model: Model,
     sequences: Sequence[Sequence[int]],

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch
 
 from role_lens.directions import Contrast
+from role_lens.evaluation.generated import Generation, Style
 from role_lens.evaluation.items import Scoring
 from role_lens.evaluation.questions import Question, Template, load_questions
 from role_lens.interventions import Kind, TokenMask
@@ -94,8 +95,9 @@ class QuestionOptions:
     """Keep only this domain."""
     split: str = "test"
     """Of MMLU."""
-    scoring: Scoring = "letter"
-    """By the letter of the choice, or by the text of the choice (cloze)."""
+    scoring: Scoring | Literal["generate"] = "letter"
+    """By the letter of the choice, by the text of the choice (cloze), or by the answer that the
+    model writes (generate; for `evaluate` only)."""
     template: Template = "paper"
     """Layout of the question for letter scoring."""
     system: str | None = None
@@ -115,3 +117,32 @@ class QuestionOptions:
             "system": self.system,
             "examples": load_questions(self.examples) if self.examples is not None else (),
         }
+
+
+@dataclass(frozen=True)
+class AnswerOptions:
+    """How answers are written, for scoring by generated text."""
+
+    style: Style = "direct"
+    """Ask for the answer alone, or for reasoning before it (chain)."""
+    max_new_tokens: int | None = None
+    """Longest answer, in tokens; default: 32 (direct) or 512 (chain)."""
+    temperature: float = 0.0
+    """0 for greedy decoding."""
+    seed: int = 0
+    """Of the sampling."""
+    batch_size: int = 16
+    """Questions at once."""
+    numeric: bool = False
+    """The questions' answers are numbers, as in GSM8K; from a JSONL file."""
+
+    def generation(self) -> Generation:
+        """The same as an argument of `evaluate`."""
+        return Generation(
+            self.style, self.max_new_tokens, self.temperature, self.seed, self.batch_size
+        )
+
+
+def say(text: str) -> None:
+    """Print for the reader, at once."""
+    print(text, flush=True)

@@ -68,6 +68,49 @@ def plot_scores(summary: pd.DataFrame, path: str | Path) -> None:
     _save(figure, path)
 
 
+def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
+    """Effects in the roles' own domains: the addition with its interval, the persona prompt, and
+    the range of random directions.
+
+    Args:
+        table: as `role_lens.evaluation.comparison.compare` returns it.
+    """
+    own = table[table["in_domain"] & table["add"].notna()].reset_index(drop=True)
+    figure = Figure(figsize=(8, 1.5 + 0.27 * len(own)), layout="constrained")
+    axis = figure.subplots()
+    rows = np.arange(len(own))
+    band = (own["random_high"] - own["random_low"]).to_numpy()
+    axis.barh(rows, band, 0.8, left=own["random_low"], color="#d9d9d9", label="random directions")
+    error = np.stack([own["add"] - own["low"], own["high"] - own["add"]])
+    axis.errorbar(
+        own["add"],
+        rows,
+        xerr=error,
+        fmt="o",
+        markersize=5,
+        elinewidth=1.2,
+        color="#1f3b73",
+        label="role vector added, 95 % interval",
+    )
+    if "persona" in own.columns:
+        axis.scatter(
+            own["persona"],
+            rows,
+            marker="D",
+            facecolor="white",
+            edgecolor="#d9822b",
+            s=26,
+            zorder=3,
+            label="persona prompt",
+        )
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_yticks(rows, own["role"] + " (" + own["domain"] + ")", fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
+    axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    _save(figure, path)
+
+
 def _save(figure: Figure, path: str | Path) -> None:
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)

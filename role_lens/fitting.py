@@ -91,6 +91,13 @@ def fit_means(
     )
 
 
+def prompts_hash(prompts: Mapping[str, Sequence[str]] | Sequence[str]) -> str:
+    """As in the provenance, of role prompts or of base prompts."""
+    if isinstance(prompts, Mapping):
+        return _sha256({role: list(some) for role, some in prompts.items()})
+    return _sha256(list(prompts))
+
+
 def _halves(sequences: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
     """Two halves, all copies of a sequence in one of them; a lone sequence is in the first."""
     unique = list(dict.fromkeys(map(tuple, sequences)))
@@ -170,8 +177,8 @@ def _provenance(
         "chat_template_sha256": _sha256(getattr(model.tokenizer, "chat_template", None)),
         "system": system,
         "suffix": list(suffix),
-        "role_prompts_sha256": _sha256({role: list(p) for role, p in roles.items()}),
-        "base_prompts_sha256": _sha256(list(base)),
+        "role_prompts_sha256": prompts_hash(roles),
+        "base_prompts_sha256": prompts_hash(base),
         "versions": {
             name: importlib.metadata.version(name)
             for name in ("role-lens", "transformer-lens", "transformers", "torch")

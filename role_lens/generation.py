@@ -4,6 +4,7 @@ Knows prompts and patches, not roles.
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import einops
 import torch
@@ -11,12 +12,22 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import trange
 
+from role_lens.budget import Budget, in_batches
 from role_lens.errors import RoleLensError
 from role_lens.forward import next_logits
 from role_lens.interventions import TokenWindow
 from role_lens.models import Model, stop_token_ids
 from role_lens.patches import Patches, attached
-from role_lens.tokens import check_length, encode_chat, pad_left
+from role_lens.tokens import Batch, check_length, encode_chat
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A generated text."""
+
+    text: str
+    truncated: bool
+    """Ended by the limit of tokens, not by the model."""
 
 
 def generate(
@@ -37,48 +48,95 @@ def generate(
         prompts: one prompt (gives one string) or several (gives a list).
         patch: a patch or several, acting on the tokens that their token masks name.
         temperature: 0 for greedy decoding, else samples from softmax(logits / temperature).
-        seed: of the sampling.
+        seed: of the sampling; each prompt has its own stream of random numbers.
         use_cache: keep keys and values; greedy text is the same without, only slower.
         progress: show a progress bar.
 
     Raises:
         RoleLensError: an empty prompt, a text longer than the context, a patch that doesn't fit.
     """
-    many = [prompts] if isinstance(prompts, str) else list(prompts)
+    completions = complete(
+        model,
+        [prompts] if isinstance(prompts, str) else list(prompts),
+        patch=patch,
+        max_new_tokens=max_new_tokens,
+        system=system,
+        temperature=temperature,
+        seed=seed,
+        use_cache=use_cache,
+        progress=progress,
+    )
+    texts = [completion.text for completion in completions]
+    return texts[0] if isinstance(prompts, str) else texts
+
+
+def complete(
+    model: Model,
+    prompts: Sequence[str],
+    *,
+    patch: Patches = None,
+    max_new_tokens: int = 64,
+    system: str | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+    use_cache: bool = True,
+    batch_size: int | None = None,
+    progress: bool = False,
+) -> list[Completion]:
+    """As `generate`, with whether each text came to its end.
+
+    Args:
+        batch_size: prompts at once, of the longest; None for all. Halved where a GPU runs out of
+            memory.
+    """
     if max_new_tokens < 1:
         raise RoleLensError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
     if not (temperature == 0 or 1e-3 <= temperature < float("inf")):
         raise RoleLensError(
             f"temperature must be 0 or finite and at least 0.001, got {temperature}"
         )
-    sequences = encode_chat(model, many, system)
+    if batch_size is not None and batch_size < 1:
+        raise RoleLensError(f"batch_size must be at least 1, got {batch_size}")
+    sequences = encode_chat(model, prompts, system)
     longest = max(sequences, key=len)
-    check_length(model, len(longest), many[sequences.index(longest)], following=max_new_tokens - 1)
-    steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
-    answers = _continue(model, sequences, patch, steps, temperature, seed, use_cache)
-    texts = [model.tokenizer.decode(ids, skip_special_tokens=True).strip() for ids in answers]
-    return texts[0] if isinstance(prompts, str) else texts
+    check_length(
+        model, len(longest), prompts[sequences.index(longest)], following=max_new_tokens - 1
+    )
+    budget = Budget((batch_size or len(sequences)) * len(longest))
+
+    def run(batch: Batch) -> list[tuple[list[int], bool]]:
+        steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
+        return _continue(model, batch, patch, steps, temperature, seed, use_cache)
+
+    completions: dict[int, Completion] = {}
+    for batch, answers in in_batches(model, sequences, budget, run):
+        for index, (ids, truncated) in zip(batch.index, answers, strict=True):
+            text = model.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            completions[index] = Completion(text, truncated)
+    return [completions[index] for index in range(len(sequences))]
 
 
 @torch.inference_mode()
 def _continue(
     model: Model,
-    sequences: Sequence[Sequence[int]],
+    batch: Batch,
     patch: Patches,
     steps: Iterable[int],
     temperature: float,
     seed: int,
     use_cache: bool,
-) -> list[list[int]]:
-    """Token ids generated after each sequence, without the stop token."""
-    batch = pad_left(model, sequences, range(len(sequences)))
+) -> list[tuple[list[int], bool]]:
+    """Token ids generated after each sequence, without the stop token, and whether there was
+    none."""
     tokens, mask = batch.tokens, batch.mask
+    n = len(batch.index)
     # Left padding ends every row's prompt in the same column.
-    prompt_end = torch.full((len(sequences),), tokens.shape[1], device=tokens.device)
-    generator = torch.Generator(device="cpu").manual_seed(seed)
+    prompt_end = torch.full((n,), tokens.shape[1], device=tokens.device)
+    # One for each row, so that a sample doesn't depend on what shares its batch.
+    generators = [torch.Generator(device="cpu").manual_seed(seed + i) for i in batch.index]
     stops = torch.tensor(sorted(stop_token_ids(model)), dtype=torch.long)
-    answers: list[list[int]] = [[] for _ in sequences]
-    running = torch.ones(len(sequences), dtype=torch.bool)
+    answers: list[list[int]] = [[] for _ in range(n)]
+    running = torch.ones(n, dtype=torch.bool)
     window = TokenWindow(prompt_end)
     cache = None
     with attached(model, patch, window):
@@ -87,7 +145,7 @@ def _continue(
                 model, tokens[:, window.offset :], mask, cache if use_cache else None
             )
             window.offset = tokens.shape[1] if use_cache else 0
-            chosen = _choose(logits.float().cpu(), temperature, generator)
+            chosen = _choose(logits.float().cpu(), temperature, generators)
             running &= ~torch.isin(chosen, stops)
             for row in running.nonzero().flatten().tolist():
                 answers[row].append(int(chosen[row]))
@@ -96,13 +154,15 @@ def _continue(
             newest = einops.rearrange(chosen, "batch -> batch 1").to(tokens.device)
             tokens = torch.cat([tokens, newest], dim=1)
             mask = torch.cat([mask, torch.ones_like(newest)], dim=1)
-    return answers
+    return list(zip(answers, running.tolist(), strict=True))
 
 
 def _choose(
-    logits: Float[Tensor, "batch d_vocab"], temperature: float, generator: torch.Generator
+    logits: Float[Tensor, "batch d_vocab"],
+    temperature: float,
+    generators: Sequence[torch.Generator],
 ) -> Int[Tensor, " batch"]:
     if temperature == 0:
         return logits.argmax(dim=-1)
-    probabilities = (logits / temperature).softmax(dim=-1)
-    return torch.multinomial(probabilities, 1, generator=generator)[:, 0]
+    rows = zip((logits / temperature).softmax(dim=-1), generators, strict=True)
+    return torch.cat([torch.multinomial(row, 1, generator=one) for row, one in rows])

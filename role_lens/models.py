@@ -135,6 +135,22 @@ def stop_token_ids(model: Model) -> set[int]:
     return stops | ({ids} if isinstance(ids, int) else set(ids or ()))
 
 
+def own_tokenizer(model: Model) -> Any:
+    """The tokenizer as transformers loads it; TransformerLens's copy puts a BOS token before every
+    text, whether the model expects one or not.
+
+    Raises:
+        RoleLensError: it can't be loaded again.
+    """
+    source = model.tokenizer.name_or_path
+    try:
+        return AutoTokenizer.from_pretrained(source)
+    except Exception as error:  # transformers and the hub client raise many kinds
+        raise RoleLensError(
+            f"can't load the tokenizer again from {source!r}: {_first_line(error)}"
+        ) from error
+
+
 def _boot_folder(
     folder: Path, name: str, device: str | torch.device | None, dtype: torch.dtype | None
 ) -> Model:

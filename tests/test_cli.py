@@ -5,8 +5,9 @@ import pandas as pd
 import pytest
 from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
 
-from role_lens import RoleVectors
+from role_lens import Question, RoleVectors
 from role_lens.cli import main
+from role_lens.interop.lm_eval import write_task
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,58 @@ def test_sweep_writes_and_prints_the_largest_effects(workplace, capsys):
     assert set(effects["layer"].dropna()) == {1, 2}
     assert main([*arguments, "--scoring", "cloze"]) == 2
     assert "differs in scoring ('letter' there, 'cloze' here)" in capsys.readouterr().err
+
+
+def test_evaluate_generated_answers(workplace, capsys):
+    out = workplace / "generated.csv"
+    arguments = ["evaluate", "--scoring", "generate", "--max-new-tokens", "3", "--out", str(out)]
+    arguments += ["--model", f"{workplace}/model", *patching(workplace)]
+    assert main([*arguments, "--questions", f"{workplace}/q.jsonl"]) == 0
+    assert "unreadable" in capsys.readouterr().out
+    assert pd.read_csv(out)["truncated"].tolist() == [True] * 6
+    numbers = workplace / "numbers.jsonl"
+    numbers.write_text('{"question": "2+2?", "answer": "#### 4"}')
+    assert main([*arguments, "--questions", str(numbers), "--numeric"]) == 0
+    assert pd.read_csv(out)["answer"].tolist() == [4] * 3
+
+
+def test_compare_prints_a_verdict(workplace, capsys):
+    rows = [
+        {"question": f"{i}+{i}?", "choices": [str(i), str(2 * i)], "answer": 1, "domain": domain}
+        for i, domain in enumerate(["verse", "food"] * 40)
+    ]
+    questions = workplace / "many.jsonl"
+    questions.write_text("\n".join(map(json.dumps, rows)))
+    out = workplace / "comparison"
+    arguments = ["compare", "--questions", str(questions), "--out", str(out), "--template", "mmlu"]
+    arguments += ["--model", f"{workplace}/model", "--vectors", f"{workplace}/v.safetensors"]
+    arguments += ["--layers", "1", "--screen", "1", "--positions", "-1", "--max-kl", "None"]
+    assert main(arguments) == 2
+    assert "role 'poet' has no domain" in capsys.readouterr().err
+    arguments += ["--domains", "poet", "verse", "ship cook", "food"]
+    arguments += ["--prompts", f"{workplace}/roles", "--base", f"{workplace}/base.txt"]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "p_helps_adjusted" in printed
+    assert "verdict" in printed
+    table = pd.read_csv(out / "comparison.csv")
+    assert table["verdict"].str.contains("helps|hurts|no detectable effect").all()
+    assert table["role"].tolist() == ["ship cook", "poet", "poet", "ship cook"]
+    assert (out / "comparison.png").exists()
+
+
+def test_lm_eval_command(workplace, capsys):
+    questions = [Question(f"q{i}", f"Which {i}?", ("a", "bc"), i % 2, "s", "d") for i in range(4)]
+    write_task(questions, workplace / "tasks", "letters", template="mmlu")
+    out = workplace / "lm-eval"
+    arguments = ["lm-eval", "--tasks", "letters", "--include-path", f"{workplace}/tasks"]
+    arguments += ["--model", f"{workplace}/model", "--out", str(out), *patching(workplace)]
+    assert main(arguments) == 0
+    assert "ablate poet@1" in capsys.readouterr().out
+    assert len(pd.read_parquet(out / "samples.parquet")) == 4
+    arguments[2] = "numbers"
+    assert main(arguments) == 2
+    assert "knows no task 'numbers'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

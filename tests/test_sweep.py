@@ -194,7 +194,7 @@ def test_results_of_something_else_are_refused(llama, vectors, tmp_path, changes
     grid = replace(GRID, layers=(2,), kinds=("add",))
     run(llama, vectors, tmp_path, grid)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(RoleLensError, match=f"holds another sweep, which differs in {message}"):
+    with pytest.raises(RoleLensError, match=f"another run, which differs in {message}"):
         run(llama, vectors, tmp_path, grid, **changes)
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -237,7 +237,7 @@ def test_the_type_of_a_number_makes_no_other_cell(llama, vectors, tmp_path):
 
 
 def test_reading_changes_nothing(llama, vectors, tmp_path, monkeypatch):
-    with pytest.raises(RoleLensError, match="holds no sweep"):
+    with pytest.raises(RoleLensError, match="holds no results"):
         read_sweep(tmp_path)
     run(llama, vectors, tmp_path, replace(GRID, layers=(2,), kinds=("add",)))
     parts = sorted((tmp_path / "parts").glob("*"))
@@ -307,10 +307,10 @@ def test_a_folder_that_can_not_be_used(llama, vectors, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RoleLensError, match="can't write to the output folder"):
         run(llama, vectors, tmp_path / "file")
-    with pytest.raises(RoleLensError, match="holds no sweep"):
+    with pytest.raises(RoleLensError, match="holds no results"):
         read_sweep(tmp_path)
-    (tmp_path / "sweep.json").write_text("{")
-    with pytest.raises(RoleLensError, match=r"sweep\.json is damaged"):
+    (tmp_path / "identity.json").write_text("{")
+    with pytest.raises(RoleLensError, match=r"identity\.json is damaged"):
         read_sweep(tmp_path)
 
 
@@ -321,13 +321,13 @@ def test_screening_keeps_the_best_estimates_of_each_role(llama, vectors, tmp_pat
     grid = Grid(coefficients=(1.0, 2.0))
     effects = run(llama, vectors, tmp_path, grid, screen=3).iloc[1:]
     estimates = attribute(llama, vectors, QUESTIONS, contrasts=["base"], progress=False)
-    estimates = pd.concat(
-        [estimates.assign(coefficient=c, effect=c * estimates["effect"]) for c in (1.0, 2.0)]
-    )
     estimates = estimates[estimates["layer"] > 0]
-    names = ["role", "position", "layer", "coefficient"]
+    # The best coefficient is 2 where the effect is positive, else 1.
+    estimates = estimates.assign(best=estimates["effect"] * (1 + (estimates["effect"] > 0)))
+    names = ["role", "position", "layer"]
     for role, part in effects.groupby("role"):
-        best = estimates[estimates["role"] == role].nlargest(3, "effect")
+        assert len(part) == 6  # both coefficients of three directions
+        best = estimates[estimates["role"] == role].nlargest(3, "best")
         assert set(part[names].itertuples(index=False, name=None)) == set(
             best[names].itertuples(index=False, name=None)
         )

@@ -1,4 +1,4 @@
-"""Finished cells of a sweep on disk: parquet parts in a folder that says what it belongs to.
+"""Finished cells on disk: parquet parts in a folder that says what it belongs to.
 
 A part is written whole or not at all, so a run can be killed at any time. Knows tables and keys,
 not models.
@@ -17,13 +17,13 @@ import pyarrow
 from role_lens.errors import RoleLensError
 from role_lens.files import as_path, atomic_write, make_folder, read_bytes
 
-_IDENTITY = "sweep.json"
+_IDENTITY = "identity.json"
 _QUESTIONS = "questions.parquet"
 _COLUMNS = ("cell", "question", "kind", "predicted", "correct", "logprob_correct", "choice_mass")
 
 
 class CellFolder:
-    """The results of one sweep: the questions, and the parts that are finished."""
+    """The results of one run: the questions, and the parts that are finished."""
 
     def __init__(self, path: Path, questions: pd.DataFrame) -> None:
         self.path = path
@@ -115,10 +115,10 @@ def continue_cells(
 
 
 def open_cells(path: str | Path) -> CellFolder:
-    """The folder of a sweep that was run before, to read it.
+    """The folder of an earlier run, to read it.
 
     Raises:
-        RoleLensError: the folder holds no sweep.
+        RoleLensError: the folder holds no results.
     """
     folder = as_path(path)
     _read_identity(folder)
@@ -127,7 +127,7 @@ def open_cells(path: str | Path) -> CellFolder:
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         raise RoleLensError(
             f"can't read {folder / _QUESTIONS} ({getattr(error, 'strerror', None) or error}); the "
-            "next run of the sweep writes it anew"
+            "next run writes it anew"
         ) from error
     return CellFolder(folder, questions)
 
@@ -171,14 +171,15 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path)
     ]
     if told:
         raise RoleLensError(
-            f"{path} holds another sweep, which differs in {', '.join(told)}; choose another folder"
+            f"{path} holds the results of another run, which differs in {', '.join(told)}; choose "
+            "another folder"
         )
 
 
 def _read_identity(path: Path) -> dict[str, Any]:
     file = path / _IDENTITY
     if not file.exists():
-        raise RoleLensError(f"{path} holds no sweep: there is no {_IDENTITY} in it")
+        raise RoleLensError(f"{path} holds no results: there is no {_IDENTITY} in it")
     try:
         identity = json.loads(read_bytes(file))
     except ValueError as error:

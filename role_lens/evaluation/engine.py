@@ -5,10 +5,12 @@ Knows the two ways and how to compare them.
 
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from role_lens.budget import Budget
 from role_lens.errors import OutOfMemoryError
@@ -25,6 +27,17 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3}
 _TOLERANCE_LOW_PRECISION = 0.3
 # Of each model and kind of use: whether they agreed, and on how long a question.
 _checked: WeakKeyDictionary[Any, dict[tuple[Any, ...], tuple[bool, int]]] = WeakKeyDictionary()
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """What scores a fixed set of questions under candidates."""
+
+    def chunk_size(self, layer: int) -> int:
+        """How many candidates of this first layer to score at once."""
+
+    def logprobs(self, candidates: Sequence[Any]) -> Float[Tensor, "candidate item choice"]:
+        """Log-likelihood of each choice's tokens; NaN where a question has fewer choices."""
 
 
 def engine(model: Model, items: Sequence[Item], budget: Budget) -> Replay | WholePasses:
@@ -54,9 +67,7 @@ def engine(model: Model, items: Sequence[Item], budget: Budget) -> Replay | Whol
     return (Replay if agreed else WholePasses)(model, items, budget)
 
 
-def in_chunks(
-    scorer: Replay | WholePasses, forms: Sequence[tuple[int, Hashable]]
-) -> Iterator[list[int]]:
+def in_chunks(scorer: Scorer, forms: Sequence[tuple[int, Hashable]]) -> Iterator[list[int]]:
     """Indices of candidates that may be scored together, lowest layers first.
 
     Args:

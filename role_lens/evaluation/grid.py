@@ -41,6 +41,20 @@ class Cell(NamedTuple):
     layer: int | None = None
     coefficient: float | None = None
 
+    @property
+    def direction(self) -> "Direction":
+        """Which direction it is about, whatever is done with it."""
+        return Direction(self.contrast, self.role, self.position, self.layer)
+
+
+class Direction(NamedTuple):
+    """Names one of the directions that role vectors give."""
+
+    contrast: Contrast | None
+    role: str | None
+    position: int | None
+    layer: int | None
+
 
 BASELINE = Cell("none")
 

@@ -3,61 +3,17 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from role_lens.errors import RoleLensError
+from role_lens.evaluation.domains import domain_of
 from role_lens.files import as_path, read_jsonl
 from role_lens.prompts import DATA
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Template = Literal["paper", "mmlu"]
-
-# Domains of arXiv 2502.12055 and the MMLU subjects that make them up.
-MMLU_DOMAINS: dict[str, tuple[str, ...]] = {
-    "econ": (
-        "econometrics",
-        "high_school_macroeconomics",
-        "high_school_microeconomics",
-        "management",
-        "professional_accounting",
-    ),
-    "eecs": (
-        "college_computer_science",
-        "electrical_engineering",
-        "high_school_computer_science",
-    ),
-    "law": (
-        "international_law",
-        "professional_law",
-    ),
-    "math": (
-        "college_mathematics",
-        "high_school_mathematics",
-        "high_school_statistics",
-    ),
-    "medicine": (
-        "clinical_knowledge",
-        "college_medicine",
-        "professional_medicine",
-    ),
-    "natural_science": (
-        "college_biology",
-        "college_chemistry",
-        "college_physics",
-        "high_school_biology",
-        "high_school_chemistry",
-        "high_school_physics",
-    ),
-    "politics": (
-        "high_school_government_and_politics",
-        "us_foreign_policy",
-    ),
-    "psychology": (
-        "high_school_psychology",
-        "professional_psychology",
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -85,6 +41,17 @@ class Question:
                 f"question {self.id}: the answer {self.answer} is outside the choices, "
                 f"0 to {len(self.choices) - 1}"
             )
+
+
+@dataclass(frozen=True)
+class NumericQuestion:
+    """One question whose answer is a number."""
+
+    id: str
+    question: str
+    answer: Fraction
+    subject: str
+    domain: str
 
 
 def load_questions(
@@ -130,6 +97,37 @@ def load_questions(
     return questions
 
 
+def load_numeric_questions(source: str | Path) -> list[NumericQuestion]:
+    """Questions whose answer is a number, from a JSONL file.
+
+    Fields `question` and `answer`: a number, or a text that ends in one after `####`, as in GSM8K
+    (Cobbe et al. 2021, arXiv 2110.14168); optional `id`, `subject`, `domain`.
+
+    Raises:
+        RoleLensError: no such file, a malformed row, or no rows.
+    """
+    path = as_path(source)
+    questions = []
+    for number, row in read_jsonl(path):
+        answer = str(row.get("answer")).rpartition("####")[2].replace(",", "").strip()
+        try:
+            value = Fraction(answer)
+        except (ValueError, ZeroDivisionError) as error:
+            raise RoleLensError(
+                f"{path}, line {number}: expected a number in the field 'answer', got {answer!r}"
+            ) from error
+        if not isinstance(row.get("question"), str):
+            raise RoleLensError(f"{path}, line {number}: expected a string in the field 'question'")
+        names = {key: str(row.get(key, path.stem)) for key in ("subject", "domain")}
+        default = f"{path.stem}:{number}"
+        questions.append(
+            NumericQuestion(str(row.get("id", default)), row["question"], value, **names)
+        )
+    if not questions:
+        raise RoleLensError(f"{path} holds no questions")
+    return questions
+
+
 def question_text(question: Question, template: Template = "paper") -> str:
     """The question as a prompt that asks for a letter.
 
@@ -165,13 +163,14 @@ def _from_row(row: dict[str, Any], *, default_id: str, group: str) -> Question:
         raise RoleLensError(f"expected a list of strings in the field 'choices', got {choices!r}")
     if type(answer) is not int:
         raise RoleLensError(f"expected an index from 0 in the field 'answer', got {answer!r}")
+    subject = str(row.get("subject", group))
     return Question(
         id=str(row.get("id", default_id)),
         question=text,
         choices=tuple(choices),
         answer=answer,
-        subject=str(row.get("subject", group)),
-        domain=str(row.get("domain", group)),
+        subject=subject,
+        domain=str(row.get("domain", domain_of(subject) if "subject" in row else group)),
     )
 
 
@@ -184,7 +183,6 @@ def _load_mmlu(split: str) -> list[Question]:
         raise RoleLensError(
             f"can't load MMLU ({split}) from the Hugging Face hub: {error}"
         ) from error
-    domain_of = {s: domain for domain, subjects in MMLU_DOMAINS.items() for s in subjects}
     return [
         Question(
             id=f"mmlu:{split}:{number}",
@@ -192,7 +190,7 @@ def _load_mmlu(split: str) -> list[Question]:
             choices=tuple(row["choices"]),
             answer=int(row["answer"]),
             subject=row["subject"],
-            domain=domain_of.get(row["subject"], row["subject"]),
+            domain=domain_of(row["subject"]),
         )
         for number, row in enumerate(rows)
     ]

@@ -4,6 +4,7 @@ Knows questions and patches, not roles, nor how a model is run.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ from tqdm.auto import tqdm
 from role_lens.budget import token_budget
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.engine import engine, in_chunks
+from role_lens.evaluation.generated import Generation, score_generated
 from role_lens.evaluation.items import Item, Scoring, tokenize_questions
-from role_lens.evaluation.questions import Question, Template
+from role_lens.evaluation.questions import NumericQuestion, Question, Template
 from role_lens.evaluation.replay import first_layer
 from role_lens.models import Model
 from role_lens.patches import Patches, as_sequence, form
@@ -23,13 +25,14 @@ from role_lens.patches import Patches, as_sequence, form
 
 def evaluate(
     model: Model,
-    questions: Sequence[Question],
+    questions: Sequence[Question] | Sequence[NumericQuestion],
     patches: Mapping[str, Patches],
     *,
-    scoring: Scoring = "letter",
+    scoring: Scoring | Literal["generate"] = "letter",
     template: Template = "paper",
     system: str | None = None,
     examples: Sequence[Question] = (),
+    generation: Generation | None = None,
     max_tokens: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -41,6 +44,9 @@ def evaluate(
       Letters that are not single tokens are scored as sequences.
     - `cloze`: the question alone, and the log-likelihood of each choice's text as the answer,
       divided by its number of tokens (Brown et al. 2020, arXiv 2005.14165, section 2.4).
+    - `generate`: the answer that the model writes, read from its text. Only this one takes
+      `NumericQuestion`s, and it returns other columns: see
+      `role_lens.evaluation.generated.score_generated`.
 
     Args:
         patches: name -> patch, several patches, or None for the unchanged model.
@@ -48,8 +54,9 @@ def evaluate(
         system: system message; None for the chat template's own default.
         examples: answered questions to put before each question, in the same user turn: those of
             its subject.
+        generation: how answers are written, for `generate`; None for greedy direct answers.
         max_tokens: most tokens in a batch, padding included; None for a number that suits the
-            memory at hand.
+            memory at hand. Not for `generate`.
         progress: show a progress bar.
 
     Returns:
@@ -62,8 +69,20 @@ def evaluate(
         RoleLensError: no questions or patches, a prompt longer than the context, a patch that
             doesn't fit the model.
     """
+    if scoring == "generate":
+        if examples:
+            raise RoleLensError("examples are for letter and cloze scoring")
+        return score_generated(
+            model, questions, patches, generation, system=system, progress=progress
+        )
     if not questions or not patches:
         raise RoleLensError("evaluate needs at least one question and one patch")
+    multiple_choice = [question for question in questions if isinstance(question, Question)]
+    if len(multiple_choice) < len(questions):
+        raise RoleLensError(
+            f"questions without choices are for scoring='generate', not {scoring!r}"
+        )
+    questions = multiple_choice
     candidates = [as_sequence(patch) for patch in patches.values()]
     for patch in (part for candidate in candidates for part in candidate):
         patch.check(model)
@@ -87,20 +106,19 @@ def evaluate(
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
-    """Per patch: number of questions, accuracy beside chance, mean log p(correct), choice mass."""
-    chance = (1 / table["n_choices"]).rename("chance")
-    return (
-        table.assign(chance=chance)
-        .groupby("patch", sort=False)
-        .agg(
-            n=("correct", "size"),
-            accuracy=("correct", "mean"),
-            chance=("chance", "mean"),
-            logprob_correct=("logprob_correct", "mean"),
-            choice_mass=("choice_mass", "mean"),
-        )
-        .reset_index()
-    )
+    """Per patch: number of questions, accuracy beside chance, and for letters and cloze mean
+    log p(correct) and choice mass, for generated answers the shares that were truncated and that
+    could not be read."""
+    table = table.assign(chance=1 / table["n_choices"])
+    means = {"accuracy": "correct", "chance": "chance"}
+    if "text" in table.columns:
+        table["unreadable"] = ~table["readable"]
+        means |= {"truncated": "truncated", "unreadable": "unreadable"}
+    else:
+        means |= {"logprob_correct": "logprob_correct", "choice_mass": "choice_mass"}
+    by_patch = table.groupby("patch", sort=False)
+    columns = {name: by_patch[column].mean() for name, column in means.items()}
+    return pd.DataFrame({"n": by_patch.size(), **columns}).reset_index()
 
 
 def describe(questions: Sequence[Question]) -> pd.DataFrame:

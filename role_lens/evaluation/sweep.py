@@ -4,14 +4,12 @@ Knows role vectors, questions and the folder of finished cells, not how a model 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow
-from tqdm.auto import tqdm
 
 from role_lens.budget import token_budget
 from role_lens.errors import RoleLensError
@@ -19,18 +17,19 @@ from role_lens.evaluation.attribution import attribute
 from role_lens.evaluation.cells import (
     CellFolder,
     cell_key,
-    content_hash,
     continue_cells,
     open_cells,
     write_parquet,
 )
-from role_lens.evaluation.engine import engine, in_chunks
-from role_lens.evaluation.grid import BASELINE, Cell, Grid, cells_of
+from role_lens.evaluation.engine import engine
+from role_lens.evaluation.grid import BASELINE, Cell, Direction, Grid, cells_of
+from role_lens.evaluation.identity import hash_of_vectors, run_identity
 from role_lens.evaluation.items import Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
 from role_lens.evaluation.scoring import describe, score_columns
+from role_lens.evaluation.unfinished import score_unfinished
 from role_lens.fingerprint import has_hooks
-from role_lens.models import Model, model_name, weight_processing
+from role_lens.models import Model
 from role_lens.patches import Patch
 from role_lens.role_vectors import RoleVectors
 
@@ -60,8 +59,8 @@ def sweep(
         out: folder for the results; a new one, or one of the same model, vectors, questions and
             scoring.
         grid: the candidates; None for additions of all directions of contrast `base`.
-        screen: compute exactly only this many candidates of each role, those with the highest
-            effect as estimated by `attribute`; None for all. For additions only.
+        screen: compute exactly only this many directions of each role, at all coefficients: those
+            with the highest effect as estimated by `attribute`. None for all. For additions only.
         scoring, template, system, examples, max_tokens, progress: as for `evaluate`.
 
     Returns:
@@ -89,42 +88,26 @@ def sweep(
             f"screen={screen}: screening keeps at least one candidate of each role, and estimates "
             "additions only; sweep ablations without it"
         )
-    identity = {
-        "model": model_name(model),
-        "weights": _hash_of_weights(model),
-        "weight_processing": weight_processing(model),
-        "dtype": str(model.cfg.dtype),
-        "vectors": _hash_of_vectors(vectors),
-        "n_questions": len(questions),
-        "questions": content_hash([astuple(question) for question in questions]),
-        "examples": content_hash([astuple(example) for example in examples]),
-        **asking,
-    }
+    identity = run_identity(model, questions, examples, asking)
+    identity["vectors"] = hash_of_vectors(vectors)
     budget = token_budget(model, max_tokens)
     folder = continue_cells(out, identity, describe(questions))
     if screen is not None:
         options = {**asking, "examples": examples, "max_tokens": max_tokens, "progress": progress}
         cells = _screened(folder, model, vectors, questions, cells, screen, options)
     keys = {cell: cell_key(identity, cell._asdict()) for cell in [BASELINE, *cells]}
-    scorer = engine(model, items, budget)
-    finished = folder.finished()
-    n_layers = model.cfg.n_layers
-    with _bar(keys, finished, n_layers, shown=progress) as bar:
-        # The division depends on the grid, the questions and the model, not on what is finished.
-        order = list(keys)
-        for chunk in in_chunks(scorer, [(_first_layer(cell), cell.kind) for cell in order]):
-            some = [order[index] for index in chunk]
-            pending = [cell for cell in some if keys[cell] not in finished]
-            if pending:
-                scores = scorer.logprobs([_candidate(vectors, cell) for cell in pending])
-                columns = [score_columns(one, items, questions, scoring) for one in scores]
-                folder.add(
-                    {
-                        keys[cell]: _frame([cell] * len(items)).assign(**column)
-                        for cell, column in zip(pending, columns, strict=True)
-                    }
-                )
-                bar.update(len(pending) * (n_layers - _first_layer(pending[0])))
+    score_unfinished(
+        folder,
+        engine(model, items, budget),
+        keys,
+        n_layers=model.cfg.n_layers,
+        shape=lambda cell: (_first_layer(cell), cell.kind),
+        make=lambda cell: _candidate(vectors, cell),
+        table=lambda cell, scores: _frame([cell] * len(items)).assign(
+            **score_columns(scores, items, questions, scoring)
+        ),
+        progress=progress,
+    )
     effects = _effects(folder, keys)
     write_parquet(effects, folder.path / "effects.parquet")
     return effects
@@ -173,19 +156,6 @@ def _first_layer(cell: Cell) -> int:
     return cell.layer if cell.kind == "add" and cell.layer is not None else 0
 
 
-def _bar(keys: Mapping[Cell, str], finished: set[str], n_layers: int, *, shown: bool) -> tqdm:
-    """A progress bar whose unit is a block, so that the time left is right: early layers take
-    longest."""
-    cost = {cell: n_layers - _first_layer(cell) for cell in keys}
-    return tqdm(
-        desc=f"{len(keys)} candidates",
-        total=sum(cost.values()),
-        initial=sum(cost[cell] for cell, key in keys.items() if key in finished),
-        disable=not shown,
-        bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left",
-    )
-
-
 def _screened(
     folder: CellFolder,
     model: Model,
@@ -195,7 +165,7 @@ def _screened(
     n: int,
     options: Mapping[str, Any],
 ) -> list[Cell]:
-    """The n cells of each role with the highest estimated effect."""
+    """The cells of each role's n directions with the highest estimated effect."""
     file = folder.path / "attribution.parquet"
     contrasts = sorted({cell.contrast for cell in cells if cell.contrast is not None})
     key = ["contrast", "role", "position", "layer"]
@@ -208,12 +178,15 @@ def _screened(
         estimates = attribute(model, vectors, questions, contrasts=contrasts, **options)
         write_parquet(estimates, file)
     effect = estimates.set_index(key)["effect"].to_dict()
-    estimated = {cell: effect[cell[1:5]] * (cell.coefficient or 0) for cell in cells}
-    best: dict[str, list[Cell]] = {}
-    for cell in sorted(cells, key=lambda cell: -estimated[cell]):
-        best.setdefault(str(cell.role), []).append(cell)
-    chosen = {cell for some in best.values() for cell in some[:n]}
-    return [cell for cell in cells if cell in chosen]
+    estimated: dict[Direction, float] = {}
+    for cell in cells:
+        value = effect[cell.direction] * (cell.coefficient or 0)
+        estimated[cell.direction] = max(value, estimated.get(cell.direction, value))
+    best: dict[str | None, list[Direction]] = {}
+    for direction in sorted(estimated, key=lambda direction: -estimated[direction]):
+        best.setdefault(direction.role, []).append(direction)
+    chosen = {direction for some in best.values() for direction in some[:n]}
+    return [cell for cell in cells if cell.direction in chosen]
 
 
 def _effects(folder: CellFolder, keys: Mapping[Cell, str]) -> pd.DataFrame:
@@ -246,18 +219,3 @@ def _frame(cells: Sequence[Cell]) -> pd.DataFrame:
     types = dict.fromkeys(("kind", "contrast", "role"), "string")
     types |= {"position": "Int64", "layer": "Int64", "coefficient": "float64"}
     return frame.astype(types)
-
-
-def _hash_of_vectors(vectors: RoleVectors) -> str:
-    means = [vectors.role_means.numpy().tobytes(), vectors.base_mean.numpy().tobytes()]
-    return content_hash(list(vectors.roles), list(vectors.positions), *means)
-
-
-def _hash_of_weights(model: Model) -> str:
-    """Of some thousands of evenly spaced numbers of every parameter."""
-    parts: list[Any] = []
-    for name, parameter in sorted(model.named_parameters()):
-        flat = parameter.detach().flatten()
-        some = flat[:: max(1, len(flat) // 4096)].float().cpu().numpy().tobytes()
-        parts += [name, list(parameter.shape), some]
-    return content_hash(*parts)

@@ -1,0 +1,257 @@
+"""Commands that judge role vectors: `role-lens evaluate | sweep | compare | lm-eval`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import pandas as pd
+import tyro
+
+from role_lens.cli_options import (
+    AnswerOptions,
+    ModelOptions,
+    PatchOptions,
+    QuestionOptions,
+    say,
+)
+from role_lens.directions import Contrast
+from role_lens.errors import RoleLensError
+from role_lens.evaluation.comparison import compare
+from role_lens.evaluation.grid import Grid, SweepKind
+from role_lens.evaluation.questions import (
+    NumericQuestion,
+    Question,
+    load_numeric_questions,
+    load_questions,
+)
+from role_lens.evaluation.scoring import evaluate, summarize
+from role_lens.evaluation.selection import Objective
+from role_lens.evaluation.sweep import sweep
+from role_lens.figures import plot_comparison
+from role_lens.files import atomic_write, check_writable, make_folder
+from role_lens.interop.lm_eval import evaluate_tasks
+from role_lens.interventions import Kind
+from role_lens.patches import Patches
+from role_lens.prompts import load_prompts, load_roles
+from role_lens.role_vectors import RoleVectors
+
+Common = Annotated[ModelOptions, tyro.conf.arg(name="")]
+Patching = Annotated[PatchOptions, tyro.conf.arg(name="")]
+Asking = Annotated[QuestionOptions, tyro.conf.arg(name="")]
+Answering = Annotated[AnswerOptions, tyro.conf.arg(name="")]
+
+
+def evaluate_command(
+    patching: Patching,
+    asking: Asking,
+    answering: Answering,
+    options: Common,
+    kinds: tuple[Kind, ...] = ("add", "ablate"),
+    out: Path | None = None,
+) -> None:
+    """Score questions without and with a role vector; accuracy beside chance.
+
+    Args:
+        kinds: what to do with the direction; each is one row.
+        out: write the table, one row per patch and question: .csv or .parquet.
+    """
+    if out is not None:
+        if out.suffix not in (".csv", ".parquet"):
+            raise RoleLensError(f"the table can be written as .csv or .parquet, not {out}")
+        check_writable(out)
+    asked: list[Question] | list[NumericQuestion] = (
+        load_numeric_questions(asking.questions) if answering.numeric else asking.load()
+    )
+    vectors = RoleVectors.load(patching.vectors)
+    patches: dict[str, Patches] = {"baseline": None}
+    for kind in kinds:
+        patches[f"{kind} {patching.role}@{patching.layer}"] = patching.patch(vectors, kind)
+    table = evaluate(
+        options.load(), asked, patches, generation=answering.generation(), **asking.asking()
+    )
+    if out is not None:
+        _write_table(table, out)
+    say(summarize(table).to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+
+
+def sweep_command(
+    vectors: Path,
+    out: Path,
+    asking: Asking,
+    options: Common,
+    roles: tuple[str, ...] | None = None,
+    layers: tuple[int, ...] | None = None,
+    positions: tuple[int, ...] | None = None,
+    contrasts: tuple[Contrast, ...] = ("base",),
+    kinds: tuple[SweepKind, ...] = ("add",),
+    coefficients: tuple[float, ...] = (1.0,),
+    screen: int | None = None,
+) -> None:
+    """Score every role, layer and position; a run that was stopped goes on where it was.
+
+    Args:
+        vectors: a file written by `role-lens fit`.
+        out: folder for the results.
+        roles: default: all in the file.
+        layers: default: all.
+        positions: default: all.
+        contrasts: role minus base prompts, or role minus the mean of the other roles.
+        kinds: what to do with the directions.
+        coefficients: for add: how many times the raw direction.
+        screen: exactly only this many candidates of each role, those estimated to be best.
+    """
+    asked = asking.load()
+    loaded = RoleVectors.load(vectors)
+    grid = Grid(roles, layers, positions, contrasts, kinds, coefficients)
+    effects = sweep(options.load(), loaded, asked, out, grid, screen=screen, **asking.asking())
+    baseline, candidates = effects.iloc[0], effects.iloc[1:]
+    say(f"baseline: accuracy {baseline['accuracy']:.4g} on {baseline['n']} questions")
+    best = candidates.nlargest(10, "effect").drop(columns="n")
+    say(f"\nlargest of {len(candidates)} effects (mean change of log p(correct)):")
+    say(best.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    say(
+        "\nThe largest of many is large by chance too: test a choice on other questions.\n"
+        f"Written to {out.resolve()}"
+    )
+
+
+def compare_command(
+    vectors: Path,
+    out: Path,
+    asking: Asking,
+    options: Common,
+    roles: tuple[str, ...] | None = None,
+    validation: str | None = None,
+    domains: dict[str, str] | None = None,
+    prompts: str | None = None,
+    base: str = "builtin",
+    layers: tuple[int, ...] | None = None,
+    positions: tuple[int, ...] | None = None,
+    contrasts: tuple[Contrast, ...] = ("base", "roles"),
+    coefficients: tuple[float, ...] = (1.0,),
+    screen: int | None = 10,
+    objective: Objective = "logprob",
+    max_kl: float | None = 0.1,
+    leave_out_last: float | None = 0.2,
+    n_random: int = 20,
+    n_shuffled: int = 5,
+    max_questions: int | None = None,
+    max_off_domain: int | None = None,
+    seed: int = 0,
+) -> None:
+    """Does a role vector help? Chosen on some questions, tested on others, beside its controls.
+
+    Args:
+        vectors: a file written by `role-lens fit`.
+        out: folder for the results; a run that was stopped goes on there.
+        roles: default: all in the file.
+        validation: questions that choose (builtin, mmlu, a file or folder); default: half of the
+            questions.
+        domains: role and its domain, pair after pair; default: those of the paper.
+        prompts: the role prompts of the fit (builtin, a folder or a file), for directions from
+            shuffled labels; default: without.
+        base: the base prompts of the fit.
+        layers: to choose from; default: all but the last fifth.
+        positions: to choose from; default: all.
+        contrasts: to choose from: role minus base prompts, or minus the other roles' mean.
+        coefficients: to choose from: how many times the raw direction.
+        screen: compute exactly only this many directions of each role, those estimated to be best.
+        objective: choose by mean log p(correct), or by accuracy.
+        max_kl: largest KL divergence on neutral prompts that a choice may have; None: no limit.
+        leave_out_last: share of the layers, the last ones, not to choose from.
+        n_random: random directions in the null band.
+        n_shuffled: directions from shuffled labels.
+        max_questions: most test questions of a role's own domain.
+        max_off_domain: most test questions of every other domain; 0: none.
+        seed: of splits and random directions.
+    """
+    asked = asking.load()
+    choosing = None
+    if validation is not None:
+        split = "validation" if validation == "mmlu" else "test"
+        choosing = load_questions(validation, domain=asking.domain, split=split)
+    loaded = RoleVectors.load(vectors)
+    fitted_on = None if prompts is None else load_roles(prompts)
+    table = compare(
+        options.load(),
+        loaded,
+        asked,
+        out,
+        validation=choosing,
+        domains=domains,
+        prompts=fitted_on,
+        base=None if prompts is None else load_prompts(base),
+        grid=Grid(roles, layers, positions, contrasts, ("add",), coefficients),
+        screen=screen,
+        objective=objective,
+        max_kl=max_kl,
+        leave_out_last=leave_out_last,
+        n_random=n_random,
+        n_shuffled=n_shuffled,
+        max_questions=max_questions,
+        max_off_domain=max_off_domain,
+        seed=seed,
+        **asking.asking(),
+    )
+    _write_table(table, out / "comparison.csv")
+    plot_comparison(table, out / "comparison.png")
+    own = table[table["in_domain"]]
+    shown = ["role", "domain", "n", "baseline_accuracy", "persona", "add", "ablate", "shared"]
+    shown += ["specific", "random_low", "random_high", "low", "high", "p_helps_adjusted"]
+    shown = [name for name in [*shown, "verdict"] if name in own.columns]
+    say(own[shown].to_string(index=False, float_format=lambda x: f"{x:.3g}"))
+    say(
+        "\nEffects are mean changes of log p(correct), in nats. p is adjusted for all roles.\n"
+        f"Other domains, all conditions and what was chosen: {out.resolve()}"
+    )
+
+
+def lm_eval_command(
+    patching: Patching,
+    options: Common,
+    tasks: tuple[str, ...],
+    out: Path,
+    kinds: tuple[Kind, ...] = ("add", "ablate"),
+    include_path: Path | None = None,
+    batch_size: int = 8,
+    limit: int | None = None,
+    num_fewshot: int | None = None,
+    apply_chat_template: bool = False,
+) -> None:
+    """Evaluate lm-eval tasks without and with a role vector.
+
+    Args:
+        tasks: names of lm-eval tasks, groups or tags.
+        out: folder for lm-eval's results (JSON) and the scores of every sample (parquet).
+        kinds: what to do with the direction.
+        include_path: folder with task files of one's own.
+        batch_size: sequences at once.
+        limit: only this many samples of each task.
+        num_fewshot: examples before each sample; default: the task's own.
+        apply_chat_template: put prompts into the chat template.
+    """
+    folder = make_folder(out)
+    vectors = RoleVectors.load(patching.vectors)
+    patches: dict[str, Patches] = {"baseline": None}
+    for kind in kinds:
+        patches[f"{kind} {patching.role}@{patching.layer}"] = patching.patch(vectors, kind)
+    found = evaluate_tasks(
+        options.load(),
+        tasks,
+        patches,
+        include_path=include_path,
+        batch_size=batch_size,
+        limit=limit,
+        num_fewshot=num_fewshot,
+        apply_chat_template=apply_chat_template,
+    )
+    found.write(folder)
+    say(found.effects.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    say(f"\nWritten to {folder.resolve()}")
+
+
+def _write_table(table: pd.DataFrame, path: Path) -> None:
+    with atomic_write(path) as temporary:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary)

@@ -1,0 +1,43 @@
+"""How far a patch moves what the model would say anyway.
+
+Knows prompts and patches, not questions.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from role_lens.budget import in_batches, token_budget
+from role_lens.forward import last_logits
+from role_lens.models import Model
+from role_lens.patches import Patches, attached
+from role_lens.tokens import Batch, encode_chat
+
+
+@torch.inference_mode()
+def answer_logprobs(
+    model: Model, prompts: Sequence[str], patches: Patches = None, *, system: str | None = None
+) -> Float[Tensor, "prompt d_vocab"]:
+    """Log-probabilities of the first token of each answer."""
+    sequences = encode_chat(model, prompts, system)
+    logprobs = torch.empty((len(prompts), model.cfg.d_vocab))
+
+    def run(batch: Batch) -> Tensor:
+        return last_logits(model, batch)[:, 0].float().log_softmax(dim=-1).cpu()
+
+    with attached(model, patches):
+        for batch, rows in in_batches(model, sequences, token_budget(model), run):
+            logprobs[list(batch.index)] = rows
+    return logprobs
+
+
+def mean_kl(
+    before: Float[Tensor, "prompt d_vocab"], after: Float[Tensor, "prompt d_vocab"]
+) -> float:
+    """Mean over prompts of KL(before ‖ after) = Σ p (log p - log q), in nats, from
+    log-probabilities."""
+    # Tokens that are forbidden in both add nothing.
+    terms = torch.where(before == -torch.inf, 0.0, before.exp() * (before - after))
+    return float(terms.sum(dim=-1).mean())

@@ -1,0 +1,81 @@
+"""The domains of arXiv 2502.12055: which MMLU subjects and which roles belong to each."""
+
+MMLU_DOMAINS: dict[str, tuple[str, ...]] = {
+    "econ": (
+        "econometrics",
+        "high_school_macroeconomics",
+        "high_school_microeconomics",
+        "management",
+        "professional_accounting",
+    ),
+    "eecs": (
+        "college_computer_science",
+        "electrical_engineering",
+        "high_school_computer_science",
+    ),
+    "law": (
+        "international_law",
+        "professional_law",
+    ),
+    "math": (
+        "college_mathematics",
+        "high_school_mathematics",
+        "high_school_statistics",
+    ),
+    "medicine": (
+        "clinical_knowledge",
+        "college_medicine",
+        "professional_medicine",
+    ),
+    "natural_science": (
+        "college_biology",
+        "college_chemistry",
+        "college_physics",
+        "high_school_biology",
+        "high_school_chemistry",
+        "high_school_physics",
+    ),
+    "politics": (
+        "high_school_government_and_politics",
+        "us_foreign_policy",
+    ),
+    "psychology": (
+        "high_school_psychology",
+        "professional_psychology",
+    ),
+}
+
+DOMAIN_ROLES: dict[str, tuple[str, ...]] = {
+    "econ": ("economic researcher", "economist", "financial analyst"),
+    "eecs": (
+        "electronics technician",
+        "data scientist",
+        "electrical engineer",
+        "software engineer",
+        "web developer",
+    ),
+    "law": ("bailiff", "lawyer"),
+    "math": ("data analyst", "mathematician", "statistician"),
+    "medicine": ("nurse", "doctor", "physician", "dentist", "surgeon"),
+    "natural_science": (
+        "geneticist",
+        "biologist",
+        "physicist",
+        "teacher",
+        "chemist",
+        "ecologist",
+    ),
+    "politics": ("politician", "sheriff", "enthusiast", "partisan"),
+    "psychology": ("psychologist",),
+}
+
+
+def domain_of(subject: str) -> str:
+    """The domain of an MMLU subject; the subject itself where it belongs to none."""
+    named = (domain for domain, subjects in MMLU_DOMAINS.items() if subject in subjects)
+    return next(named, subject)
+
+
+def home_domains() -> dict[str, str]:
+    """Role -> its domain, for the roles of the paper."""
+    return {role: domain for domain, roles in DOMAIN_ROLES.items() for role in roles}

@@ -1,0 +1,168 @@
+"""Choose a direction for each role on validation questions, within guards.
+
+Knows nothing of the questions that test the choice.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pandas as pd
+
+from role_lens.directions import Contrast
+from role_lens.errors import RoleLensError
+from role_lens.evaluation.divergence import answer_logprobs, mean_kl
+from role_lens.evaluation.grid import Grid
+from role_lens.evaluation.questions import Question
+from role_lens.evaluation.sweep import sweep
+from role_lens.models import Model
+from role_lens.patches import Patch
+from role_lens.prompts import load_prompts
+from role_lens.role_vectors import RoleVectors
+
+Objective = Literal["logprob", "accuracy"]
+
+MIN_QUESTIONS = 20
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The direction chosen for a role, and what adding it did to the validation questions."""
+
+    role: str
+    contrast: Contrast
+    layer: int
+    position: int
+    coefficient: float
+    effect: float
+    """Mean change of log p(correct), in nats; too good by having been chosen for it."""
+    accuracy_change: float
+    kl: float
+    """Mean KL divergence of the first answer token on neutral prompts, in nats; NaN where there
+    was no limit."""
+    n_questions: int
+    n_tried: int
+    """Candidates that were computed exactly."""
+
+    def addition(self, vectors: RoleVectors) -> Patch:
+        """The choice as a patch."""
+        return vectors.add(
+            self.role,
+            layer=self.layer,
+            position=self.position,
+            coefficient=self.coefficient,
+            contrast=self.contrast,
+        )
+
+
+def select(
+    model: Model,
+    vectors: RoleVectors,
+    questions: Sequence[Question],
+    out: str | Path,
+    grid: Grid | None = None,
+    *,
+    screen: int | None = 10,
+    objective: Objective = "logprob",
+    max_kl: float | None = 0.1,
+    leave_out_last: float | None = 0.2,
+    neutral: Sequence[str] | None = None,
+    **asking: Any,
+) -> dict[str, Choice | None]:
+    """The best addition for each role of a grid on these questions.
+
+    Args:
+        questions: for choosing only; what is chosen has to be tested on others.
+        out: folder for the scores, of the kind that `sweep` writes; a run that was stopped goes on.
+        grid: the candidates, additions only; None for all directions of both contrasts.
+        screen: compute exactly only this many directions of each role, those with the highest
+            estimated effect; None for all.
+        objective: largest mean log p(correct), or largest accuracy.
+        max_kl: most mean KL divergence, in nats, of the first answer token on neutral prompts;
+            None for no limit. A candidate beyond it gives way to the next best.
+        leave_out_last: share of the layers, the last ones, that are not tried (Arditi et al.,
+            arXiv 2406.11717, appendix C); None for all.
+        neutral: prompts for the KL divergence; None for 32 of the built-in base prompts.
+        asking: scoring, template, system, examples, max_tokens and progress, as for `evaluate`.
+
+    Returns:
+        Role -> what was chosen; None where every candidate was beyond `max_kl`.
+
+    Raises:
+        RoleLensError: fewer than 20 questions, an unknown objective, a grid with ablations or
+            without layers, and all that `sweep` raises.
+    """
+    if objective not in get_args(Objective):
+        raise RoleLensError(f"objective must be one of {get_args(Objective)}, got {objective!r}")
+    if len(questions) < MIN_QUESTIONS:
+        raise RoleLensError(
+            f"choosing needs at least {MIN_QUESTIONS} validation questions, got {len(questions)}"
+        )
+    grid = _within(grid or Grid(contrasts=("base", "roles")), vectors.n_layers, leave_out_last)
+    effects = sweep(model, vectors, questions, out, grid, screen=screen, **asking)
+    ranked = best_first(effects.iloc[1:], objective)
+    measure_kl = _kl(model, neutral, asking.get("system")) if max_kl is not None else None
+    choices: dict[str, Choice | None] = {}
+    for role in grid.roles or vectors.roles:
+        name = vectors.roles[vectors.role_index(role)]
+        candidates = ranked[ranked["role"] == name]
+        choices[name] = None
+        for row in candidates.to_dict("records"):
+            choice = Choice(
+                role=name,
+                contrast=row["contrast"],
+                layer=int(row["layer"]),
+                position=int(row["position"]),
+                coefficient=row["coefficient"],
+                effect=row["effect"],
+                accuracy_change=row["accuracy_change"],
+                kl=float("nan"),
+                n_questions=int(row["n"]),
+                n_tried=len(candidates),
+            )
+            if measure_kl is not None:
+                choice = replace(choice, kl=measure_kl(choice.addition(vectors)))
+            if max_kl is None or choice.kl <= max_kl:
+                choices[name] = choice
+                break
+    return choices
+
+
+def best_first(effects: pd.DataFrame, objective: Objective = "logprob") -> pd.DataFrame:
+    """Candidates by `effect` or by `accuracy_change`, which break each other's ties."""
+    order = ["effect", "accuracy_change"]
+    if objective == "accuracy":
+        order.reverse()
+    return effects.sort_values(order, ascending=False, kind="stable")
+
+
+def _within(grid: Grid, n_layers: int, leave_out_last: float | None) -> Grid:
+    """The grid without the last layers."""
+    if set(grid.kinds) != {"add"}:
+        raise RoleLensError(f"only additions are chosen from, got kinds {grid.kinds}")
+    share = 0.0 if leave_out_last is None else leave_out_last
+    if not 0 <= share < 1:
+        raise RoleLensError(f"leave_out_last is a share of the layers, 0 to 1, got {share}")
+    layers = range(n_layers) if grid.layers is None else grid.layers
+    kept = tuple(layer for layer in layers if layer < n_layers * (1 - share))
+    if not kept:
+        raise RoleLensError(
+            f"layers {list(layers)} are all among the last {share:.0%}, which are left out: give "
+            "others, or leave_out_last=None"
+        )
+    return replace(grid, layers=kept)
+
+
+def _kl(
+    model: Model, neutral: Sequence[str] | None, system: str | None
+) -> Callable[[Patch], float]:
+    """A function that gives a patch's mean KL divergence on neutral prompts."""
+    # Every eighth of the built-in ones: all forms and lengths.
+    prompts = load_prompts("builtin")[::8] if neutral is None else neutral
+    before = answer_logprobs(model, prompts, system=system)
+
+    def kl(patch: Patch) -> float:
+        return mean_kl(before, answer_logprobs(model, prompts, patch, system=system))
+
+    return kl

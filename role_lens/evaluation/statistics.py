@@ -1,0 +1,156 @@
+"""Paired statistics over questions: what a change is, and whether it may be chance.
+
+Knows arrays of changes, neither models nor roles.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+from jaxtyping import Bool, Float
+from numpy import ndarray
+from scipy import stats
+
+from role_lens.errors import RoleLensError
+
+Alternative = Literal["greater", "less", "two-sided"]
+
+_CHUNK = 2**23  # most statistics of permutations at once
+_TIE = 1e-9  # statistics that differ by less are equal but for rounding
+
+
+@dataclass(frozen=True, eq=False)
+class SignFlipTest:
+    """Result of `sign_flip_test`."""
+
+    p: Float[ndarray, " candidate"]
+    """Of each candidate alone."""
+    p_adjusted: Float[ndarray, " candidate"]
+    """For having tried all candidates: the chance of any false rejection is at most the level."""
+    critical: float
+    """What the statistic of the best candidate exceeds by chance in 5 % of the cases."""
+
+
+def sign_flip_test(
+    changes: Float[ndarray, "candidate question"],
+    *,
+    alternative: Alternative = "two-sided",
+    permutations: int = 10_000,
+    seed: int = 0,
+) -> SignFlipTest:
+    """Test of mean changes against zero, by flipping the sign of each question's changes.
+
+    Without an effect a question's change is as likely to be up as down, so every pattern of signs
+    is as likely as the one observed. Signs are flipped for all candidates together, which keeps
+    their correlation; the adjustment is the step-down max-T of Westfall and Young (1993, algorithm
+    4.1; Ge, Dudoit and Speed 2003, box 2). The statistic is z = Σx / √Σx², whose variance is 1
+    under the flips; for one number of questions it orders candidates as Student's t does.
+
+    Args:
+        changes: per candidate and question, patched minus unpatched, in any unit; NaN where a
+            candidate was not asked a question.
+        permutations: random patterns; all of them are taken once if there are no more.
+
+    Raises:
+        RoleLensError: no candidates or questions, infinite changes, an unknown alternative.
+    """
+    if alternative not in get_args(Alternative):
+        raise RoleLensError(f"alternative must be one of {get_args(Alternative)}")
+    if changes.size == 0 or np.isinf(changes).any() or np.isnan(changes).all(axis=1).any():
+        raise RoleLensError(
+            "expected finite changes on at least one question for each of at least one candidate, "
+            f"got shape {changes.shape}"
+        )
+    changes = np.nan_to_num(changes.astype(np.float64))
+    size = np.sqrt(np.square(changes).sum(axis=1, keepdims=True))
+    scaled = np.divide(changes, size, out=np.zeros_like(changes), where=size > 0)
+
+    def statistic(z: ndarray) -> ndarray:
+        return {"greater": z, "less": -z, "two-sided": np.abs(z)}[alternative]
+
+    observed = statistic(scaled.sum(axis=1))
+    order = np.argsort(observed)  # the adjustment compares each with those that are no better
+    reached = np.zeros(len(changes))
+    reached_by_any = np.zeros(len(changes))
+    largest, n_patterns = [], 0
+    n = changes.shape[1]
+    for signs in _signs(n, permutations, max(1, _CHUNK // len(changes)), seed):
+        values = statistic(signs @ scaled.T)
+        reached += (values >= observed - _TIE).sum(axis=0)
+        best = np.maximum.accumulate(values[:, order], axis=1)
+        reached_by_any += (best >= observed[order] - _TIE).sum(axis=0)
+        largest.append(best[:, -1])
+        n_patterns += len(signs)
+    # The observed pattern is one of all, but not of those drawn (Phipson and Smyth 2010).
+    extra = 0 if _all_patterns(n, permutations) else 1
+    step = (reached_by_any + extra) / (n_patterns + extra)
+    adjusted = np.empty(len(changes))
+    adjusted[order] = np.maximum.accumulate(step[::-1])[::-1]
+    return SignFlipTest(
+        p=(reached + extra) / (n_patterns + extra),
+        p_adjusted=adjusted,
+        critical=float(np.quantile(np.concatenate(largest), 0.95)),
+    )
+
+
+def q_values(p: Float[ndarray, " candidate"]) -> Float[ndarray, " candidate"]:
+    """False discovery rate at which each candidate would be called a discovery (Benjamini and
+    Hochberg 1995)."""
+    return stats.false_discovery_control(p)
+
+
+def mcnemar(before: Bool[ndarray, " question"], after: Bool[ndarray, " question"]) -> float:
+    """Exact two-sided p of a change of accuracy (McNemar 1947): a binomial test of the questions
+    that became right against those that became wrong."""
+    gained = int((after & ~before).sum())
+    lost = int((before & ~after).sum())
+    return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
+
+
+def bootstrap_interval(
+    change: Float[ndarray, " question"], *, level: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987); the mean itself
+    where all changes are equal."""
+    if np.ptp(change) == 0:
+        return float(change[0]), float(change[0])
+    interval = stats.bootstrap(
+        (change,), np.mean, confidence_level=level, rng=np.random.default_rng(seed)
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
+
+
+def smallest_detectable(
+    change: Float[ndarray, " question"], *, critical: float = 1.645, power: float = 0.8
+) -> float:
+    """The smallest mean change that a test on so many questions, as spread as these, would have
+    found with this power: (t + z) s / √n (Cohen 1988, section 2), t being the critical value and z
+    the power's quantile. Infinite for too few questions.
+
+    Args:
+        critical: of `sign_flip_test`; the default is that of one one-sided test at 5 %.
+    """
+    n = len(change)
+    if critical**2 >= n or n < 2:
+        return float("inf")
+    t = critical * np.sqrt((n - 1) / (n - critical**2))
+    return float((t + stats.norm.ppf(power)) * change.std(ddof=1) / np.sqrt(n))
+
+
+def _signs(
+    n: int, permutations: int, rows: int, seed: int
+) -> Iterator[Float[ndarray, "pattern question"]]:
+    """All patterns of n signs, or some at random, in pieces."""
+    if _all_patterns(n, permutations):
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        for start in range(0, len(bits), rows):
+            yield 1.0 - 2.0 * bits[start : start + rows]
+        return
+    rng = np.random.default_rng(seed)
+    for start in range(0, permutations, rows):
+        yield rng.integers(0, 2, (min(rows, permutations - start), n)) * 2.0 - 1.0
+
+
+def _all_patterns(n: int, permutations: int) -> bool:
+    return n < 60 and 2**n <= permutations

@@ -1,0 +1,216 @@
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny import tiny_bridge
+
+from role_lens import Grid, Question, RoleLensError, RoleVectors, compare, evaluate
+from role_lens.evaluation.conditions import (
+    judged_conditions,
+    other_conditions,
+    random_conditions,
+)
+from role_lens.evaluation.controls import persona_prompts
+from role_lens.evaluation.replay import Replay
+from role_lens.evaluation.selection import Choice
+from role_lens.figures import plot_comparison
+
+ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
+BASE = ["Tea?", "Lunch!", "So it goes."]
+HOMES = {"poet": "verse", "cook": "food"}
+
+
+def ask(domain, n, word):
+    return [
+        Question(
+            f"{word}{i}", f"Which {word} is {i}?", ("a", "bc", "def"), i % 3, f"s{i % 2}", domain
+        )
+        for i in range(n)
+    ]
+
+
+TEST = [*ask("verse", 24, "line"), *ask("food", 22, "dish"), *ask("other", 21, "thing")]
+VALIDATION = [*ask("verse", 20, "word"), *ask("food", 20, "pan")]
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return tiny_bridge("llama")
+
+
+@pytest.fixture(scope="module")
+def vectors(llama):
+    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], progress=False)
+
+
+def run(llama, vectors, out, questions=TEST, **options):
+    usual = {"validation": VALIDATION, "domains": HOMES, "max_kl": None, "leave_out_last": None}
+    usual |= {"screen": 2, "permutations": 200, "progress": False}
+    return compare(llama, vectors, questions, out, **{**usual, **options})
+
+
+@pytest.fixture(scope="module")
+def compared(llama, vectors, tmp_path_factory):
+    out = tmp_path_factory.mktemp("compared")
+    table = run(llama, vectors, out, prompts=ROLES, base=BASE)
+    effects = pd.read_parquet(out / "effects.parquet")
+    choices = pd.read_parquet(out / "choices.parquet").set_index("role")
+    return table, effects, choices
+
+
+def test_a_row_for_every_role_and_domain(compared):
+    table, effects, _ = compared
+    assert list(zip(table["role"], table["domain"], table["in_domain"], strict=True)) == [
+        ("cook", "food", True),
+        ("poet", "verse", True),
+        ("poet", "food", False),
+        ("cook", "other", False),
+        ("poet", "other", False),
+        ("cook", "verse", False),
+    ]
+    assert list(table["n"]) == [22, 24, 22, 21, 21, 24]
+    numbers = effects.groupby(["role", "in_domain", "kind"]).size().unstack()
+    home, away = numbers.loc[("poet", True)], numbers.loc[("poet", False)]
+    assert home[["random", "shuffled", "other", "phrasing"]].tolist() == [20, 5, 1, 5]
+    assert away["random"] == 2 * 20
+    assert set(away.dropna().index) == set(home.index) - {"shuffled", "other", "phrasing"}
+
+
+def test_effects_are_those_of_evaluate(compared, llama, vectors):
+    table, _, choices = compared
+    row, choice = table.iloc[1], choices.loc["poet"]
+    where = {"layer": int(choice["layer"]), "position": int(choice["position"])}
+    where["contrast"] = choice["contrast"]
+    questions = [question for question in TEST if question.domain == "verse"]
+    patches = {"add": vectors.add("poet", **where), "ablate": vectors.ablate("poet", **where)}
+    scores = evaluate(llama, questions, {"none": None, **patches}, progress=False)
+    persona = evaluate(
+        llama, questions, {"p": None}, system=persona_prompts("poet")[0], progress=False
+    )
+    means = scores.groupby("patch")["logprob_correct"].mean()
+    assert row["baseline"] == pytest.approx(means["none"], abs=1e-5)
+    assert row["add"] == pytest.approx(means["add"] - means["none"], abs=1e-5)
+    assert row["ablate"] == pytest.approx(means["ablate"] - means["none"], abs=1e-5)
+    told = persona["logprob_correct"].mean() - means["none"]
+    assert row["persona"] == pytest.approx(told, abs=1e-5)
+    assert row["random_low"] < row["random_high"]
+
+
+def test_matched_parts_are_as_long_as_the_whole(vectors):
+    choice = Choice("cook", "base", 1, -1, 2.0, 0.0, 0.0, 0.0, 20, 1)
+    judged = {c.kind: c for c in judged_conditions(vectors, choice, ask_persona=True)}
+    whole = judged["add"].patches[0]
+    parts = {kind: judged[kind].patches[0] for kind in judged if kind not in ("persona", "ablate")}
+    torch.testing.assert_close(
+        parts["shared"].direction + parts["specific"].direction, whole.direction
+    )
+    several = random_conditions(vectors, choice, 20, 0)
+    several += other_conditions(
+        vectors, choice, torch.randn(2, whole.direction.shape[0]), ask_persona=False
+    )
+    long = [parts["shared_matched"], parts["specific_matched"], *(c.patches[0] for c in several)]
+    for patch in long:
+        assert float(patch.direction.norm()) == pytest.approx(float(whole.direction.norm()))
+        assert (patch.layers, patch.value) == ((1,), 2.0)
+    assert {c.kind for c in several} == {"random", "shuffled", "other"}
+    mine = random_conditions(vectors, choice, 20, 0)[0].patches[0].direction
+    assert torch.equal(mine, several[0].patches[0].direction)
+
+
+def test_a_stopped_run_goes_on(llama, vectors, tmp_path, compared, monkeypatch):
+    table, *_ = compared
+    logprobs, left = Replay.logprobs, iter(range(9))
+
+    def stopping(self, candidates):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return logprobs(self, candidates)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Replay, "logprobs", stopping)
+        with pytest.raises(KeyboardInterrupt):
+            run(llama, vectors, tmp_path, prompts=ROLES, base=BASE)
+    again = run(llama, vectors, tmp_path, prompts=ROLES, base=BASE)
+    pd.testing.assert_frame_equal(again, table, check_exact=False, atol=1e-5)
+    computed = []
+    monkeypatch.setattr(Replay, "logprobs", lambda self, c: computed.append(c) or logprobs(self, c))
+    pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, prompts=ROLES, base=BASE), again)
+    assert not computed
+
+
+def test_the_test_questions_do_not_choose(llama, vectors, tmp_path, compared):
+    """Other answers to the test questions, and the same choices."""
+    other = [
+        Question(q.id, q.question, q.choices, (q.answer + 1) % 3, q.subject, q.domain) for q in TEST
+    ]
+    run(llama, vectors, tmp_path, other, max_off_domain=0)
+    choices = pd.read_parquet(tmp_path / "choices.parquet").set_index("role")
+    pd.testing.assert_frame_equal(choices, compared[2])
+
+
+def test_without_validation_the_questions_are_halved(llama, vectors, tmp_path):
+    questions = [*ask("verse", 44, "line"), *ask("food", 40, "dish")]
+    table = run(llama, vectors, tmp_path, questions, validation=None, max_off_domain=0)
+    assert list(table["n"]) == [20, 22]
+    choices = pd.read_parquet(tmp_path / "choices.parquet")
+    assert sorted(choices["n_questions"]) == [20, 22]
+
+
+def test_limits(llama, vectors, tmp_path):
+    table = run(llama, vectors, tmp_path, max_questions=20, max_off_domain=20)
+    assert set(table["n"]) == {20}
+
+
+def test_repeats_are_dropped_from_the_validation(llama, vectors, tmp_path):
+    repeated = [*VALIDATION, *TEST[:3]]
+    with pytest.warns(UserWarning, match="3 of 43 validation questions are test questions too"):
+        run(llama, vectors, tmp_path, validation=repeated, max_off_domain=0)
+    assert set(pd.read_parquet(tmp_path / "choices.parquet")["n_questions"]) == {20}
+
+
+def test_no_direction_within_the_guards(llama, vectors, tmp_path):
+    with pytest.raises(RoleLensError, match="no role has a direction"):
+        run(llama, vectors, tmp_path, max_kl=1e-12)
+
+
+def test_a_single_role_has_no_specific_part(llama, tmp_path):
+    vectors = RoleVectors.fit(llama, {"poet": ROLES["poet"]}, BASE, positions=[-1], progress=False)
+    grid = Grid(contrasts=("base",))
+    table = run(llama, vectors, tmp_path, grid=grid, max_off_domain=0)
+    assert "shared" not in table.columns
+    assert table["verdict"].notna().all()
+
+
+def test_templates_without_system_messages(llama, vectors, tmp_path, monkeypatch):
+    def refuse(model, prompt, system=None):
+        raise RoleLensError("the template takes no system message")
+
+    monkeypatch.setattr("role_lens.evaluation.comparison.chat_text", refuse)
+    with pytest.warns(UserWarning, match="no persona prompts are asked"):
+        table = run(llama, vectors, tmp_path, max_off_domain=0)
+    assert "persona" not in table.columns
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"domains": {"poet": "verse"}}, "role 'cook' has no domain"),
+        ({"n_random": 19}, "at least 20 directions, got 19"),
+        ({"validation": TEST}, "domain 'food' has 0 validation questions"),
+        ({"validation": VALIDATION[1:]}, "domain 'verse' has 19 validation questions"),
+        ({"domains": {"poet": "verse", "cook": "fish"}}, "domain 'fish' has 0 validation"),
+        ({"max_questions": 10}, "has 10 test questions"),
+        ({"prompts": {**ROLES, "cook": ["Fish?"]}, "base": BASE}, "fitted on other prompts"),
+        ({"prompts": ROLES, "base": BASE[1:]}, "fitted on other prompts"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*are test questions too")
+def test_refused(llama, vectors, tmp_path, options, message):
+    with pytest.raises(RoleLensError, match=message):
+        run(llama, vectors, tmp_path, **options)
+
+
+def test_figure(compared, tmp_path):
+    plot_comparison(compared[0], tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
+    assert np.isfinite(compared[0]["add"]).all()

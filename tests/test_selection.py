@@ -1,0 +1,115 @@
+import pandas as pd
+import pytest
+import torch
+from tiny import tiny_bridge
+
+from role_lens import Grid, Question, RoleLensError, RoleVectors, sweep
+from role_lens.evaluation.divergence import answer_logprobs, mean_kl
+from role_lens.evaluation.selection import best_first, select
+
+ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
+BASE = ["Tea?", "Lunch!", "So it goes."]
+QUESTIONS = [
+    Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def"), i % 3, "s", "d") for i in range(20)
+]
+NEUTRAL = ["Hello?", "Say something.", "What now?"]
+BOTH = Grid(contrasts=("base", "roles"))
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return tiny_bridge("llama")
+
+
+@pytest.fixture(scope="module")
+def vectors(llama):
+    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], progress=False)
+
+
+def run(llama, vectors, out, **options):
+    options = {"max_kl": None, "leave_out_last": None, "screen": None, **options}
+    return select(llama, vectors, QUESTIONS, out, progress=False, neutral=NEUTRAL, **options)
+
+
+def test_the_best_of_all_is_chosen(llama, vectors, tmp_path):
+    effects = sweep(llama, vectors, QUESTIONS, tmp_path / "sweep", BOTH, progress=False).iloc[1:]
+    for objective, column in (("logprob", "effect"), ("accuracy", "accuracy_change")):
+        choices = run(llama, vectors, tmp_path / objective, objective=objective)
+        for role, choice in choices.items():
+            mine = effects[effects["role"] == role]
+            assert getattr(choice, column) == pytest.approx(mine[column].max(), abs=1e-6)
+            assert (choice.n_questions, choice.n_tried) == (20, len(mine))
+            where = {"contrast": choice.contrast, "layer": choice.layer}
+            where |= {"position": choice.position, "coefficient": choice.coefficient}
+            (row,) = mine.loc[(mine[list(where)] == pd.Series(where)).all(axis=1), "effect"]
+            assert row == pytest.approx(choice.effect, abs=1e-6)
+            patch = choice.addition(vectors)
+            where.pop("coefficient")
+            torch.testing.assert_close(patch.direction, vectors.direction(role, **where))
+            assert patch.layers == (choice.layer,)
+
+
+def test_kl_guard(llama, vectors, tmp_path):
+    """What is chosen is the best of those within the limit."""
+    free = run(llama, vectors, tmp_path)
+    limit = 1e-9
+    assert all(c is None for c in run(llama, vectors, tmp_path, max_kl=limit).values())
+    before = answer_logprobs(llama, NEUTRAL)
+
+    def kl(choice):
+        return mean_kl(before, answer_logprobs(llama, NEUTRAL, choice.addition(vectors)))
+
+    largest = {role: kl(choice) for role, choice in free.items()}
+    within = run(llama, vectors, tmp_path, max_kl=min(largest.values()) * 0.9)
+    for role, choice in within.items():
+        if choice is not None:
+            assert choice.kl == pytest.approx(kl(choice), rel=1e-4)
+            assert choice.kl <= min(largest.values()) * 0.9
+            assert choice.effect <= free[role].effect
+    same = run(llama, vectors, tmp_path, max_kl=1e9)
+    assert {r: c.effect for r, c in same.items()} == {r: c.effect for r, c in free.items()}
+
+
+def test_mean_kl():
+    p, q = torch.tensor([0.5, 0.5, 0.0]), torch.tensor([0.25, 0.75, 0.0])
+    expected = 0.5 * torch.log(torch.tensor(2.0)) + 0.5 * torch.log(torch.tensor(2 / 3))
+    assert mean_kl(p.log()[None], q.log()[None]) == pytest.approx(float(expected))
+    assert mean_kl(p.log()[None], p.log()[None]) == 0
+
+
+def test_last_layers_are_left_out(llama, vectors, tmp_path):
+    assert vectors.n_layers == 3
+    choices = run(llama, vectors, tmp_path, leave_out_last=0.5)  # layer 0 is zero, 2 left out
+    assert {choice.layer for choice in choices.values()} == {1}
+    with pytest.raises(RoleLensError, match="all among the last 50%"):
+        run(llama, vectors, tmp_path, grid=Grid(layers=(2,)), leave_out_last=0.5)
+
+
+def test_screening_tries_the_best_directions_at_all_coefficients(llama, vectors, tmp_path):
+    grid = Grid(contrasts=("base", "roles"), coefficients=(1.0, 3.0))
+    choices = run(llama, vectors, tmp_path, grid=grid, screen=2)
+    assert {choice.n_tried for choice in choices.values()} == {4}
+
+
+def test_ties_are_broken_by_the_other_measure():
+    effects = pd.DataFrame({"effect": [1.0, 2.0, 2.0], "accuracy_change": [0.5, 0.1, 0.2]})
+    assert list(best_first(effects).index) == [2, 1, 0]
+    assert list(best_first(effects, "accuracy").index) == [0, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"grid": Grid(kinds=("ablate",))}, "only additions"),
+        ({"leave_out_last": 1.0}, "share of the layers"),
+        ({"grid": Grid(roles=("king",))}, "unknown role"),
+    ],
+)
+def test_refused(llama, vectors, tmp_path, options, message):
+    with pytest.raises(RoleLensError, match=message):
+        run(llama, vectors, tmp_path, **options)
+
+
+def test_too_few_questions(llama, vectors, tmp_path):
+    with pytest.raises(RoleLensError, match="at least 20 validation questions, got 19"):
+        select(llama, vectors, QUESTIONS[1:], tmp_path, progress=False)

@@ -1,0 +1,45 @@
+from collections import Counter
+
+import pytest
+
+from role_lens import Question, RoleLensError
+from role_lens.evaluation.splits import sample_questions, split_questions, without_repeats
+
+
+def question(number, subject, text=None, choices=("yes", "no")):
+    return Question(f"q{number}", text or f"Which {number}?", choices, 0, subject, "d")
+
+
+QUESTIONS = [question(i, "large" if i % 5 else "small") for i in range(100)]
+
+
+@pytest.mark.parametrize("fraction", [0.0, 0.3, 0.5, 1.0])
+def test_split_is_stratified_and_whole(fraction):
+    first, second = split_questions(QUESTIONS, fraction)
+    assert Counter(first + second) == Counter(QUESTIONS)
+    counts = Counter(question.subject for question in first)
+    assert counts["large"] == pytest.approx(80 * fraction, abs=1)
+    assert counts["small"] == pytest.approx(20 * fraction, abs=1)
+    assert first == sorted(first, key=QUESTIONS.index)
+    assert split_questions(QUESTIONS, fraction) == (first, second)
+
+
+def test_seed():
+    assert split_questions(QUESTIONS, seed=1) != split_questions(QUESTIONS, seed=2)
+    with pytest.raises(RoleLensError, match="between 0 and 1"):
+        split_questions(QUESTIONS, 1.5)
+
+
+def test_sample():
+    sample = sample_questions(QUESTIONS, 10)
+    assert Counter(question.subject for question in sample) == {"large": 8, "small": 2}
+    assert set(sample) < set(sample_questions(QUESTIONS, 20))  # growing a sample keeps it
+    assert sample_questions(QUESTIONS, 1000) == QUESTIONS
+    assert sample_questions(QUESTIONS, None) == QUESTIONS
+
+
+def test_repeats_are_told_by_text_and_choices():
+    test = [question(1, "s", "Which of these?", ("one", "two"))]
+    same = question(2, "t", " which  OF these?", ("Two", "one"))
+    other = question(3, "s", "Which of these?", ("three", "two"))
+    assert without_repeats([same, other], test) == [other]
