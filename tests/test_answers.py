@@ -85,6 +85,8 @@ LETTERS = [
     ("Choose the answer: Apples are red.", None),
     ("The answer is I think B", None),
     ("D-day was in 1944.", None),
+    ("A. It falls\nB. It stays\nC. It rises\nD", None),
+    ("A. It falls\nB. It stays\nC. It rises\nD. Nothing\n\nB", "B"),
 ]
 
 NUMBERS = [
@@ -106,6 +108,11 @@ NUMBERS = [
     ("2 + 2 is four, so\n\n4", 4),
     ("**10**", 10),
     ("<think>it is 3</think>The answer is 4", 4),
+    ("The answer is 60 + 60 = 120 meters.", 120),
+    ("The answer is $3 * (2 + 1) = 9", 9),
+    ("The answer is 2 * 3 = 6 = 6.0", 6),
+    ("The answer is 60 + 60.", None),
+    ("The answer is 4 * 5", None),
     ("There are 12 apples and 5 pears.", None),
     ("The answer is 5 or 6.", None),
     ("The answer is 5-6.", None),
@@ -135,3 +142,4 @@ def test_more_choices_allow_more_letters():
 def test_a_long_text_is_read_quickly_enough():
     assert read_letter("(" * 50_000 + "the answer is " * 5_000, 4) is None
     assert read_number("\\boxed{" * 20_000 + "1," * 20_000) is None
+    assert read_number("The answer is " + "1+" * 50_000) is None

@@ -33,12 +33,14 @@ _GOES_ON = re.compile(
 _ANOTHER = re.compile(
     r"[\s*_)\]}\"'’”.:$]*(?:\bor\b|\band\b|/|,|&)\s*(?:option\s+|choice\s+)?[*_\"'(\[]*[A-Z](?![A-Za-z0-9'’])"
 )
+_HEAD = re.compile(r"[*_(]*([A-Z])[*_]*[).:]")
 _NUMBER = re.compile(
     _OPEN
     + r"(?:£|€|US\$|\\\$)?\s*"
     + r"([-−+]?\s*\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|[-−+]?\.\d+)(?:\s*/\s*(\d+))?"
 )
-_ANOTHER_NUMBER = re.compile(r"[\s%]*(?:\bor\b|\bto\b|[-–—])\s*[$£€]?\d")
+_CALCULATION = re.compile(r"[\s$(\d.,+\-−*×/÷)]{1,200}=")
+_ANOTHER_NUMBER = re.compile(r"[\s%]*(?:\bor\b|\bto\b|[-–—+*×÷])\s*[$£€]?\d")
 
 
 def read_letter(text: str, n_choices: int) -> int | None:
@@ -80,13 +82,14 @@ def read_letter(text: str, n_choices: int) -> int | None:
     lines = [line.strip() for line in answer.strip().splitlines() if line.strip()]
     if not lines:
         return None
+    heads = [m[1] if (m := _HEAD.match(line)) else None for line in lines]
     lone = re.fullmatch(r"[\W_]*([A-Z])[\W_]*", lines[-1])
     if lone:
-        return letters.index(lone[1]) if lone[1] in letters else None
-    heads = {m[1] for line in lines if (m := re.match(r"[*_(]*([A-Z])[*_]*[).:]", line))}
-    first = re.match(r"[*_(]*([A-Z])[*_]*[).:]", lines[0])
-    if first and len(heads) == 1 and first[1] in letters:
-        return letters.index(first[1])
+        # "C. Paris" and then "D" is a list of the choices that breaks off.
+        listed = len(lines) > 1 and heads[-2] is not None and ord(heads[-2]) == ord(lone[1]) - 1
+        return letters.index(lone[1]) if lone[1] in letters and not listed else None
+    if heads[0] is not None and set(heads) <= {heads[0], None} and heads[0] in letters:
+        return letters.index(heads[0])
     return None
 
 
@@ -102,6 +105,8 @@ def read_number(text: str) -> Fraction | None:
         return None
 
     def read(rest: str) -> Fraction | None:
+        while calculation := _CALCULATION.match(rest):  # its result, not its first number
+            rest = rest[calculation.end() :]
         found = _NUMBER.match(rest)
         if found is None or _ANOTHER_NUMBER.match(rest[found.end() :]):
             return None
