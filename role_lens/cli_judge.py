@@ -17,6 +17,7 @@ from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.comparison import compare
 from role_lens.evaluation.grid import Grid, SweepKind
+from role_lens.evaluation.judgement import tally
 from role_lens.evaluation.questions import (
     NumericQuestion,
     Question,
@@ -147,8 +148,8 @@ def compare_command(
         validation: questions that choose (builtin, mmlu, a file or folder); default: half of the
             questions.
         domains: role and its domain, pair after pair; default: those of the paper.
-        prompts: the role prompts of the fit (builtin, a folder or a file), for directions from
-            shuffled labels; default: without.
+        prompts: the role prompts of the fit (a folder or a file), for directions from shuffled
+            labels; default: the built-in ones if it was these.
         base: the base prompts of the fit.
         layers: to choose from; default: all but the last fifth.
         positions: to choose from; default: all.
@@ -195,13 +196,16 @@ def compare_command(
     _write_table(table, out / "comparison.csv")
     plot_comparison(table, out / "comparison.png")
     own = table[table["in_domain"]]
-    shown = ["role", "domain", "n", "baseline_accuracy", "persona", "add", "ablate", "shared"]
-    shown += ["specific", "random_low", "random_high", "low", "high", "p_helps_adjusted"]
-    shown = [name for name in [*shown, "verdict"] if name in own.columns]
-    say(own[shown].to_string(index=False, float_format=lambda x: f"{x:.3g}"))
+    shown = ["role", "domain", "n", "baseline_accuracy", "persona", "add", "low", "high"]
+    shown += ["random_low", "random_high", "ablate", "shared_matched", "specific_matched"]
+    shown = [name for name in [*shown, "p_helps_adjusted", "verdict"] if name in own.columns]
+    say(own[shown].to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
+    counts = tally(pd.read_parquet(out / "effects.parquet"))
+    say("\nHow many are helped and hurt, p adjusted for all of a line:")
+    say(counts.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
     say(
-        "\nEffects are mean changes of log p(correct), in nats. p is adjusted for all roles.\n"
-        f"Other domains, all conditions and what was chosen: {out.resolve()}"
+        "\nEffects are mean changes of log p(correct), in nats; verdict, interval and p are of the "
+        f"addition.\nOther domains, all conditions and what was chosen: {out.resolve()}"
     )
 
 

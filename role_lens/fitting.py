@@ -179,11 +179,14 @@ def _provenance(
         "suffix": list(suffix),
         "role_prompts_sha256": prompts_hash(roles),
         "base_prompts_sha256": prompts_hash(base),
-        "versions": {
-            name: importlib.metadata.version(name)
-            for name in ("role-lens", "transformer-lens", "transformers", "torch")
-        },
+        "versions": package_versions(),
     }
+
+
+def package_versions() -> dict[str, str]:
+    """Of what results may depend on."""
+    names = ("role-lens", "transformer-lens", "transformers", "torch")
+    return {name: importlib.metadata.version(name) for name in names}
 
 
 def _sha256(content: Any) -> str:

@@ -1,15 +1,14 @@
+import json
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from tiny import tiny_bridge
 
-from role_lens import Grid, Question, RoleLensError, RoleVectors, compare, evaluate
-from role_lens.evaluation.conditions import (
-    judged_conditions,
-    other_conditions,
-    random_conditions,
-)
+from role_lens import Question, RoleLensError, RoleVectors, compare, evaluate
+from role_lens.evaluation.conditions import judged_conditions, other_conditions
 from role_lens.evaluation.controls import persona_prompts
 from role_lens.evaluation.replay import Replay
 from role_lens.evaluation.selection import Choice
@@ -31,6 +30,8 @@ def ask(domain, n, word):
 
 TEST = [*ask("verse", 24, "line"), *ask("food", 22, "dish"), *ask("other", 21, "thing")]
 VALIDATION = [*ask("verse", 20, "word"), *ask("food", 20, "pan")]
+
+pytestmark = pytest.mark.filterwarnings("ignore:no directions from shuffled labels")
 
 
 @pytest.fixture(scope="module")
@@ -71,9 +72,11 @@ def test_a_row_for_every_role_and_domain(compared):
     assert list(table["n"]) == [22, 24, 22, 21, 21, 24]
     numbers = effects.groupby(["role", "in_domain", "kind"]).size().unstack()
     home, away = numbers.loc[("poet", True)], numbers.loc[("poet", False)]
-    assert home[["random", "shuffled", "other", "phrasing"]].tolist() == [20, 5, 1, 5]
+    several = ["random", "shuffled", "other", "phrasing", "neutral_persona"]
+    assert home[several].tolist() == [20, 5, 1, 5, 1]
     assert away["random"] == 2 * 20
-    assert set(away.dropna().index) == set(home.index) - {"shuffled", "other", "phrasing"}
+    only_home = {"shuffled", "other", "phrasing", "neutral_persona", "persona_over_neutral"}
+    assert set(away.dropna().index) == set(home.index) - only_home
 
 
 def test_effects_are_those_of_evaluate(compared, llama, vectors):
@@ -93,7 +96,9 @@ def test_effects_are_those_of_evaluate(compared, llama, vectors):
     assert row["ablate"] == pytest.approx(means["ablate"] - means["none"], abs=1e-5)
     told = persona["logprob_correct"].mean() - means["none"]
     assert row["persona"] == pytest.approx(told, abs=1e-5)
-    assert row["random_low"] < row["random_high"]
+    for kind in ("random", "shuffled", "phrasing"):
+        assert row[f"{kind}_low"] < row[f"{kind}_high"]
+    assert row["add_over_persona"] == pytest.approx(row["add"] - row["persona"])
 
 
 def test_matched_parts_are_as_long_as_the_whole(vectors):
@@ -104,17 +109,23 @@ def test_matched_parts_are_as_long_as_the_whole(vectors):
     torch.testing.assert_close(
         parts["shared"].direction + parts["specific"].direction, whole.direction
     )
-    several = random_conditions(vectors, choice, 20, 0)
-    several += other_conditions(
+    several = other_conditions(
         vectors, choice, torch.randn(2, whole.direction.shape[0]), ask_persona=False
     )
     long = [parts["shared_matched"], parts["specific_matched"], *(c.patches[0] for c in several)]
     for patch in long:
         assert float(patch.direction.norm()) == pytest.approx(float(whole.direction.norm()))
         assert (patch.layers, patch.value) == ((1,), 2.0)
-    assert {c.kind for c in several} == {"random", "shuffled", "other"}
-    mine = random_conditions(vectors, choice, 20, 0)[0].patches[0].direction
-    assert torch.equal(mine, several[0].patches[0].direction)
+    assert [c.kind for c in several] == ["shuffled", "shuffled", "other"]
+
+
+def test_no_parts_where_the_mean_direction_is_rounding(llama):
+    """Base prompts that are all the roles' prompts, and a single role."""
+    both = [prompt for prompts in ROLES.values() for prompt in prompts]
+    choice = Choice("cook", "roles", 1, -1, 1.0, 0.0, 0.0, 0.0, 20, 1)
+    vectors = RoleVectors.fit(llama, ROLES, both, positions=[-1], progress=False)
+    kinds = [c.kind for c in judged_conditions(vectors, choice, ask_persona=False)]
+    assert kinds == ["add", "ablate"]
 
 
 def test_a_stopped_run_goes_on(llama, vectors, tmp_path, compared, monkeypatch):
@@ -175,20 +186,71 @@ def test_no_direction_within_the_guards(llama, vectors, tmp_path):
 
 def test_a_single_role_has_no_specific_part(llama, tmp_path):
     vectors = RoleVectors.fit(llama, {"poet": ROLES["poet"]}, BASE, positions=[-1], progress=False)
-    grid = Grid(contrasts=("base",))
-    table = run(llama, vectors, tmp_path, grid=grid, max_off_domain=0)
+    table = run(llama, vectors, tmp_path, max_off_domain=0)
     assert "shared" not in table.columns
     assert table["verdict"].notna().all()
 
 
-def test_templates_without_system_messages(llama, vectors, tmp_path, monkeypatch):
-    def refuse(model, prompt, system=None):
-        raise RoleLensError("the template takes no system message")
-
-    monkeypatch.setattr("role_lens.evaluation.comparison.chat_text", refuse)
-    with pytest.warns(UserWarning, match="no persona prompts are asked"):
+@pytest.mark.parametrize(
+    ("on_system", "message"),
+    [
+        ("{{ raise_exception('no system here') }}", "no system here"),
+        ("", "leaves system messages out"),
+    ],
+)
+def test_templates_without_system_messages(
+    llama, vectors, tmp_path, monkeypatch, on_system, message
+):
+    template = (
+        "{% for message in messages %}{% if message.role == 'system' %}"
+        + on_system
+        + "{% else %}{{ message.content }}{% endif %}{% endfor %} Answer:"
+    )
+    monkeypatch.setattr(llama.tokenizer, "chat_template", template)
+    with pytest.warns(UserWarning, match=f"no persona prompts are asked: .*{message}"):
         table = run(llama, vectors, tmp_path, max_off_domain=0)
     assert "persona" not in table.columns
+
+
+def test_repeats_in_one_part_count_once(llama, vectors, tmp_path):
+    with pytest.warns(UserWarning, match="4 of 71 questions repeat another"):
+        table = run(llama, vectors, tmp_path, [*TEST, *TEST[:4]], max_off_domain=0)
+    assert list(table["n"]) == [22, 24]
+
+
+def test_domain_names_are_no_paths(llama, vectors, tmp_path):
+    renamed = {"verse": "../a/b", "food": ".."}
+    test, validation = (
+        [replace(q, domain=renamed.get(q.domain, q.domain)) for q in some]
+        for some in (TEST, VALIDATION)
+    )
+    homes = {role: renamed[home] for role, home in HOMES.items()}
+    out = tmp_path / "out"
+    run(llama, vectors, out, test, validation=validation, domains=homes, max_off_domain=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+    assert len(list((out / "in_domain").iterdir())) == 2
+
+
+def test_vectors_without_built_in_prompts_have_no_shuffled_labels(llama, vectors, tmp_path):
+    with pytest.warns(UserWarning, match="no directions from shuffled labels"):
+        table = run(llama, vectors, tmp_path, max_off_domain=0)
+    assert "shuffled_low" not in table.columns
+
+
+def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
+    """What still holds is kept, what doesn't is computed, other questions are refused."""
+    run(llama, vectors, tmp_path / "one", max_off_domain=0)
+    changed = {"seed": 3, "n_random": 21, "max_off_domain": 0}
+    again = run(llama, vectors, tmp_path / "one", **changed)
+    fresh = run(llama, vectors, tmp_path / "two", **changed)
+    pd.testing.assert_frame_equal(again, fresh, check_exact=False, atol=1e-5)
+    record = json.loads((tmp_path / "one" / "comparison.json").read_text())
+    assert (record["seed"], record["n_random"]) == (3, 21)
+    files = ("choices.parquet", "effects.parquet", "comparison.parquet", "comparison.json")
+    before = [(tmp_path / "one" / name).read_bytes() for name in files]
+    with pytest.raises(RoleLensError, match="questions"):
+        run(llama, vectors, tmp_path / "one", max_questions=20, **changed)
+    assert before == [(tmp_path / "one" / name).read_bytes() for name in files]
 
 
 @pytest.mark.parametrize(
@@ -200,6 +262,10 @@ def test_templates_without_system_messages(llama, vectors, tmp_path, monkeypatch
         ({"validation": VALIDATION[1:]}, "domain 'verse' has 19 validation questions"),
         ({"domains": {"poet": "verse", "cook": "fish"}}, "domain 'fish' has 0 validation"),
         ({"max_questions": 10}, "has 10 test questions"),
+        ({"max_questions": 0}, "has 0 test questions"),
+        ({"max_questions": -1}, "not -1"),
+        ({"permutations": 0}, "at least one permutation"),
+        ({"prompts": ROLES}, "both prompts and base"),
         ({"prompts": {**ROLES, "cook": ["Fish?"]}, "base": BASE}, "fitted on other prompts"),
         ({"prompts": ROLES, "base": BASE[1:]}, "fitted on other prompts"),
     ],

@@ -1,22 +1,34 @@
 import pytest
 import torch
+from tiny import tiny_bridge
 
-from role_lens import RoleLensError
+from role_lens import RoleLensError, RoleVectors
 from role_lens.evaluation.controls import (
     persona_prompts,
-    random_directions,
+    rotated,
     shared_and_specific,
     shuffled_directions,
 )
 
+ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
 
-def test_random_directions():
-    directions = random_directions(300, 50)
-    torch.testing.assert_close(directions.norm(dim=-1), torch.ones(50))
-    cosines = directions @ directions.T - torch.eye(50)
-    assert cosines.abs().max() < 0.35  # six standard deviations
-    assert torch.equal(directions, random_directions(300, 50))
-    assert not torch.equal(directions, random_directions(300, 50, seed=1))
+
+def test_a_rotation_keeps_lengths_and_angles():
+    vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, ["Tea?", "So it goes."], progress=False)
+    turned = rotated(vectors)
+    rotations = [rotated(vectors, seed=seed) for seed in range(200)]
+    assert torch.equal(rotations[0].role_means, turned.role_means)
+    assert torch.equal(turned.base_mean, vectors.base_mean)
+    for contrast in ("base", "roles"):
+        before, after = (
+            one.directions(contrast)[:, :, 1:].flatten(end_dim=-2) for one in (vectors, turned)
+        )
+        torch.testing.assert_close(after @ after.T, before @ before.T, rtol=1e-4, atol=1e-4)
+        assert not turned.directions(contrast)[:, :, 0].any()  # zero stays zero
+        # Uniform: no direction is preferred, and twice the same one has nothing to do with itself.
+        one = torch.stack([t.directions(contrast)[0, 0, 1] for t in rotations])
+        mean = one.mean(dim=0).norm() / one[0].norm()
+        assert float(mean) < 3 / 200**0.5
 
 
 def test_shared_and_specific():
@@ -25,7 +37,7 @@ def test_shared_and_specific():
     torch.testing.assert_close(part + rest, direction)
     assert abs(float(rest @ shared)) < 1e-5
     assert torch.cosine_similarity(part, shared, dim=0).abs() == pytest.approx(1)
-    with pytest.raises(RoleLensError, match="no shared part"):
+    with pytest.raises(RoleLensError, match="the direction is zero"):
         shared_and_specific(direction, torch.zeros(16))
 
 
@@ -49,5 +61,6 @@ def test_persona_prompts():
     assert prompts[0] == "You are an economist."
     assert persona_prompts("university teacher")[0] == "You are a university teacher."
     assert persona_prompts("nurse")[0] == "You are a nurse."
+    assert persona_prompts("heir to a throne")[0] == "You are an heir to a throne."
     assert len(set(prompts)) == 6
     assert all("economist" in prompt for prompt in prompts)

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from role_lens.evaluation.judgement import Scores, judge, summary, verdict
+from role_lens.evaluation.judgement import Scores, judge, summary, tally, verdict
 from role_lens.evaluation.statistics import mcnemar, sign_flip_test
 
 
@@ -41,12 +41,17 @@ def test_effects_and_verdicts():
     assert added["accuracy_change"] == pytest.approx(one.correct[1].mean() - one.correct[0].mean())
     assert added["verdict"].startswith("helps by 0.2")
     assert "random" not in added["verdict"]
+    assert added["p_random"] == pytest.approx(1 / 21)
     nothing = row("add", "cook")
     assert nothing["verdict"].startswith("no detectable effect; the sample could have shown 0.0")
     assert row("persona", "poet")["verdict"].startswith("hurts by 0.2")
-    band = table.loc[table["kind"] == "random", "effect"]
-    assert (added["random_low"], added["random_high"]) == (band.min(), band.max())
-    assert np.isnan(nothing["random_low"])
+    assert np.isnan(nothing["p_random"])  # it has no random directions
+    over = row("add_over_persona", "poet")
+    change = one.logprob[1] - one.logprob[3]
+    assert over["effect"] == pytest.approx(change.mean())
+    assert over["accuracy_change"] == pytest.approx(one.correct[1].mean() - one.correct[3].mean())
+    assert over["p_helps_adjusted"] < 0.05
+    assert table["kind"].value_counts()["add_over_persona"] == 1  # the cook has no persona prompt
     family = np.stack([one.logprob[1] - one.logprob[0], one.logprob[2] - one.logprob[0]])
     expected = sign_flip_test(family, alternative="greater", permutations=1000)
     assert added["p_helps_adjusted"] == expected.p_adjusted[0]
@@ -78,18 +83,38 @@ def test_summary():
     assert poet["persona"] == pytest.approx(-0.2, abs=0.05)
     assert table.iloc[2]["verdict"] == "no direction was chosen"
     assert np.isnan(table.iloc[2]["add"])
+    band = effects.loc[(effects["kind"] == "random") & effects["in_domain"], "effect"]
+    assert (poet["random_low"], poet["random_high"]) == (band.min(), band.max())
+    assert np.isnan(table.iloc[0]["random_low"])
+    assert poet["add_over_persona"] == pytest.approx(poet["add"] - poet["persona"])
+
+
+def test_tally():
+    effects = judge([scores("d", True, EFFECTS), scores("e", False, EFFECTS)], permutations=1000)
+    table = tally(effects).set_index(["in_domain", "kind"])
+    assert list(table.index) == [
+        (where, kind) for where in (True, False) for kind in ("persona", "add", "add_over_persona")
+    ]
+    added = table.loc[(True, "add")]
+    assert (added["n"], added["helps"], added["hurts"]) == (2, 1, 0)
+    assert (added["above_random"], added["by_chance"]) == (1, pytest.approx(1 / 21))
+    assert added["mean_effect"] == pytest.approx(0.1, abs=0.05)
+    persona = table.loc[(True, "persona")]
+    assert (persona["helps"], persona["hurts"]) == (0, 1)
+    assert persona["above_random"] is pd.NA
 
 
 def test_verdict():
-    numbers = {"random_low": -0.01, "random_high": 0.02, "detectable": 0.031}
-    assert verdict(0.05, p_helps=0.01, p_hurts=1.0, **numbers) == "helps by 0.050"
+    numbers = {"random": (-0.01, 0.0, 0.02), "detectable": 0.031}
+    assert verdict(0.05, p_helps=0.01, p_hurts=1.0, **numbers) == "helps by 0.05"
     assert verdict(0.015, p_helps=0.05, p_hurts=1.0, **numbers) == (
-        "helps by 0.015, but a random direction does as much"
+        "helps by 0.015, but so do 1 of 3 random directions"
     )
-    assert verdict(-0.05, p_helps=1.0, p_hurts=0.001, **numbers) == "hurts by 0.050"
+    assert verdict(-0.05, p_helps=1.0, p_hurts=0.001, **numbers) == "hurts by 0.05"
     assert verdict(-0.005, p_helps=1.0, p_hurts=0.02, **numbers) == (
-        "hurts by 0.005, as a random direction does"
+        "hurts by 0.005, and so do 1 of 3 random directions"
     )
     assert verdict(0.03, p_helps=0.051, p_hurts=0.9, **numbers) == (
         "no detectable effect; the sample could have shown 0.031"
     )
+    assert verdict(0.0, p_helps=1.0, p_hurts=1.0, detectable=0.0) == "changes nothing"

@@ -34,6 +34,7 @@ FLOORS = [
     ],
     ["evaluation.sweep"],
     ["evaluation.selection"],
+    ["evaluation.null_band", "evaluation.shuffled_labels"],
     ["evaluation.conditions", "evaluation.calibration"],
     ["evaluation.condition_scores"],
     ["evaluation.comparison", "interop.lm_eval"],

@@ -52,20 +52,29 @@ def test_the_best_of_all_is_chosen(llama, vectors, tmp_path):
 def test_kl_guard(llama, vectors, tmp_path):
     """What is chosen is the best of those within the limit."""
     free = run(llama, vectors, tmp_path)
-    limit = 1e-9
-    assert all(c is None for c in run(llama, vectors, tmp_path, max_kl=limit).values())
+    assert all(c is None for c in run(llama, vectors, tmp_path, max_kl=1e-9).values())
     before = answer_logprobs(llama, NEUTRAL)
+    effects = sweep(llama, vectors, QUESTIONS, tmp_path, BOTH, progress=False).iloc[1:]
 
-    def kl(choice):
-        return mean_kl(before, answer_logprobs(llama, NEUTRAL, choice.addition(vectors)))
+    def kl(row):
+        where = {"layer": int(row.layer), "position": int(row.position)}
+        patch = vectors.add(row.role, contrast=row.contrast, **where)
+        return mean_kl(before, answer_logprobs(llama, NEUTRAL, patch))
 
-    largest = {role: kl(choice) for role, choice in free.items()}
-    within = run(llama, vectors, tmp_path, max_kl=min(largest.values()) * 0.9)
-    for role, choice in within.items():
-        if choice is not None:
-            assert choice.kl == pytest.approx(kl(choice), rel=1e-4)
-            assert choice.kl <= min(largest.values()) * 0.9
-            assert choice.effect <= free[role].effect
+    gave_way = 0
+    for role in ROLES:
+        ranked = [*best_first(effects[effects["role"] == role]).itertuples()]
+        measured = [kl(row) for row in ranked]
+        limit = measured[0] * 0.999
+        expected = next((i for i, value in enumerate(measured) if value <= limit), None)
+        choice = run(llama, vectors, tmp_path, max_kl=limit)[role]
+        if expected is None:
+            assert choice is None
+            continue
+        gave_way += 1
+        assert choice.kl == pytest.approx(measured[expected], rel=1e-4)
+        assert choice.effect == pytest.approx(ranked[expected].effect, abs=1e-6)
+    assert gave_way
     same = run(llama, vectors, tmp_path, max_kl=1e9)
     assert {r: c.effect for r, c in same.items()} == {r: c.effect for r, c in free.items()}
 

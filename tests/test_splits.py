@@ -3,7 +3,12 @@ from collections import Counter
 import pytest
 
 from role_lens import Question, RoleLensError
-from role_lens.evaluation.splits import sample_questions, split_questions, without_repeats
+from role_lens.evaluation.splits import (
+    distinct,
+    sample_questions,
+    split_questions,
+    without_repeats,
+)
 
 
 def question(number, subject, text=None, choices=("yes", "no")):
@@ -38,8 +43,26 @@ def test_sample():
     assert sample_questions(QUESTIONS, None) == QUESTIONS
 
 
+def test_every_question_is_as_likely_to_be_in_a_sample():
+    """Also those of small subjects, and those that come late in the list."""
+    questions = [question(i, f"s{i}" if i < 10 else "large") for i in range(40)]
+    counts = Counter(
+        one.id for seed in range(400) for one in sample_questions(questions, 10, seed=seed)
+    )
+    expected, deviation = 100, (400 * 0.25 * 0.75) ** 0.5
+    assert len(counts) == 40
+    assert max(abs(counts[one.id] - expected) for one in questions) < 4.5 * deviation
+    with pytest.raises(RoleLensError, match="not -1"):
+        sample_questions(questions, -1)
+
+
+def test_copies():
+    copy = question(7, "t", "which 3?.", ("No.", "yes"))
+    assert distinct([*QUESTIONS, copy]) == QUESTIONS
+
+
 def test_repeats_are_told_by_text_and_choices():
     test = [question(1, "s", "Which of these?", ("one", "two"))]
-    same = question(2, "t", " which  OF these?", ("Two", "one"))
+    same = question(2, "t", " which  OF these?", ("Two.", "one"))
     other = question(3, "s", "Which of these?", ("three", "two"))
     assert without_repeats([same, other], test) == [other]

@@ -143,7 +143,7 @@ def test_bootstrap_interval_covers_the_mean():
     rng = np.random.default_rng(0)
     inside = []
     for _ in range(200):
-        low, high = bootstrap_interval(rng.exponential(size=60))
+        low, high = bootstrap_interval(rng.exponential(size=60), level=0.95)
         inside.append(low < 1 < high)
     assert 0.89 < np.mean(inside) < 0.99
     assert bootstrap_interval(np.full(20, 0.25)) == (0.25, 0.25)

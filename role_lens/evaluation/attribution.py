@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from role_lens.budget import Budget, attempt, token_budget
+from role_lens.budget import attempt, token_budget
 from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.items import Item, Scoring, tokenize_questions
@@ -64,47 +64,71 @@ def attribute(
         RoleLensError: no questions, a prompt longer than the context, vectors of another model,
             contrast `roles` with a single role, a model that carries hooks.
     """
-    if not questions or not contrasts:
-        raise RoleLensError("attribute needs at least one question and one contrast")
-    if has_hooks(model):
-        raise RoleLensError("the model carries hooks: remove them before attribution")
+    if not contrasts:
+        raise RoleLensError("attribute needs at least one contrast")
     vectors.check(model)
     directions = torch.stack([vectors.directions(contrast) for contrast in contrasts])
+    total = torch.zeros(directions.shape[:-1], dtype=torch.float64)
+    square = torch.zeros_like(total)
+    for gradients in question_gradients(
+        model,
+        questions,
+        scoring=scoring,
+        template=template,
+        system=system,
+        examples=examples,
+        max_tokens=max_tokens,
+        progress=progress,
+    ):
+        effects = einops.einsum(
+            gradients,
+            directions,
+            "question layer d, contrast role position layer d"
+            " -> question contrast role position layer",
+        ).double()
+        total += effects.sum(dim=0)
+        square += effects.square().sum(dim=0)
+    return _table(vectors, contrasts, total, square, len(questions))
+
+
+def question_gradients(
+    model: Model,
+    questions: Sequence[Question],
+    *,
+    scoring: Scoring = "letter",
+    template: Template = "paper",
+    system: str | None = None,
+    examples: Sequence[Question] = (),
+    max_tokens: int | None = None,
+    progress: bool = True,
+) -> Iterator[Float[Tensor, "question layer d_model"]]:
+    """Gradients of f (see `attribute`) with respect to the residual stream entering each block,
+    summed over tokens: batches of questions, longest first.
+
+    Raises:
+        RoleLensError: no questions, a prompt longer than the context, a model that carries hooks.
+    """
+    if not questions:
+        raise RoleLensError("attribution needs at least one question")
+    if has_hooks(model):
+        raise RoleLensError("the model carries hooks: remove them before attribution")
     items = tokenize_questions(
         model, questions, scoring=scoring, template=template, system=system, examples=examples
     )
-    answers = [question.answer for question in questions]
     budget = token_budget(model, max_tokens)
-    total = torch.zeros(directions.shape[:-1], dtype=torch.float64)
-    square = torch.zeros_like(total)
-    with tqdm(total=len(items), desc="attribution", disable=not progress) as bar:
-        for gradients in _gradients(model, items, answers, budget, scoring):
-            effects = einops.einsum(
-                gradients,
-                directions,
-                "question layer d, contrast role position layer d"
-                " -> question contrast role position layer",
-            ).double()
-            total += effects.sum(dim=0)
-            square += effects.square().sum(dim=0)
-            bar.update(len(gradients))
-    return _table(vectors, contrasts, total, square, len(items))
-
-
-def _gradients(
-    model: Model, items: Sequence[Item], answers: Sequence[int], budget: Budget, scoring: Scoring
-) -> Iterator[Float[Tensor, "question layer d_model"]]:
-    """Batches of gradients `question layer d_model` of f, summed over tokens, longest first."""
     rows = [_rows(item) for item in items]
     size = [len(sequences) * max(map(len, sequences)) for sequences in rows]
     order = sorted(range(len(items)), key=lambda i: (-size[i], i))
-    while order:
-        some = order[: budget.rows(size[order[0]])]
-        batch = [(rows[i], items[i], answers[i]) for i in some]
-        gradients = attempt(partial(_batch_gradients, model, batch, scoring), budget, len(some))
-        if gradients is not None:
-            yield gradients
-            order = order[len(some) :]
+    with tqdm(total=len(items), desc="attribution", disable=not progress) as bar:
+        while order:
+            some = order[: budget.rows(size[order[0]])]
+            batch = [(rows[i], items[i], questions[i].answer) for i in some]
+            run = partial(_batch_gradients, model, batch, scoring)
+            gradients = attempt(run, budget, len(some))
+            if gradients is not None:
+                yield gradients
+                order = order[len(some) :]
+                bar.update(len(some))
 
 
 @torch.inference_mode(False)

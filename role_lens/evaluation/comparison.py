@@ -3,18 +3,16 @@
 Knows the order of things; what each of them is, the other files know.
 """
 
+import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from role_lens.activations import activations_at
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.cells import write_parquet
 from role_lens.evaluation.condition_scores import score_conditions
@@ -24,19 +22,21 @@ from role_lens.evaluation.conditions import (
     other_conditions,
     random_conditions,
 )
-from role_lens.evaluation.controls import persona_prompts, shuffled_directions
+from role_lens.evaluation.controls import NEUTRAL_PERSONA
 from role_lens.evaluation.domains import home_domains
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import judge, summary
+from role_lens.evaluation.null_band import RandomChoice, choose_random
 from role_lens.evaluation.questions import Question
-from role_lens.evaluation.selection import MIN_QUESTIONS, Choice, Objective, select
-from role_lens.evaluation.splits import sample_questions, split_questions, without_repeats
-from role_lens.files import make_folder
-from role_lens.fitting import prompts_hash
-from role_lens.models import Model
+from role_lens.evaluation.selection import Choice, Objective, select, usual_grid
+from role_lens.evaluation.shuffled_labels import prompt_tokens, shuffled_by_role
+from role_lens.evaluation.splits import check_numbers, divide, sample_questions
+from role_lens.files import atomic_write, make_folder
+from role_lens.fitting import package_versions
+from role_lens.models import Model, model_name
 from role_lens.prompts import role_name
 from role_lens.role_vectors import RoleVectors
-from role_lens.tokens import chat_text, encode_chat
+from role_lens.tokens import chat_text
 
 _MIN_RANDOM = 20
 
@@ -56,6 +56,7 @@ def compare(
     objective: Objective = "logprob",
     max_kl: float | None = 0.1,
     leave_out_last: float | None = 0.2,
+    neutral: Sequence[str] | None = None,
     n_random: int = _MIN_RANDOM,
     n_shuffled: int = 5,
     max_questions: int | None = None,
@@ -66,36 +67,38 @@ def compare(
 ) -> pd.DataFrame:
     """Choose a direction for each role, test it once on other questions, beside its controls.
 
-    A role's direction is chosen by `select` on the validation questions of its own domain. With
-    the choice fixed, the test questions are asked plain, with the persona prompt, with the
-    direction added and ablated, with its shared and its specific part added (each at its own size
-    and as long as the whole), and with random directions as long as it. In the role's own domain
-    also with the other phrasings of the persona prompt, with directions from shuffled labels and
-    with every other role's direction.
+    A role's direction is chosen by `select` on the validation questions of its own domain, and
+    random ones by `choose_random` from rotations of all its candidates. With the choice fixed, the
+    test questions are asked plain, with the persona prompt, with the direction added and ablated,
+    with its shared and its specific part added (each at its own size and as long as the whole),
+    and with the random directions. In the role's own domain also with the other phrasings of the
+    persona prompt and one without a role, with directions from shuffled labels and with every
+    other role's direction.
 
     Args:
         questions: those that test, of any number of domains.
         out: folder for the results; a run that was stopped goes on where it was.
         validation: those that choose; None to take half of `questions`, stratified by subject.
-            Questions that are in both are dropped from these.
+            Questions that are in both are dropped from these, and repeats from either.
         domains: role -> its domain; None for the roles and domains of arXiv 2502.12055.
         prompts, base: what the vectors were fitted on, for directions from shuffled labels; None
-            to go without.
-        grid, screen, objective, max_kl, leave_out_last: as for `select`.
+            for the built-in ones if it was these, else to go without.
+        grid, screen, objective, max_kl, leave_out_last, neutral: as for `select`.
         n_random: random directions for the null band, at least 20.
         n_shuffled: directions from shuffled labels.
         max_questions: most test questions of a role's own domain, stratified by subject.
         max_off_domain: most test questions of every other domain; 0 to leave these out.
         permutations: of the sign-flip tests.
         seed: of the splits and of all random directions.
-        asking: scoring, template, system, examples, max_tokens and progress, as for `evaluate`.
+        asking: scoring (letter or cloze), template, system, examples, max_tokens and progress, as
+            for `evaluate`.
 
     Returns:
         One row per role and domain, see `role_lens.evaluation.judgement.summary`: effects (mean
-        change of log p(correct), nats) side by side; for the addition an interval, p values
-        adjusted for all roles and domains, and the verdict. `out` holds it as
-        `comparison.parquet`, the effects of all conditions as `effects.parquet`, and what was
-        chosen as `choices.parquet`.
+        change of log p(correct), nats) side by side; for the addition an interval, adjusted p
+        values, and the verdict. `out` holds it as
+        `comparison.parquet`, the effects of all conditions as `effects.parquet`, what was chosen as
+        `choices.parquet`, and the options as `comparison.json`.
 
     Raises:
         RoleLensError: a role without a domain, fewer than 20 questions of a domain to choose or
@@ -104,38 +107,48 @@ def compare(
     """
     if n_random < _MIN_RANDOM:
         raise RoleLensError(f"a null band takes at least {_MIN_RANDOM} directions, got {n_random}")
+    if permutations < 1:
+        raise RoleLensError(f"at least one permutation is needed, got {permutations}")
     vectors.check(model)
-    grid = grid or Grid(contrasts=("base", "roles"))
+    grid = grid or usual_grid(vectors)
     homes = _homes(vectors, grid.roles, domains)
-    choosing, testing = _divide(questions, validation, homes, seed)
+    choosing, testing = divide(questions, validation, homes, seed)
     tests = [
         (domain, in_domain, sample_questions(asked, limit, seed=seed))
         for in_domain, limit in ((True, max_questions), (False, max_off_domain))
         for domain, asked in testing.items()
-        if limit != 0
+        if any((home == domain) == in_domain for home in homes.values())
+        and (in_domain or limit != 0)
     ]
-    _check_numbers(choosing, tests, homes)
-    tokens = _prompt_tokens(model, vectors, prompts, base) if n_shuffled else None
+    check_numbers(choosing, tests)
+    tokens = prompt_tokens(model, vectors, prompts, base) if n_shuffled else None
     folder = make_folder(out)
+    guards: dict[str, Any] = {"max_kl": max_kl, "leave_out_last": leave_out_last}
+    guards["neutral"] = neutral
     choices: dict[str, Choice | None] = {}
+    random: dict[str, list[RandomChoice]] = {role: [] for role in homes}
     for domain, asked in choosing.items():
+        place = folder / "selection" / _file_name(domain)
+        own = replace(grid, roles=tuple(role for role in homes if homes[role] == domain))
         choices |= select(
             model,
             vectors,
             asked,
-            folder / "selection" / domain,
-            replace(grid, roles=tuple(role for role in homes if homes[role] == domain)),
+            place,
+            own,
             screen=screen,
             objective=objective,
-            max_kl=max_kl,
-            leave_out_last=leave_out_last,
+            **guards,
             **asking,
         )
+        for one in choose_random(
+            model, vectors, asked, place, own, n_random, seed=seed, **guards, **asking
+        ):
+            random[one.role].append(one)
     chosen = [choice for choice in choices.values() if choice is not None]
     if not chosen:
         raise RoleLensError(f"no role has a direction whose KL divergence is at most {max_kl}")
-    write_parquet(pd.DataFrame(map(asdict, chosen)), folder / "choices.parquet")
-    shuffled = _shuffled(model, vectors, chosen, tokens, n_shuffled, seed)
+    shuffled = shuffled_by_role(model, vectors, chosen, tokens, n_shuffled, seed)
     ask_persona = _takes_system(model)
     scores = []
     for domain, in_domain, asked in tests:
@@ -143,21 +156,39 @@ def compare(
         for choice in chosen:
             if (homes[choice.role] == domain) == in_domain:
                 conditions += judged_conditions(vectors, choice, ask_persona=ask_persona)
-                conditions += random_conditions(vectors, choice, n_random, seed)
+                conditions += random_conditions(random[choice.role])
                 if in_domain:
-                    own = shuffled[choice.role]
-                    conditions += other_conditions(vectors, choice, own, ask_persona=ask_persona)
+                    mixed = shuffled[choice.role]
+                    conditions += other_conditions(vectors, choice, mixed, ask_persona=ask_persona)
         if len(conditions) > 1:
-            place = folder / ("in_domain" if in_domain else "off_domain") / domain
+            place = folder / ("in_domain" if in_domain else "off_domain") / _file_name(domain)
             scores.append(
                 score_conditions(
                     model, asked, conditions, place, domain=domain, in_domain=in_domain, **asking
                 )
             )
     effects = judge(scores, permutations=permutations, seed=seed)
-    write_parquet(effects, folder / "effects.parquet")
     table = summary(effects, homes)
+    write_parquet(pd.DataFrame(map(asdict, chosen)), folder / "choices.parquet")
+    write_parquet(effects, folder / "effects.parquet")
     write_parquet(table, folder / "comparison.parquet")
+    record = {
+        "model": model_name(model),
+        "grid": asdict(grid),
+        "screen": screen,
+        "objective": objective,
+        "max_kl": max_kl,
+        "leave_out_last": leave_out_last,
+        "n_random": n_random,
+        "n_shuffled": n_shuffled,
+        "max_questions": max_questions,
+        "max_off_domain": max_off_domain,
+        "permutations": permutations,
+        "seed": seed,
+        "versions": package_versions(),
+    }
+    with atomic_write(folder / "comparison.json") as temporary:
+        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return table
 
 
@@ -179,101 +210,18 @@ def _homes(
     return homes
 
 
-def _divide(
-    questions: Sequence[Question],
-    validation: Sequence[Question] | None,
-    homes: Mapping[str, str],
-    seed: int,
-) -> tuple[dict[str, list[Question]], dict[str, list[Question]]]:
-    """By domain: the questions that choose, for the roles' own domains, and those that test."""
-    named = sorted({*homes.values(), *(question.domain for question in questions)})
-    testing = {name: [one for one in questions if one.domain == name] for name in named}
-    if validation is None:
-        choosing = []
-        for name, asked in testing.items():
-            some, testing[name] = split_questions(asked, seed=seed)
-            choosing += some
-    else:
-        choosing = list(validation)
-    kept = without_repeats(choosing, [one for asked in testing.values() for one in asked])
-    if len(kept) < len(choosing):
-        warnings.warn(
-            f"{len(choosing) - len(kept)} of {len(choosing)} validation questions are test "
-            "questions too, and were left out of the validation",
-            stacklevel=3,
-        )
-    homes_only = sorted(set(homes.values()))
-    return {name: [one for one in kept if one.domain == name] for name in homes_only}, testing
-
-
-def _check_numbers(
-    choosing: Mapping[str, Sequence[Question]],
-    tests: Sequence[tuple[str, bool, Sequence[Question]]],
-    homes: Mapping[str, str],
-) -> None:
-    """Raise a RoleLensError, before any work, if there are too few questions of a domain."""
-    numbers = [(domain, "validation", len(asked)) for domain, asked in choosing.items()]
-    numbers += [
-        (domain, "test", len(asked))
-        for domain, in_domain, asked in tests
-        if not in_domain or domain in homes.values()
-    ]
-    for domain, use, n in numbers:
-        if n < MIN_QUESTIONS:
-            raise RoleLensError(
-                f"domain {domain!r} has {n} {use} questions, without those that are in both "
-                f"parts: at least {MIN_QUESTIONS} are needed"
-            )
-
-
-def _prompt_tokens(
-    model: Model,
-    vectors: RoleVectors,
-    prompts: Mapping[str, Sequence[str]] | None,
-    base: Sequence[str] | None,
-) -> tuple[dict[str, list[list[int]]], list[list[int]]] | None:
-    """Token sequences of each role's prompts, and of the base prompts."""
-    if prompts is None or base is None:
-        return None
-    named = {role_name(role): list(some) for role, some in prompts.items()}
-    hashes = {"role_prompts_sha256": prompts_hash(named), "base_prompts_sha256": prompts_hash(base)}
-    for key, value in hashes.items():
-        if vectors.provenance[key] != value:
-            raise RoleLensError(
-                f"the vectors were fitted on other prompts ({key} differs): give those, or none"
-            )
-    system = vectors.provenance["system"]
-    of_roles = {role: encode_chat(model, some, system) for role, some in named.items()}
-    return of_roles, encode_chat(model, base, system)
-
-
-def _shuffled(
-    model: Model,
-    vectors: RoleVectors,
-    choices: Sequence[Choice],
-    tokens: tuple[Mapping[str, list[list[int]]], list[list[int]]] | None,
-    n: int,
-    seed: int,
-) -> dict[str, Float[Tensor, "n d_model"]]:
-    """For each role, directions from its own and the base prompts with their labels mixed, at the
-    chosen place."""
-    if tokens is None:
-        return {choice.role: torch.zeros((0, vectors.d_model)) for choice in choices}
-    places = [(choice.layer, choice.position) for choice in choices]
-    of_roles, of_base = tokens
-    base = activations_at(model, of_base, places)
-    directions = {}
-    for place, choice in enumerate(choices):
-        (own,) = activations_at(model, of_roles[choice.role], places[place : place + 1])
-        directions[choice.role] = shuffled_directions(own, base[place], n, seed=seed)
-    return directions
+def _file_name(domain: str) -> str:
+    """A domain as the name of a folder, whatever it holds."""
+    return quote(domain, safe=" ").replace(".", "%2E")
 
 
 def _takes_system(model: Model) -> bool:
     """Whether the chat template takes a system message, and so a persona prompt."""
     try:
-        chat_text(model, "Hello?", persona_prompts("nurse")[0])
+        if NEUTRAL_PERSONA in chat_text(model, "Hello?", NEUTRAL_PERSONA):
+            return True
+        reason = "the chat template leaves system messages out"
     except RoleLensError as error:
-        warnings.warn(f"no persona prompts are asked: {error}", stacklevel=3)
-        return False
-    return True
+        reason = str(error)
+    warnings.warn(f"no persona prompts are asked: {reason}", stacklevel=3)
+    return False

@@ -3,6 +3,7 @@
 Knows role vectors and choices, neither models nor questions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import einops
@@ -10,10 +11,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens.directions import unit
-from role_lens.evaluation.controls import persona_prompts, random_directions, shared_and_specific
+from role_lens.evaluation.controls import (
+    NEUTRAL_PERSONA,
+    persona_prompts,
+    shared_and_specific,
+)
+from role_lens.evaluation.null_band import RandomChoice
 from role_lens.evaluation.selection import Choice
 from role_lens.patches import Patch
 from role_lens.role_vectors import RoleVectors
+
+_ROUNDING = 1e-4  # of a direction's length: what is shorter is not one
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,8 +29,9 @@ class Condition:
     """One way of asking all questions."""
 
     kind: str
-    """`none` (the baseline); one condition per role: `persona, add, ablate, shared,
-    shared_matched, specific, specific_matched`; several: `phrasing, random, shuffled, other`."""
+    """`none` (the baseline); one condition per role: `persona, neutral_persona, add, ablate,
+    shared, shared_matched, specific, specific_matched`; several: `phrasing, random, shuffled,
+    other`."""
     role: str | None = None
     detail: str | None = None
     """Which of several: the number of a phrasing or direction, or another role."""
@@ -39,7 +48,10 @@ def baseline() -> Condition:
 def judged_conditions(
     vectors: RoleVectors, choice: Choice, *, ask_persona: bool
 ) -> list[Condition]:
-    """What is tested: persona prompt, addition, ablation, shared and specific part."""
+    """What is tested: persona prompt, addition, ablation, shared and specific part.
+
+    There are no parts where the mean of the roles' directions is zero, or is the role's own.
+    """
     role = choice.role
     patch = choice.addition(vectors)
     raw = patch.direction
@@ -49,25 +61,16 @@ def judged_conditions(
     ]
     if ask_persona:
         conditions.append(Condition("persona", role, system=persona_prompts(role)[0]))
-    if len(vectors.roles) > 1:  # else all of it is shared
-        parts = zip(
-            ("shared", "specific"),
-            shared_and_specific(raw, _shared(vectors, choice)),
-            strict=True,
-        )
-        for kind, part in parts:
-            matched = unit(part) * raw.norm()
-            conditions.append(Condition(kind, role, patches=(_like(patch, part),)))
-            conditions.append(Condition(f"{kind}_matched", role, patches=(_like(patch, matched),)))
+    for kind, part in _parts(vectors, choice, raw).items():
+        matched = unit(part) * raw.norm()
+        conditions.append(Condition(kind, role, patches=(_like(patch, part),)))
+        conditions.append(Condition(f"{kind}_matched", role, patches=(_like(patch, matched),)))
     return conditions
 
 
-def random_conditions(vectors: RoleVectors, choice: Choice, n: int, seed: int) -> list[Condition]:
-    """The null band: random directions, as long as the role's."""
-    # Other ones for each role.
-    own_seed = seed * len(vectors.roles) + vectors.role_index(choice.role)
-    directions = random_directions(vectors.d_model, n, seed=own_seed)
-    return _several("random", vectors, choice, {str(i): d for i, d in enumerate(directions)})
+def random_conditions(random: Sequence[RandomChoice]) -> list[Condition]:
+    """The null band."""
+    return [Condition("random", one.role, str(one.number), (one.patch,)) for one in random]
 
 
 def other_conditions(
@@ -78,17 +81,20 @@ def other_conditions(
     ask_persona: bool,
 ) -> list[Condition]:
     """Directions from shuffled labels and those of the other roles, both as long as the role's
-    own, and the other phrasings of the persona prompt."""
+    own, the other phrasings of the persona prompt, and one without a role."""
     others = vectors.directions(choice.contrast)[
         :, vectors.positions.index(choice.position), choice.layer
     ]
     named = {r: d for r, d in zip(vectors.roles, others, strict=True) if r != choice.role}
-    phrasings = persona_prompts(choice.role)[1:] if ask_persona else []
-    return [
-        *(
+    personas = []
+    if ask_persona:
+        personas = [
             Condition("phrasing", choice.role, str(number), system=text)
-            for number, text in enumerate(phrasings)
-        ),
+            for number, text in enumerate(persona_prompts(choice.role)[1:])
+        ]
+        personas.append(Condition("neutral_persona", choice.role, system=NEUTRAL_PERSONA))
+    return [
+        *personas,
         *_several("shuffled", vectors, choice, {str(i): d for i, d in enumerate(shuffled)}),
         *_several("other", vectors, choice, named),
     ]
@@ -116,8 +122,17 @@ def _like(patch: Patch, direction: Float[Tensor, " d_model"]) -> Patch:
     )
 
 
-def _shared(vectors: RoleVectors, choice: Choice) -> Float[Tensor, " d_model"]:
-    """Mean of all roles' directions of contrast `base`, there where the choice was read; with
-    contrast `roles` it would be about zero."""
+def _parts(
+    vectors: RoleVectors, choice: Choice, raw: Float[Tensor, " d_model"]
+) -> dict[str, Float[Tensor, " d_model"]]:
+    """Shared and specific part, where neither is nothing but rounding."""
     where = (slice(None), vectors.positions.index(choice.position), choice.layer)
-    return einops.reduce(vectors.directions("base")[where], "role d_model -> d_model", "mean")
+    # Of contrast `base` whatever was chosen: with contrast `roles` the mean is about zero.
+    directions = vectors.directions("base")[where]
+    mean = einops.reduce(directions, "role d_model -> d_model", "mean")
+    if float(mean.norm()) <= _ROUNDING * float(directions.norm(dim=-1).mean()):
+        return {}
+    shared, specific = shared_and_specific(raw, mean)
+    if min(float(shared.norm()), float(specific.norm())) <= _ROUNDING * float(raw.norm()):
+        return {}
+    return {"shared": shared, "specific": specific}

@@ -1,8 +1,10 @@
-"""What a role direction is compared with: random and shuffled directions, its shared and its own
+"""What a role direction is compared with: rotated and shuffled directions, its shared and its own
 part, and the role as a prompt.
 
-Knows directions and role names, neither models nor questions.
+Knows role vectors and role names, neither models nor questions.
 """
+
+from dataclasses import replace
 
 import einops
 import torch
@@ -10,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens.directions import unit
-from role_lens.errors import RoleLensError
+from role_lens.role_vectors import RoleVectors
 
 # The kinds of phrasing that Zheng et al. 2024 (arXiv 2311.10054) tried: who the model is, whom it
 # talks to, and an imagined scene; "You are a <role>." first.
@@ -22,12 +24,26 @@ _PHRASINGS = (
     "Imagine that {a_role} has put this question to you.",
     "Picture {a_role} at work, and give the answer that you would hear from them.",
 )
-_SOUNDS_LIKE_YOU = ("uni", "use", "usu", "uti", "eu", "one")
+NEUTRAL_PERSONA = "You are a person."
+_SOUNDS_LIKE_YOU = ("uni", "use", "usu", "uti", "eu", "one", "ukulele")
+_SILENT_H = ("heir", "honest", "honor", "honour", "hour")
 
 
-def random_directions(d_model: int, n: int, *, seed: int = 0) -> Float[Tensor, "n d_model"]:
-    """Unit directions drawn uniformly from the sphere."""
-    return unit(torch.randn((n, d_model), generator=torch.Generator().manual_seed(seed)))
+def rotated(vectors: RoleVectors, *, seed: int = 0) -> RoleVectors:
+    """The same vectors after one random rotation about the base mean, uniform among all: every
+    direction is a random one, of the same length and at the same angles to all others.
+
+    Its provenance is that of the vectors it was made from.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    q, r = torch.linalg.qr(torch.randn((vectors.d_model,) * 2, generator=generator))
+    rotation = q * torch.diagonal(r).sign()  # else not uniform (Mezzadri 2007)
+    turned = einops.einsum(
+        vectors.role_means - vectors.base_mean,
+        rotation,
+        "role position layer d_in, d_out d_in -> role position layer d_out",
+    )
+    return replace(vectors, role_means=vectors.base_mean + turned)
 
 
 def shuffled_directions(
@@ -57,8 +73,6 @@ def shared_and_specific(
     Raises:
         RoleLensError: the shared direction is zero.
     """
-    if float(shared.norm()) == 0:
-        raise RoleLensError("the mean of the role directions is zero: there is no shared part")
     along = unit(shared)
     part = einops.einsum(direction, along, "d_model, d_model ->") * along
     return part, direction - part
@@ -66,5 +80,7 @@ def shared_and_specific(
 
 def persona_prompts(role: str) -> list[str]:
     """System messages that ask for a role in words; "You are a <role>." first."""
-    vowel = role[0].lower() in "aeiou" and not role.lower().startswith(_SOUNDS_LIKE_YOU)
+    name = role.lower()
+    vowel = name[0] in "aeiou" and not name.startswith(_SOUNDS_LIKE_YOU)
+    vowel = vowel or name.startswith(_SILENT_H)
     return [phrasing.format(a_role=f"{'an' if vowel else 'a'} {role}") for phrasing in _PHRASINGS]

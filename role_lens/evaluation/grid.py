@@ -13,6 +13,7 @@ import numpy as np
 
 from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
+from role_lens.patches import Patch
 from role_lens.role_vectors import RoleVectors
 
 SweepKind = Literal["add", "ablate"]
@@ -87,6 +88,21 @@ def cells_of(vectors: RoleVectors, grid: Grid) -> list[Cell]:
             f"the grid holds no candidate with a direction that is not zero: {grid}"
         )
     return list(cells)
+
+
+def patches_of(vectors: RoleVectors, cell: Cell) -> tuple[Patch, ...]:
+    """What a candidate does to the model: one patch, or none for the baseline."""
+    if cell == BASELINE:
+        return ()
+    where: dict[str, Any] = {
+        "layer": cell.layer,
+        "position": cell.position,
+        "contrast": cell.contrast,
+    }
+    if cell.kind == "ablate":
+        return (vectors.ablate(str(cell.role), **where),)
+    assert cell.coefficient is not None
+    return (vectors.add(str(cell.role), coefficient=cell.coefficient, **where),)
 
 
 def _integers(values: Sequence[Any]) -> list[int]:

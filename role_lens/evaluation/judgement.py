@@ -21,8 +21,17 @@ from role_lens.evaluation.statistics import (
 )
 
 LEVEL = 0.05
+_PLACE = ["role", "domain", "in_domain"]
 JUDGED = ("persona", "add", "ablate", "shared", "shared_matched", "specific", "specific_matched")
 """Kinds of condition whose effects are tested: those with one condition per role."""
+PAIRS = {
+    "add_over_persona": ("add", "persona"),
+    "specific_over_shared": ("specific_matched", "shared_matched"),
+    "persona_over_neutral": ("persona", "neutral_persona"),
+}
+"""Kinds that are tested against another than the unchanged model."""
+SEVERAL = ("random", "shuffled", "other", "phrasing")
+"""Kinds with several conditions per role, of which the range is given."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,23 +51,25 @@ class Scores:
 def judge(scores: Sequence[Scores], *, permutations: int = 10_000, seed: int = 0) -> pd.DataFrame:
     """Effects of all conditions, tested where one condition stands for a role.
 
-    A change is paired, question by question, with the unchanged model. Every kind of condition is
-    a family of its own, inside the roles' domains and outside of them: p values are adjusted for
-    all roles and domains in it. "Helps" and "hurts" are two one-sided tests, each at 5 %.
+    A change is paired, question by question, with the unchanged model, or for the kinds in
+    `PAIRS` with another condition. Every kind is a family of its own, inside the roles' domains
+    and outside of them: p values are adjusted for all roles and domains in it. "Helps" and "hurts"
+    are two one-sided tests, each at 5 %.
 
     Returns:
         One row per domain, role and condition: `role, domain, in_domain, kind, detail, n`,
-        `effect` (mean change of log p(correct), nats), `sem`, `accuracy`, `accuracy_change`; for
-        the kinds in `JUDGED` also `low, high` (95 % bootstrap interval of the effect), `p_helps,
-        p_hurts` (alone) and `p_helps_adjusted, p_hurts_adjusted`, `q_helps` (false discovery
-        rate), `p_mcnemar` (of the accuracy, two-sided, alone), `detectable` (the smallest effect
-        that the test would have found with 80 % power), `random_low, random_high` (the range of
-        the random directions' effects) and `verdict`.
+        `effect` (mean change of log p(correct), nats), `sem`, `baseline, baseline_accuracy` (of
+        what it is compared with), `accuracy_change`; for the kinds in `JUDGED` and `PAIRS` also
+        `low, high` (90 % bootstrap interval of the effect), `p_helps, p_hurts` (alone) and
+        `p_helps_adjusted, p_hurts_adjusted`, `q_helps` (false discovery rate), `p_mcnemar` (of the
+        accuracy, two-sided, alone) and `detectable` (the smallest effect that the test would have
+        found with 80 % power); for those in `JUDGED` the `verdict`; for the addition `p_random`,
+        its rank among the role's random directions, (1 + as good ones) / (1 + all).
     """
     rows = [row for one in scores for row in _rows(one)]
     table = pd.DataFrame([{k: v for k, v in row.items() if k != "change"} for row in rows])
     changes = [row["change"] for row in rows]
-    judged = table["kind"].isin(JUDGED)
+    judged = table["kind"].isin([*JUDGED, *PAIRS])
     for _, family in table[judged].groupby(["in_domain", "kind"], sort=False):
         matrix = _side_by_side([changes[i] for i in family.index])
         helps, hurts = (
@@ -73,7 +84,7 @@ def judge(scores: Sequence[Scores], *, permutations: int = 10_000, seed: int = 0
         for i in family.index:
             table.loc[i, ["low", "high"]] = bootstrap_interval(changes[i][1], seed=seed)
             table.loc[i, "detectable"] = smallest_detectable(changes[i][1], critical=helps.critical)
-    return _with_verdicts(_with_band(table))
+    return _with_verdicts(table)
 
 
 def verdict(
@@ -81,48 +92,100 @@ def verdict(
     *,
     p_helps: float,
     p_hurts: float,
-    random_low: float,
-    random_high: float,
     detectable: float,
+    random: Sequence[float] = (),
 ) -> str:
     """What the numbers say, in words.
 
     Args:
         p_helps, p_hurts: adjusted.
-        random_low, random_high: range of the random directions' effects; NaN where there is none.
+        random: effects of random directions that were chosen alike.
     """
     if p_helps <= LEVEL:
-        also = ", but a random direction does as much" if random_high >= effect else ""
-        return f"helps by {effect:.3f}{also}"
+        as_good = sum(other >= effect for other in random)
+        also = f", but so do {as_good} of {len(random)} random directions" if as_good else ""
+        return f"helps by {effect:.2g}{also}"
     if p_hurts <= LEVEL:
-        also = ", as a random direction does" if random_low <= effect else ""
-        return f"hurts by {-effect:.3f}{also}"
+        as_bad = sum(other <= effect for other in random)
+        also = f", and so do {as_bad} of {len(random)} random directions" if as_bad else ""
+        return f"hurts by {-effect:.2g}{also}"
+    if detectable == 0:
+        return "changes nothing"
     return f"no detectable effect; the sample could have shown {detectable:.2g}"
 
 
+def tally(effects: pd.DataFrame) -> pd.DataFrame:
+    """How many roles each kind of condition helps and hurts, after adjustment.
+
+    Args:
+        effects: what `judge` returns.
+
+    Returns:
+        One row per kind, in the roles' own domains and outside of them: `in_domain, kind, n`
+        (roles and domains), `mean_effect` over them, `helps, hurts` (numbers of them), and for the
+        addition `above_random` (above all of its random directions) and `by_chance`, how many
+        would be if it were one of them.
+    """
+    rows = []
+    tested = effects[effects["kind"].isin([*JUDGED, *PAIRS])]
+    for (in_domain, kind), part in tested.groupby(["in_domain", "kind"]):
+        ranked = part["p_random"].dropna()
+        least = 1 / (1 + part["n_random"])
+        rows.append(
+            {
+                "in_domain": in_domain,
+                "kind": kind,
+                "n": len(part),
+                "mean_effect": part["effect"].mean(),
+                "helps": int((part["p_helps_adjusted"] <= LEVEL).sum()),
+                "hurts": int((part["p_hurts_adjusted"] <= LEVEL).sum()),
+                "above_random": int((part["p_random"] == least).sum()) if len(ranked) else pd.NA,
+                "by_chance": least[ranked.index].sum() if len(ranked) else np.nan,
+            }
+        )
+    order = {kind: i for i, kind in enumerate([*JUDGED, *PAIRS])}
+    table = pd.DataFrame(rows).astype({"above_random": "Int64"})
+    table = table.sort_values(
+        ["in_domain", "kind"], key=lambda c: c.map(order) if c.name == "kind" else ~c
+    )
+    return table.reset_index(drop=True)
+
+
 def _rows(scores: Scores) -> Iterator[dict[str, Any]]:
-    (baseline,) = np.flatnonzero(scores.conditions["kind"] == "none")
-    before = scores.correct[baseline]
-    for i, condition in enumerate(scores.conditions.itertuples(index=False)):
-        if i == baseline:
-            continue
-        change = scores.logprob[i] - scores.logprob[baseline]
-        after = scores.correct[i]
-        yield {
-            "role": condition.role,
-            "domain": scores.domain,
-            "in_domain": scores.in_domain,
-            "kind": condition.kind,
-            "detail": condition.detail,
-            "n": len(change),
-            "effect": change.mean(),
-            "sem": change.std(ddof=1) / np.sqrt(len(change)),
-            "baseline": scores.logprob[baseline].mean(),
-            "baseline_accuracy": before.mean(),
-            "accuracy_change": after.mean() - before.mean(),
-            "p_mcnemar": mcnemar(before, after) if condition.kind in JUDGED else np.nan,
-            "change": ((scores.domain, scores.in_domain), change),
-        }
+    """A row for each condition, against the baseline, and for each pair of conditions."""
+    labels = scores.conditions.astype(object).where(scores.conditions.notna(), None)
+    kinds, roles, details = (labels[name].tolist() for name in ("kind", "role", "detail"))
+    place = {key: i for i, key in enumerate(zip(kinds, roles, strict=True))}
+    baseline = kinds.index("none")
+    for i, names in enumerate(zip(kinds, roles, details, strict=True)):
+        if i != baseline:
+            yield _row(scores, *names, i, baseline)
+    for role in dict.fromkeys(scores.conditions["role"].dropna()):
+        for kind, (one, other) in PAIRS.items():
+            if (one, role) in place and (other, role) in place:
+                yield _row(scores, kind, role, None, place[one, role], place[other, role])
+
+
+def _row(
+    scores: Scores, kind: str, role: str, detail: str | None, one: int, other: int
+) -> dict[str, Any]:
+    change = scores.logprob[one] - scores.logprob[other]
+    before, after = scores.correct[other], scores.correct[one]
+    return {
+        "role": role,
+        "domain": scores.domain,
+        "in_domain": scores.in_domain,
+        "kind": kind,
+        "detail": detail,
+        "n": len(change),
+        "effect": change.mean(),
+        "sem": change.std(ddof=1) / np.sqrt(len(change)),
+        "baseline": scores.logprob[other].mean(),
+        "baseline_accuracy": before.mean(),
+        "accuracy_change": after.mean() - before.mean(),
+        "p_mcnemar": mcnemar(before, after) if kind in JUDGED or kind in PAIRS else np.nan,
+        "change": ((scores.domain, scores.in_domain), change),
+    }
 
 
 def _side_by_side(
@@ -137,24 +200,29 @@ def _side_by_side(
     return matrix
 
 
-def _with_band(table: pd.DataFrame) -> pd.DataFrame:
-    names = ["role", "domain", "in_domain"]
-    random = table[table["kind"] == "random"].groupby(names)["effect"]
-    band = random.agg(random_low="min", random_high="max").reset_index()
-    return table.merge(band, on=names, how="left")
-
-
 def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     table["verdict"] = None
-    for i, row in table[table["kind"].isin(JUDGED)].iterrows():
+    table["p_random"] = np.nan
+    table["n_random"] = 0
+    bands: dict[Any, list[float]] = {
+        place: part.tolist()
+        for place, part in table[table["kind"] == "random"].groupby(_PLACE)["effect"]
+    }
+    for i in table.index[table["kind"].isin(JUDGED)]:
+        row = table.loc[i]
+        # Only the addition was chosen as the random directions were.
+        random = bands.get(tuple(row[_PLACE]), []) if row["kind"] == "add" else []
         table.loc[i, "verdict"] = verdict(
             row["effect"],
             p_helps=row["p_helps_adjusted"],
             p_hurts=row["p_hurts_adjusted"],
-            random_low=row["random_low"],
-            random_high=row["random_high"],
             detectable=row["detectable"],
+            random=random,
         )
+        if random:
+            as_good = sum(other >= row["effect"] for other in random)
+            table.loc[i, "p_random"] = (1 + as_good) / (1 + len(random))
+            table.loc[i, "n_random"] = len(random)
     return table
 
 
@@ -168,19 +236,24 @@ def summary(effects: pd.DataFrame, homes: Mapping[str, str]) -> pd.DataFrame:
 
     Returns:
         `role, domain, in_domain, n, baseline_accuracy, baseline` (mean log p(correct)); the effects
-        of all judged kinds side by side and the range of the random directions' effects; and for
-        the addition `low, high, accuracy_change, p_mcnemar, p_helps_adjusted, p_hurts_adjusted,
-        q_helps, detectable, verdict`.
+        of all kinds in `JUDGED` and `PAIRS` side by side; the range of those in `SEVERAL`, such as
+        `random_low, random_high`; and for the addition `low, high, accuracy_change, p_mcnemar,
+        p_helps_adjusted, p_hurts_adjusted, q_helps, p_random, detectable, verdict`.
     """
-    names = ["role", "domain", "in_domain"]
-    judged = effects[effects["kind"].isin(JUDGED)]
-    wide = judged.pivot(index=names, columns="kind", values="effect")
-    kinds = [kind for kind in JUDGED if kind in wide.columns]
+    wide = effects[effects["kind"].isin([*JUDGED, *PAIRS])].pivot(
+        index=_PLACE, columns="kind", values="effect"
+    )
+    wide = wide[[kind for kind in [*JUDGED, *PAIRS] if kind in wide.columns]]
+    several = effects[effects["kind"].isin(SEVERAL)].groupby([*_PLACE, "kind"])["effect"]
+    ranges = [
+        several.agg(bound).unstack("kind").add_suffix(f"_{name}")
+        for bound, name in (("min", "low"), ("max", "high"))
+    ]
     columns = ["n", "baseline_accuracy", "baseline"]
-    more = ["random_low", "random_high", "low", "high", "accuracy_change", "p_mcnemar"]
-    more += ["p_helps_adjusted", "p_hurts_adjusted", "q_helps", "detectable", "verdict"]
-    added = judged[judged["kind"] == "add"].set_index(names)
-    table = pd.concat([added[columns], wide[kinds], added[more]], axis=1).reset_index()
+    more = ["low", "high", "accuracy_change", "p_mcnemar", "p_helps_adjusted", "p_hurts_adjusted"]
+    more += ["q_helps", "p_random", "detectable", "verdict"]
+    added = effects[effects["kind"] == "add"].set_index(_PLACE)
+    table = pd.concat([added[columns], wide, *ranges, added[more]], axis=1).reset_index()
     absent = [
         {"role": role, "domain": home, "in_domain": True, "verdict": "no direction was chosen"}
         for role, home in homes.items()

@@ -15,6 +15,7 @@ from role_lens.errors import RoleLensError
 from role_lens.evaluation.divergence import answer_logprobs, mean_kl
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.questions import Question
+from role_lens.evaluation.splits import MIN_QUESTIONS
 from role_lens.evaluation.sweep import sweep
 from role_lens.models import Model
 from role_lens.patches import Patch
@@ -22,8 +23,6 @@ from role_lens.prompts import load_prompts
 from role_lens.role_vectors import RoleVectors
 
 Objective = Literal["logprob", "accuracy"]
-
-MIN_QUESTIONS = 20
 
 
 @dataclass(frozen=True)
@@ -75,15 +74,16 @@ def select(
     Args:
         questions: for choosing only; what is chosen has to be tested on others.
         out: folder for the scores, of the kind that `sweep` writes; a run that was stopped goes on.
-        grid: the candidates, additions only; None for all directions of both contrasts.
+        grid: the candidates, additions only; None for `usual_grid`.
         screen: compute exactly only this many directions of each role, those with the highest
             estimated effect; None for all.
-        objective: largest mean log p(correct), or largest accuracy.
+        objective: largest mean log p(correct), or largest accuracy; the screening estimates the
+            former in either case.
         max_kl: most mean KL divergence, in nats, of the first answer token on neutral prompts;
             None for no limit. A candidate beyond it gives way to the next best.
         leave_out_last: share of the layers, the last ones, that are not tried (Arditi et al.,
             arXiv 2406.11717, appendix C); None for all.
-        neutral: prompts for the KL divergence; None for 32 of the built-in base prompts.
+        neutral: prompts for the KL divergence; None for every eighth of the built-in base prompts.
         asking: scoring, template, system, examples, max_tokens and progress, as for `evaluate`.
 
     Returns:
@@ -99,10 +99,10 @@ def select(
         raise RoleLensError(
             f"choosing needs at least {MIN_QUESTIONS} validation questions, got {len(questions)}"
         )
-    grid = _within(grid or Grid(contrasts=("base", "roles")), vectors.n_layers, leave_out_last)
+    grid = within_layers(grid or usual_grid(vectors), vectors.n_layers, leave_out_last)
     effects = sweep(model, vectors, questions, out, grid, screen=screen, **asking)
     ranked = best_first(effects.iloc[1:], objective)
-    measure_kl = _kl(model, neutral, asking.get("system")) if max_kl is not None else None
+    kl = neutral_kl(model, neutral, asking.get("system")) if max_kl is not None else None
     choices: dict[str, Choice | None] = {}
     for role in grid.roles or vectors.roles:
         name = vectors.roles[vectors.role_index(role)]
@@ -121,8 +121,8 @@ def select(
                 n_questions=int(row["n"]),
                 n_tried=len(candidates),
             )
-            if measure_kl is not None:
-                choice = replace(choice, kl=measure_kl(choice.addition(vectors)))
+            if kl is not None:
+                choice = replace(choice, kl=kl(choice.addition(vectors)))
             if max_kl is None or choice.kl <= max_kl:
                 choices[name] = choice
                 break
@@ -137,8 +137,17 @@ def best_first(effects: pd.DataFrame, objective: Objective = "logprob") -> pd.Da
     return effects.sort_values(order, ascending=False, kind="stable")
 
 
-def _within(grid: Grid, n_layers: int, leave_out_last: float | None) -> Grid:
-    """The grid without the last layers."""
+def usual_grid(vectors: RoleVectors) -> Grid:
+    """All directions of both contrasts; of a single role those of contrast `base`."""
+    return Grid(contrasts=("base", "roles") if len(vectors.roles) > 1 else ("base",))
+
+
+def within_layers(grid: Grid, n_layers: int, leave_out_last: float | None) -> Grid:
+    """The grid without the last layers.
+
+    Raises:
+        RoleLensError: a grid with ablations, or no layers are left.
+    """
     if set(grid.kinds) != {"add"}:
         raise RoleLensError(f"only additions are chosen from, got kinds {grid.kinds}")
     share = 0.0 if leave_out_last is None else leave_out_last
@@ -154,11 +163,10 @@ def _within(grid: Grid, n_layers: int, leave_out_last: float | None) -> Grid:
     return replace(grid, layers=kept)
 
 
-def _kl(
+def neutral_kl(
     model: Model, neutral: Sequence[str] | None, system: str | None
 ) -> Callable[[Patch], float]:
-    """A function that gives a patch's mean KL divergence on neutral prompts."""
-    # Every eighth of the built-in ones: all forms and lengths.
+    """A function that gives a patch's mean KL divergence on neutral prompts, see `select`."""
     prompts = load_prompts("builtin")[::8] if neutral is None else neutral
     before = answer_logprobs(model, prompts, system=system)
 

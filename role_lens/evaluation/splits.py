@@ -1,11 +1,14 @@
-"""Which questions choose and which test: seeded, stratified by subject, none in both."""
+"""Which questions choose and which test: seeded, stratified by subject, none twice."""
 
 import random
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.questions import Question
+
+MIN_QUESTIONS = 20
 
 
 def split_questions(
@@ -28,15 +31,90 @@ def split_questions(
 def sample_questions(
     questions: Sequence[Question], n: int | None, *, seed: int = 0
 ) -> list[Question]:
-    """At most n questions at random, each subject in proportion, in the order of `questions`."""
+    """At most n questions at random, each subject in proportion, in the order of `questions`.
+
+    Raises:
+        RoleLensError: a negative number.
+    """
+    if n is not None and n < 0:
+        raise RoleLensError(f"a sample holds 0 questions or more, not {n}")
     return [questions[i] for i in sorted(_by_share(questions, seed)[:n])]
 
 
 def without_repeats(questions: Sequence[Question], others: Sequence[Question]) -> list[Question]:
-    """Those that are not among `others`: same text and same choices, in whatever order, spacing
-    and case."""
+    """Those that are not among `others`: same text and same choices, in whatever order, spacing,
+    case and final full stops."""
     known = {_content(question) for question in others}
     return [question for question in questions if _content(question) not in known]
+
+
+def distinct(questions: Sequence[Question]) -> list[Question]:
+    """The first of each question that is there more than once, told as in `without_repeats`."""
+    first: dict[tuple[str, frozenset[str]], Question] = {}
+    for question in questions:
+        first.setdefault(_content(question), question)
+    return list(first.values())
+
+
+def divide(
+    questions: Sequence[Question],
+    validation: Sequence[Question] | None,
+    homes: Mapping[str, str],
+    seed: int,
+) -> tuple[dict[str, list[Question]], dict[str, list[Question]]]:
+    """By domain: the questions that choose, for the roles' own domains, and those that test.
+
+    None is in both, and none in either twice; a warning says how many were left out.
+
+    Args:
+        validation: those that choose; None to take half of `questions` of each own domain.
+        homes: role -> its own domain.
+    """
+    own = sorted(set(homes.values()))
+    asked = _without_copies(questions, "questions")
+    named = sorted({*own, *(question.domain for question in asked)})
+    testing = {name: [one for one in asked if one.domain == name] for name in named}
+    if validation is None:
+        choosing = []
+        for name in own:
+            some, testing[name] = split_questions(testing[name], seed=seed)
+            choosing += some
+    else:
+        given = _without_copies(validation, "validation questions")
+        choosing = without_repeats(given, asked)
+        if len(choosing) < len(given):
+            warnings.warn(
+                f"{len(given) - len(choosing)} of {len(given)} validation questions are test "
+                "questions too, and were left out of the validation",
+                stacklevel=3,
+            )
+    return {name: [one for one in choosing if one.domain == name] for name in own}, testing
+
+
+def _without_copies(questions: Sequence[Question], what: str) -> list[Question]:
+    kept = distinct(questions)
+    if len(kept) < len(questions):
+        warnings.warn(
+            f"{len(questions) - len(kept)} of {len(questions)} {what} repeat another, and were "
+            "left out",
+            stacklevel=4,
+        )
+    return kept
+
+
+def check_numbers(
+    choosing: Mapping[str, Sequence[Question]],
+    tests: Sequence[tuple[str, bool, Sequence[Question]]],
+) -> None:
+    """Raise a RoleLensError, before any work, if there are too few questions of a domain."""
+    numbers = [(domain, "validation", len(asked)) for domain, asked in choosing.items()]
+    numbers += [(domain, "test", len(asked)) for domain, _, asked in tests]
+    for domain, use, n in numbers:
+        if n < MIN_QUESTIONS:
+            raise RoleLensError(
+                f"domain {domain!r} has {n} {use} questions, repeats and those beyond a limit left "
+                f"out: at least {MIN_QUESTIONS} are needed; give more, or choose fewer roles"
+            )
 
 
 def _by_share(questions: Sequence[Question], seed: int) -> list[int]:
@@ -47,7 +125,9 @@ def _by_share(questions: Sequence[Question], seed: int) -> list[int]:
     for _, group in groupby(by_subject, key=lambda i: questions[i].subject):
         indices = list(group)
         generator.shuffle(indices)
-        ranked += [((place + 0.5) / len(indices), i) for place, i in enumerate(indices)]
+        # A start of its own for each subject: else small ones would all come late, or together.
+        start = generator.random()
+        ranked += [((place + start) / len(indices), i) for place, i in enumerate(indices)]
     return [index for _, index in sorted(ranked)]
 
 
@@ -56,4 +136,4 @@ def _content(question: Question) -> tuple[str, frozenset[str]]:
 
 
 def _plain(text: str) -> str:
-    return " ".join(text.casefold().split())
+    return " ".join(text.casefold().split()).rstrip(" .")

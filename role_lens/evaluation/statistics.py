@@ -41,11 +41,12 @@ def sign_flip_test(
 ) -> SignFlipTest:
     """Test of mean changes against zero, by flipping the sign of each question's changes.
 
-    Without an effect a question's change is as likely to be up as down, so every pattern of signs
-    is as likely as the one observed. Signs are flipped for all candidates together, which keeps
-    their correlation; the adjustment is the step-down max-T of Westfall and Young (1993, algorithm
-    4.1; Ge, Dudoit and Speed 2003, box 2). The statistic is z = Σx / √Σx², whose variance is 1
-    under the flips; for one number of questions it orders candidates as Student's t does.
+    Assumes that without an effect a question's change is as likely to be up as down: then every
+    pattern of signs is as likely as the one observed. Where changes are skewed about a mean of
+    zero, this holds only for many questions. Signs are flipped for all candidates together, which
+    keeps their correlation; the adjustment is the step-down max-T of Westfall and Young (1993,
+    algorithm 4.1; Ge, Dudoit and Speed 2003, box 2). The statistic is z = Σx / √Σx², whose variance
+    is 1 under the flips; for one number of questions it orders candidates as Student's t does.
 
     Args:
         changes: per candidate and question, patched minus unpatched, in any unit; NaN where a
@@ -53,8 +54,11 @@ def sign_flip_test(
         permutations: random patterns; all of them are taken once if there are no more.
 
     Raises:
-        RoleLensError: no candidates or questions, infinite changes, an unknown alternative.
+        RoleLensError: no candidates or questions, infinite changes, no permutations, an unknown
+            alternative.
     """
+    if permutations < 1:
+        raise RoleLensError(f"at least one permutation is needed, got {permutations}")
     if alternative not in get_args(Alternative):
         raise RoleLensError(f"alternative must be one of {get_args(Alternative)}")
     if changes.size == 0 or np.isinf(changes).any() or np.isnan(changes).all(axis=1).any():
@@ -67,7 +71,9 @@ def sign_flip_test(
     scaled = np.divide(changes, size, out=np.zeros_like(changes), where=size > 0)
 
     def statistic(z: ndarray) -> ndarray:
-        return {"greater": z, "less": -z, "two-sided": np.abs(z)}[alternative]
+        if alternative == "two-sided":
+            return np.abs(z)
+        return z if alternative == "greater" else -z
 
     observed = statistic(scaled.sum(axis=1))
     order = np.argsort(observed)  # the adjustment compares each with those that are no better
@@ -109,12 +115,12 @@ def mcnemar(before: Bool[ndarray, " question"], after: Bool[ndarray, " question"
 
 
 def bootstrap_interval(
-    change: Float[ndarray, " question"], *, level: float = 0.95, seed: int = 0
+    change: Float[ndarray, " question"], *, level: float = 0.9, seed: int = 0
 ) -> tuple[float, float]:
     """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987); the mean itself
-    where all changes are equal."""
+    where all changes are equal. The default level goes with two one-sided tests at 5 %."""
     if np.ptp(change) == 0:
-        return float(change[0]), float(change[0])
+        return float(change.mean()), float(change.mean())
     interval = stats.bootstrap(
         (change,), np.mean, confidence_level=level, rng=np.random.default_rng(seed)
     ).confidence_interval

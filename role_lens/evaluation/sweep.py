@@ -22,7 +22,7 @@ from role_lens.evaluation.cells import (
     write_parquet,
 )
 from role_lens.evaluation.engine import engine
-from role_lens.evaluation.grid import BASELINE, Cell, Direction, Grid, cells_of
+from role_lens.evaluation.grid import BASELINE, Cell, Direction, Grid, cells_of, patches_of
 from role_lens.evaluation.identity import hash_of_vectors, run_identity
 from role_lens.evaluation.items import Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
@@ -30,7 +30,6 @@ from role_lens.evaluation.scoring import describe, score_columns
 from role_lens.evaluation.unfinished import score_unfinished
 from role_lens.fingerprint import has_hooks
 from role_lens.models import Model
-from role_lens.patches import Patch
 from role_lens.role_vectors import RoleVectors
 
 
@@ -102,7 +101,7 @@ def sweep(
         keys,
         n_layers=model.cfg.n_layers,
         shape=lambda cell: (_first_layer(cell), cell.kind),
-        make=lambda cell: _candidate(vectors, cell),
+        make=lambda cell: patches_of(vectors, cell),
         table=lambda cell, scores: _frame([cell] * len(items)).assign(
             **score_columns(scores, items, questions, scoring)
         ),
@@ -136,20 +135,6 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
         [*Cell._fields, *questions.columns, "cell", "question", "is_candidate"]
     )
     return table[[*Cell._fields, *questions.columns, *scores]].reset_index(drop=True)
-
-
-def _candidate(vectors: RoleVectors, cell: Cell) -> tuple[Patch, ...]:
-    if cell == BASELINE:
-        return ()
-    where: dict[str, Any] = {
-        "layer": cell.layer,
-        "position": cell.position,
-        "contrast": cell.contrast,
-    }
-    if cell.kind == "ablate":
-        return (vectors.ablate(str(cell.role), **where),)
-    assert cell.coefficient is not None
-    return (vectors.add(str(cell.role), coefficient=cell.coefficient, **where),)
 
 
 def _first_layer(cell: Cell) -> int:

@@ -1,0 +1,142 @@
+"""Random directions that were chosen as the roles' own were: the null band.
+
+The best of many random directions does more than any one of them, so a chosen direction has to be
+held against chosen ones. Knows nothing of the questions that test them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import einops
+import pandas as pd
+import pyarrow
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from role_lens.evaluation.attribution import question_gradients
+from role_lens.evaluation.cells import content_hash, write_parquet
+from role_lens.evaluation.controls import rotated
+from role_lens.evaluation.grid import Cell, Grid, cells_of, patches_of
+from role_lens.evaluation.identity import hash_of_vectors, run_identity
+from role_lens.evaluation.questions import Question
+from role_lens.evaluation.selection import neutral_kl, within_layers
+from role_lens.files import make_folder
+from role_lens.models import Model
+from role_lens.patches import Patch
+from role_lens.role_vectors import RoleVectors
+
+_COLUMNS = ["role", "number", "layer", "coefficient", "direction"]
+
+
+@dataclass(frozen=True, eq=False)
+class RandomChoice:
+    """A random direction in the place of a role's."""
+
+    role: str
+    number: int
+    layer: int
+    coefficient: float
+    direction: Float[Tensor, " d_model"]
+
+    @property
+    def patch(self) -> Patch:
+        return Patch.add(self.direction, layer=self.layer, coefficient=self.coefficient)
+
+
+def choose_random(
+    model: Model,
+    vectors: RoleVectors,
+    questions: Sequence[Question],
+    out: str | Path,
+    grid: Grid,
+    n: int,
+    *,
+    max_kl: float | None,
+    leave_out_last: float | None,
+    neutral: Sequence[str] | None,
+    seed: int,
+    **asking: Any,
+) -> list[RandomChoice]:
+    """n random directions for each role of a grid, each the best of as many as the role had.
+
+    All of a role's candidates are turned by one random rotation, which keeps their lengths and
+    the angles between them, and the best of them within the guards is taken, as `select` does; but
+    by the estimate of its effect alone, from one gradient for all of them.
+
+    Args:
+        out: folder where they are kept for a run that goes on.
+        grid, max_kl, leave_out_last, neutral, asking: as for `select`.
+
+    Returns:
+        Of each role as many as had any direction within the limit, at most n.
+    """
+    names = ("scoring", "template", "system")
+    identity = run_identity(
+        model, questions, asking.get("examples", ()), {name: asking.get(name) for name in names}
+    )
+    options = {"max_kl": max_kl, "leave_out_last": leave_out_last, "n": n, "seed": seed}
+    grid = within_layers(grid, vectors.n_layers, leave_out_last)
+    key = content_hash(identity, hash_of_vectors(vectors), asdict(grid), options, neutral)
+    file = make_folder(out) / f"random-{key[:16]}.parquet"
+    try:
+        rows = pd.read_parquet(file, columns=_COLUMNS).to_dict("records")
+        return [
+            RandomChoice(
+                row["role"],
+                row["number"],
+                row["layer"],
+                row["coefficient"],
+                torch.tensor(row["direction"], dtype=torch.float32),
+            )
+            for row in rows
+        ]
+    except (OSError, ValueError, pyarrow.ArrowException):
+        pass  # none yet, or damaged
+    total = torch.zeros((vectors.n_layers, vectors.d_model))
+    for gradients in question_gradients(model, questions, **asking):
+        total += einops.reduce(gradients, "question layer d_model -> layer d_model", "sum")
+    kl = neutral_kl(model, neutral, asking.get("system")) if max_kl is not None else None
+    chosen = []
+    for number in range(n):
+        # Rotations are numbered across seeds, so that no two seeds share one.
+        turned = rotated(vectors, seed=seed * n + number)
+        for role, cells in _by_estimate(turned, grid, total / len(questions)).items():
+            for cell in cells:
+                (patch,) = patches_of(turned, cell)
+                if kl is None or max_kl is None or kl(patch) <= max_kl:
+                    (layer,) = patch.layers
+                    chosen.append(RandomChoice(role, number, layer, patch.value, patch.direction))
+                    break
+    table = {name: [getattr(one, name) for one in chosen] for name in _COLUMNS}
+    table["direction"] = [one.direction.tolist() for one in chosen]
+    write_parquet(pd.DataFrame(table), file)
+    return chosen
+
+
+def _by_estimate(
+    vectors: RoleVectors, grid: Grid, gradient: Float[Tensor, "layer d_model"]
+) -> dict[str, list[Cell]]:
+    """Each role's candidates, the largest estimated effect first."""
+    effects = {
+        contrast: einops.einsum(
+            vectors.directions(contrast),
+            gradient,
+            "role position layer d_model, layer d_model -> role position layer",
+        )
+        for contrast in grid.contrasts
+    }
+
+    def effect(cell: Cell) -> float:
+        contrast, role, position, layer = cell.direction
+        assert contrast is not None
+        where = vectors.roles.index(str(role)), vectors.positions.index(position), layer
+        return float(effects[contrast][where]) * (cell.coefficient or 0.0)
+
+    cells = cells_of(vectors, grid)
+    by_role: dict[str, list[Cell]] = {str(cell.role): [] for cell in cells}
+    for cell in sorted(cells, key=effect, reverse=True):
+        by_role[str(cell.role)].append(cell)
+    return by_role

@@ -1,0 +1,109 @@
+import pandas as pd
+import pytest
+import torch
+from tiny import tiny_bridge
+
+from role_lens import Grid, Patch, Question, RoleVectors, evaluate
+from role_lens.evaluation import null_band
+from role_lens.evaluation.controls import rotated
+from role_lens.evaluation.divergence import answer_logprobs, mean_kl
+from role_lens.evaluation.null_band import choose_random
+
+ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
+QUESTIONS = [
+    Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def"), i % 3, "s", "d") for i in range(8)
+]
+NEUTRAL = ["Hello?", "Say something."]
+SMALL = 0.05  # a coefficient at which first-order estimates are nearly exact
+
+
+@pytest.fixture(scope="module")
+def llama():
+    return tiny_bridge("llama")
+
+
+@pytest.fixture(scope="module")
+def vectors(llama):
+    return RoleVectors.fit(llama, ROLES, ["Tea?", "So it goes."], positions=[-2, -1])
+
+
+def run(llama, vectors, out, n=3, **options):
+    options = {"max_kl": None, "leave_out_last": None, "seed": 0, "neutral": NEUTRAL, **options}
+    grid = Grid(contrasts=("base", "roles"), coefficients=(SMALL,))
+    return choose_random(llama, vectors, QUESTIONS, out, grid, n, progress=False, **options)
+
+
+def candidates(turned, role):
+    """Every addition that a role of rotated vectors gives."""
+    for contrast in ("base", "roles"):
+        for position in turned.positions:
+            for layer in range(1, turned.n_layers):
+                yield turned.add(
+                    role, layer=layer, position=position, contrast=contrast, coefficient=SMALL
+                )
+
+
+def effects(llama, patches):
+    """Exact effects of patches."""
+    named = {"none": None, **{str(i): patch for i, patch in enumerate(patches)}}
+    scores = evaluate(llama, QUESTIONS, named, progress=False)
+    means = scores.groupby("patch")["logprob_correct"].mean()
+    return [float(means[str(i)] - means["none"]) for i in range(len(patches))]
+
+
+def test_the_best_of_all_rotated_candidates_is_chosen(llama, vectors, tmp_path):
+    chosen = run(llama, vectors, tmp_path)
+    assert [(one.role, one.number) for one in chosen] == [
+        (role, number) for number in range(3) for role in ("poet", "cook")
+    ]
+    for one in chosen[:4]:
+        tried = list(candidates(rotated(vectors, seed=one.number), one.role))
+        exact = effects(llama, tried)
+        assert effects(llama, [one.patch])[0] == pytest.approx(max(exact), rel=0.1, abs=1e-5)
+        assert any(
+            torch.equal(patch.direction, one.direction) and patch.layers == (one.layer,)
+            for patch in tried
+        )
+
+
+def test_guards(llama, vectors, tmp_path):
+    assert {one.layer for one in run(llama, vectors, tmp_path, leave_out_last=0.5)} == {1}
+    before = answer_logprobs(llama, NEUTRAL)
+
+    def kl(patch: Patch) -> float:
+        return mean_kl(before, answer_logprobs(llama, NEUTRAL, patch))
+
+    free = run(llama, vectors, tmp_path)
+    limit = min(kl(one.patch) for one in free) * 0.99
+    within = run(llama, vectors, tmp_path, max_kl=limit)
+    assert within
+    assert all(kl(one.patch) <= limit * 1.001 for one in within)
+    assert not run(llama, vectors, tmp_path, max_kl=-1.0)
+
+
+def test_kept_for_the_next_run(llama, vectors, tmp_path, monkeypatch):
+    first = run(llama, vectors, tmp_path)
+    other = run(llama, vectors, tmp_path, seed=1)
+    assert not any(torch.equal(a.direction, b.direction) for a in first for b in other)
+
+    def refuse(*args, **options):
+        raise AssertionError("computed again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(null_band, "question_gradients", refuse)
+        again = run(llama, vectors, tmp_path)
+    for a, b in zip(first, again, strict=True):
+        assert (a.role, a.number, a.layer, a.coefficient) == (
+            b.role,
+            b.number,
+            b.layer,
+            b.coefficient,
+        )
+        assert torch.equal(a.direction, b.direction)
+    files = list(tmp_path.glob("random-*.parquet"))
+    assert len(files) == 2
+    for file in files:
+        file.write_bytes(b"damaged")
+    run(llama, vectors, tmp_path)
+    run(llama, vectors, tmp_path, seed=1)
+    assert [len(pd.read_parquet(file)) for file in files] == [len(first)] * 2
