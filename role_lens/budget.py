@@ -29,10 +29,12 @@ class Budget:
     tokens: int
     of_a_batch: int = 64
     """What one more batch costs, in tokens: that much padding is worth avoiding it."""
+    most_rows: int | None = None
 
     def rows(self, width: int) -> int:
         """How many rows of this many tokens make a batch."""
-        return max(1, self.tokens // max(1, width))
+        rows = max(1, self.tokens // max(1, width))
+        return rows if self.most_rows is None else min(rows, self.most_rows)
 
     def halve(self, rows: int) -> None:
         """After running out of memory with this many rows.

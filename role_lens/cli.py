@@ -5,7 +5,7 @@ import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import tyro
 
@@ -15,7 +15,7 @@ from role_lens.cli_judge import (
     lm_eval_command,
     sweep_command,
 )
-from role_lens.cli_options import ModelOptions, PatchOptions, say
+from role_lens.cli_options import Common, Patching, say
 from role_lens.demo import run_demo
 from role_lens.errors import RoleLensError
 from role_lens.files import check_writable
@@ -25,9 +25,6 @@ from role_lens.models import PACKAGED_MODEL, load_model
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.readout.geometry import geometry_by_layer
 from role_lens.role_vectors import RoleVectors
-
-Common = Annotated[ModelOptions, tyro.conf.arg(name="")]
-Patching = Annotated[PatchOptions, tyro.conf.arg(name="")]
 
 
 def demo(out: Path = Path("role-lens-demo")) -> None:

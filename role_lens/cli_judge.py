@@ -6,13 +6,7 @@ from typing import Annotated
 import pandas as pd
 import tyro
 
-from role_lens.cli_options import (
-    AnswerOptions,
-    ModelOptions,
-    PatchOptions,
-    QuestionOptions,
-    say,
-)
+from role_lens.cli_options import AnswerOptions, Common, Patching, QuestionOptions, say
 from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.comparison import compare
@@ -28,15 +22,12 @@ from role_lens.evaluation.scoring import evaluate, summarize
 from role_lens.evaluation.selection import Objective
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import plot_comparison
-from role_lens.files import atomic_write, check_writable, make_folder
+from role_lens.files import atomic_write, check_writable
 from role_lens.interop.lm_eval import evaluate_tasks
 from role_lens.interventions import Kind
-from role_lens.patches import Patches
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.role_vectors import RoleVectors
 
-Common = Annotated[ModelOptions, tyro.conf.arg(name="")]
-Patching = Annotated[PatchOptions, tyro.conf.arg(name="")]
 Asking = Annotated[QuestionOptions, tyro.conf.arg(name="")]
 Answering = Annotated[AnswerOptions, tyro.conf.arg(name="")]
 
@@ -60,12 +51,13 @@ def evaluate_command(
             raise RoleLensError(f"the table can be written as .csv or .parquet, not {out}")
         check_writable(out)
     asked: list[Question] | list[NumericQuestion] = (
-        load_numeric_questions(asking.questions) if answering.numeric else asking.load()
+        load_numeric_questions(asking.questions, domain=asking.domain)
+        if answering.numeric
+        else asking.load()
     )
-    vectors = RoleVectors.load(patching.vectors)
-    patches: dict[str, Patches] = {"baseline": None}
-    for kind in kinds:
-        patches[f"{kind} {patching.role}@{patching.layer}"] = patching.patch(vectors, kind)
+    if answering != AnswerOptions() and asking.scoring != "generate":
+        raise RoleLensError("style, temperature and the like are for --scoring generate")
+    patches = patching.patches(RoleVectors.load(patching.vectors), kinds)
     table = evaluate(
         options.load(), asked, patches, generation=answering.generation(), **asking.asking()
     )
@@ -225,7 +217,7 @@ def lm_eval_command(
 
     Args:
         tasks: names of lm-eval tasks, groups or tags.
-        out: folder for lm-eval's results (JSON) and the scores of every sample (parquet).
+        out: folder for lm-eval's results and every sample; a run that was stopped goes on there.
         kinds: what to do with the direction.
         include_path: folder with task files of one's own.
         batch_size: sequences at once.
@@ -233,24 +225,26 @@ def lm_eval_command(
         num_fewshot: examples before each sample; default: the task's own.
         apply_chat_template: put prompts into the chat template.
     """
-    folder = make_folder(out)
-    vectors = RoleVectors.load(patching.vectors)
-    patches: dict[str, Patches] = {"baseline": None}
-    for kind in kinds:
-        patches[f"{kind} {patching.role}@{patching.layer}"] = patching.patch(vectors, kind)
+    from lm_eval.utils import make_table
+
+    patches = patching.patches(RoleVectors.load(patching.vectors), kinds)
     found = evaluate_tasks(
         options.load(),
         tasks,
         patches,
+        out=out,
         include_path=include_path,
         batch_size=batch_size,
         limit=limit,
         num_fewshot=num_fewshot,
         apply_chat_template=apply_chat_template,
     )
-    found.write(folder)
-    say(found.effects.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
-    say(f"\nWritten to {folder.resolve()}")
+    for name, results in found.results.items():
+        say(f"{name}\n{make_table(results)}")
+    if len(found.effects):
+        say("Paired by sample; p is of each line alone:")
+        say(found.effects.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    say(f"\nWritten to {out.resolve()}")
 
 
 def _write_table(table: pd.DataFrame, path: Path) -> None:

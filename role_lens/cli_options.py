@@ -1,10 +1,12 @@
 """Options that several commands have in common."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+import tyro
 
 from role_lens.directions import Contrast
 from role_lens.evaluation.generated import Generation, Style
@@ -12,7 +14,7 @@ from role_lens.evaluation.items import Scoring
 from role_lens.evaluation.questions import Question, Template, load_questions
 from role_lens.interventions import Kind, TokenMask
 from role_lens.models import PACKAGED_MODEL, Model, load_model
-from role_lens.patches import Patch
+from role_lens.patches import Patch, Patches
 from role_lens.role_vectors import RoleVectors
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -84,6 +86,13 @@ class PatchOptions:
             tokens=self.tokens,
         )
 
+    def patches(self, vectors: RoleVectors, kinds: Sequence[Kind]) -> dict[str, Patches]:
+        """The unchanged model, and a patch of each kind, under names that say what they are."""
+        named: dict[str, Patches] = {"baseline": None}
+        return named | {
+            f"{kind} {self.role}@{self.layer}": self.patch(vectors, kind) for kind in kinds
+        }
+
 
 @dataclass(frozen=True)
 class QuestionOptions:
@@ -141,6 +150,10 @@ class AnswerOptions:
         return Generation(
             self.style, self.max_new_tokens, self.temperature, self.seed, self.batch_size
         )
+
+
+Common = Annotated[ModelOptions, tyro.conf.arg(name="")]
+Patching = Annotated[PatchOptions, tyro.conf.arg(name="")]
 
 
 def say(text: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import einops
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -86,8 +87,7 @@ def complete(
     """As `generate`, with whether each text came to its end.
 
     Args:
-        batch_size: prompts at once, of the longest; None for all. Halved where a GPU runs out of
-            memory.
+        batch_size: most prompts at once; None for all. Fewer where a GPU runs out of memory.
     """
     if max_new_tokens < 1:
         raise RoleLensError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
@@ -102,7 +102,8 @@ def complete(
     check_length(
         model, len(longest), prompts[sequences.index(longest)], following=max_new_tokens - 1
     )
-    budget = Budget((batch_size or len(sequences)) * len(longest))
+    rows = batch_size or len(sequences)
+    budget = Budget(rows * len(longest), most_rows=rows)
 
     def run(batch: Batch) -> list[tuple[list[int], bool]]:
         steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
@@ -133,7 +134,7 @@ def _continue(
     # Left padding ends every row's prompt in the same column.
     prompt_end = torch.full((n,), tokens.shape[1], device=tokens.device)
     # One for each row, so that a sample doesn't depend on what shares its batch.
-    generators = [torch.Generator(device="cpu").manual_seed(seed + i) for i in batch.index]
+    generators = [_generator(seed, index) for index in batch.index]
     stops = torch.tensor(sorted(stop_token_ids(model)), dtype=torch.long)
     answers: list[list[int]] = [[] for _ in range(n)]
     running = torch.ones(n, dtype=torch.bool)
@@ -155,6 +156,12 @@ def _continue(
             tokens = torch.cat([tokens, newest], dim=1)
             mask = torch.cat([mask, torch.ones_like(newest)], dim=1)
     return list(zip(answers, running.tolist(), strict=True))
+
+
+def _generator(seed: int, index: int) -> torch.Generator:
+    """Random numbers that no other seed or index has."""
+    (state,) = np.random.SeedSequence([seed % 2**64, index]).generate_state(1, np.uint64)
+    return torch.Generator(device="cpu").manual_seed(int(state) >> 1)
 
 
 def _choose(

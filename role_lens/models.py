@@ -144,11 +144,13 @@ def own_tokenizer(model: Model) -> Any:
     """
     source = model.tokenizer.name_or_path
     try:
-        return AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source)
     except Exception as error:  # transformers and the hub client raise many kinds
         raise RoleLensError(
             f"can't load the tokenizer again from {source!r}: {_first_line(error)}"
         ) from error
+    tokenizer.chat_template = model.tokenizer.chat_template
+    return tokenizer
 
 
 def _boot_folder(

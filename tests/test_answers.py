@@ -6,6 +6,7 @@ import pytest
 
 from role_lens.evaluation.answers import read_letter, read_number
 
+CHOICES = ["Bonn", "Paris", "Rome", "Oslo"]
 LETTERS = [
     # Stated.
     ("The answer is (B).", "B"),
@@ -35,6 +36,33 @@ LETTERS = [
     ("Therefore, D is the best choice.", "D"),
     ("A is wrong, C is right.", "C"),
     ("The answer is (B), and not (C).", "B"),
+    ("The answer to the question is B.", "B"),
+    ("The correct answer here is D.", "D"),
+    ("The answer is most likely (B)", "B"),
+    ("The answer is clearly B.", "B"),
+    ("The answer is therefore (B)", "B"),
+    ("The answer will be B", "B"),
+    ("So B is the answer.", "B"),
+    ("I choose B.", "B"),
+    ("I would go with option (C).", "C"),
+    ("\\boxed{b}", "B"),
+    ("\\boxed{\\text{Option B}}", "B"),
+    ("<answer>B</answer>", "B"),
+    ("The answer is A\n\nthe market", "A"),
+    ("The answer is ‘B’", "B"),
+    ("Answer：B", "B"),
+    ("The answer is (B) Paris", "B"),
+    ("The answer is **B** Paris", "B"),
+    ("The answer is B because A and C are wrong.", "B"),
+    ('The answer is (B).\nFinish with "The answer is (X)", where X is the letter.', "B"),
+    ("The answer is B\n\n#### Explanation\nIt rises.", "B"),
+    ("The answer is C. While B is correct for small n, it fails.", "C"),
+    ("The answer is (C). Note: Vitamin D is the right one", "C"),
+    ("The answer is C. Statement A is correct and statement B is right.", "C"),
+    ("The answer is D. Statement I is correct.", "D"),
+    ("The answer is A. The other option is B.", "A"),
+    ("Answer: C. The wrong answer is A.", "C"),
+    ("The answer is A. My second choice would be B.", "A"),
     # Changed on the way: the last statement counts.
     ("The answer is A. Wait, that ignores taxes. The answer is C.", "C"),
     ("Answer: A\n\nOn reflection the answer is \\boxed{D}.", "D"),
@@ -48,15 +76,51 @@ LETTERS = [
     ("B.", "B"),
     ("B. Paris", "B"),
     ("C) The mitochondrion makes energy.", "C"),
+    ("B. Paris, the capital.", "B"),
     ("(D): All of these", "D"),
     ("Supply falls while demand stays.\nSo the price rises.\n\nC", "C"),
     ("Let me think.\n\n**(B)**", "B"),
+    ("B\n\nExplanation: prices rise.", "B"),
+    ("**B** Paris", "B"),
     # After reasoning.
+    ("<thinking>The answer is A</thinking>C", "C"),
+    ("<|think|>The answer is A", None),
+    ("<thinking>The answer is A", None),
     ("<think>The answer is A? No.</think>The answer is (C).", "C"),
     ("<think>Perhaps B.</think>\n\nD", "D"),
     ("<think>A</think><think>more</think>Answer: B", "B"),
     ("reasoning without an opening mark, the answer is A</think>\nB", "B"),
     # Nothing stated, or nothing that can be told.
+    ("Neither A nor B is correct.", None),
+    ("None of A, B, or C is correct.", None),
+    ("I don't think B is correct.", None),
+    ("If B is correct, then prices rise.", None),
+    ("Plan B is the best choice for her.", None),
+    ("Person A is right.", None),
+    ("The wrong answer is B", None),
+    ("The student's answer is B, which is wrong", None),
+    ("The only other plausible option is (B), which fails.", None),
+    ("The answer is A (or B).", None),
+    ("The answer is A, possibly C.", None),
+    ("The answer is B, or C.", None),
+    ("The answer is B or, alternatively, C.", None),
+    ("The answer is A and the B.", None),
+    ("\\boxed{A \\text{ and } B}", None),
+    ("The answer is C++.", None),
+    ("The answer is B-cells.", None),
+    ("The answer is B vitamins.", None),
+    ("The answer is C major.", None),
+    ("The answer is D = 3/4", None),
+    ("The answer is A -> B", None),
+    ("Answer: A Tale of Two Cities", None),
+    ("C. elegans is a worm.", None),
+    ("D. H. Lawrence wrote it", None),
+    ("(A) is wrong because of taxes. (B) is right because of them. (C) is wrong.", None),
+    ("The answer is (A) (B) (C)", None),
+    ("Answer: A) B) C)", None),
+    ("A\nB\nC\nD", None),
+    ("Answer: ABCD", None),
+    ("B) and C) are right", None),
     ("", None),
     ("   \n", None),
     ("I don't know.", None),
@@ -120,12 +184,44 @@ NUMBERS = [
     ("The answer is 1/0.", None),
     ("<think>so 12", None),
     ("", None),
+    ("The answer is 10 apples - 3 apples = 7", 7),
+    ("The answer is 5 x 4 = 20", 20),
+    ("The answer is 10% of 50 = 5", 5),
+    ("The answer is 20% of $50, which is $10", None),
+    ("The answer is 3 times 4, which is 12", None),
+    ("The answer is 5, 6, 7", None),
+    ("The answer is 5 and 6", None),
+    ("The answer is 5 hours 30 minutes", None),
+    ("The answer is 3 out of 4", None),
+    ("The answer is 5 million", None),
+    ("The answer is 1.5e3", 1500),
+    ("The answer is 2π", None),
+    ("The answer is 5^2", None),
+    ("The answer is 5/6/7", None),
+    ("The answer is 18, because 9 * 2 is 18.", 18),
+    ("The answer is 12 km.", 12),
+    ("The answer is 12km", 12),
+    ("\\boxed{1{,}234}", 1234),
+    ("\\boxed{10^5}", None),
+    ("\\boxed{\\frac{3}{4}}", Fraction(3, 4)),
+    ("\\boxed{\\$18}", 18),
+    ("\\boxed{x=5}", 5),
+    ("The answer is x = 42", 42),
+    ("The answer is approximately 42", 42),
+    ("The answer is USD 500", 500),
+    ("The answer is –5", -5),
+    ("1.2.3", None),
+    ("#### 1. Compute\nThe total is 3", None),
+    ("The answer is 5\n#### Explanation\nfoo", 5),
+    ("\\boxed{9}\n#### Verification 1", 9),
+    ('#### 18\nFinish with "The answer is N", where N is a number.', 18),
+    ("The answer is " + "1" * 5_000, None),
 ]
 
 
 @pytest.mark.parametrize(("text", "letter"), LETTERS)
 def test_letters(text, letter):
-    found = read_letter(text, 4)
+    found = read_letter(text, CHOICES)
     assert (None if found is None else "ABCD"[found]) == letter
 
 
@@ -135,11 +231,12 @@ def test_numbers(text, number):
 
 
 def test_more_choices_allow_more_letters():
-    assert read_letter("The answer is (J).", 10) == 9
-    assert read_letter("The answer is (J).", 4) is None
+    assert read_letter("The answer is (J).", CHOICES * 2 + CHOICES[:2]) == 9
+    assert read_letter("The answer is (J).", CHOICES) is None
 
 
 def test_a_long_text_is_read_quickly_enough():
-    assert read_letter("(" * 50_000 + "the answer is " * 5_000, 4) is None
+    assert read_letter("(" * 50_000 + "the answer is " * 20_000, CHOICES) is None
+    assert read_letter("So, " * 20_000 + "* " * 20_000 + "A or " * 20_000, CHOICES) is None
     assert read_number("\\boxed{" * 20_000 + "1," * 20_000) is None
     assert read_number("The answer is " + "1+" * 50_000) is None

@@ -7,7 +7,7 @@ from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
 
 from role_lens import Question, RoleVectors
 from role_lens.cli import main
-from role_lens.interop.lm_eval import write_task
+from role_lens.interop.lm_eval_task import write_task
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ def test_numbers(llama, written, tmp_path):
 def test_prompts():
     assert question_prompt(QUESTIONS[0], "direct") == (
         "Which city?\nA. Rome\nB. Oslo\n\n"
-        'Finish with "The answer is (X)", where X is the letter of the correct answer.'
+        'Answer only with "The answer is (X)", where X is the letter of the correct answer.'
     )
     assert "Think step by step. Finish with" in question_prompt(QUESTIONS[0], "chain")
 
@@ -86,6 +86,23 @@ def test_options_reach_the_model(llama, written):
     options = asked[0][1]
     assert options["max_new_tokens"] == 512
     assert (options["temperature"], options["seed"], options["batch_size"]) == (0.7, 3, 2)
+
+
+def test_reasoning_that_the_template_opens_is_no_answer(llama, written, monkeypatch):
+    template = "{{ messages[0].content }} {% if add_generation_prompt %}<think>\n{% endif %}"
+    monkeypatch.setattr(llama.tokenizer, "chat_template", template)
+    written(("so the answer is B", True), ("so A.</think>The answer is B", False), ("B", True))
+    table = evaluate(llama, QUESTIONS, {"b": None}, scoring="generate", progress=False)
+    assert table["predicted"].tolist() == [pd.NA, "B", pd.NA]
+    assert table["text"].tolist()[0] == "so the answer is B"
+
+
+def test_patches_are_checked_before_any_text(llama, written):
+    asked = written(*[("A", False)] * 3)
+    patches = {"none": None, "wrong": Patch.add(torch.ones(7), layer=1)}
+    with pytest.raises(RoleLensError, match="7 dimensions"):
+        evaluate(llama, QUESTIONS, patches, scoring="generate", progress=False)
+    assert not asked
 
 
 def test_patched_text(llama):
@@ -113,11 +130,27 @@ def test_batches_make_no_difference(model, temperature):
     assert complete(model, prompts, batch_size=2, **options) == together
 
 
+def test_batches_have_no_more_rows_than_said(llama, monkeypatch):
+    from role_lens import generation
+
+    rows = []
+
+    def count(model, batch, *args):
+        rows.append(len(batch.index))
+        return [([], False)] * len(batch.index)
+
+    monkeypatch.setattr(generation, "_continue", count)
+    complete(
+        llama, ["Go.", "Tell me, at some length, what you had today. " * 4, *"abcde"], batch_size=3
+    )
+    assert rows == [3, 3, 1]
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"scoring": "generate", "generation": Generation(batch_size=0)}, "batch_size must be"),
-        ({"scoring": "generate", "generation": Generation(max_new_tokens=-1)}, "at least 1"),
+        ({"scoring": "generate", "generation": Generation(max_new_tokens=0)}, "at least 1"),
         ({"scoring": "generate", "examples": QUESTIONS}, "examples are for letter and cloze"),
     ],
 )
@@ -139,10 +172,11 @@ def test_numbers_are_for_generated_answers(llama):
         ('{"question": "How many?"}', "expected a number"),
         ('{"question": 3, "answer": 3}', "expected a string"),
         ("", "holds no questions"),
+        ('{"question": "How many?", "answer": 3, "domain": "e"}', "no questions of domain 'd'"),
     ],
 )
 def test_bad_numeric_files(tmp_path, line, message):
     file = tmp_path / "n.jsonl"
     file.write_text(line)
     with pytest.raises(RoleLensError, match=message):
-        load_numeric_questions(file)
+        load_numeric_questions(file, domain="d" if "domain" in line else None)

@@ -63,6 +63,9 @@ def test_sampling_is_seeded(llama):
     first = generate(llama, "Go.", seed=1, **options)
     assert generate(llama, "Go.", seed=1, **options) == first
     assert generate(llama, "Go.", seed=2, **options) != first
+    # No two seeds share random numbers, not even of different prompts.
+    texts = [generate(llama, ["Go."] * 4, seed=seed, **options) for seed in (0, 1)]
+    assert len({*texts[0], *texts[1]}) == 8
 
 
 @pytest.mark.parametrize(

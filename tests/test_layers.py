@@ -37,7 +37,7 @@ FLOORS = [
     ["evaluation.null_band", "evaluation.shuffled_labels"],
     ["evaluation.conditions", "evaluation.calibration"],
     ["evaluation.condition_scores"],
-    ["evaluation.comparison", "interop.lm_eval"],
+    ["evaluation.comparison", "interop.lm_eval", "interop.lm_eval_task"],
     ["figures"],
     ["demo", "cli_options"],
     ["cli_judge"],

@@ -1,13 +1,16 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
-from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge, tiny_hooked
+from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge, tiny_hf, tiny_hooked
 from transformers import AutoTokenizer
 
 from role_lens import Patch, Question, RoleLensError, evaluate
-from role_lens.interop.lm_eval import evaluate_tasks, write_task
+from role_lens.interop import lm_eval as interop
+from role_lens.interop.lm_eval import evaluate_tasks
+from role_lens.interop.lm_eval_task import write_task
 
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def")[: 2 + i % 2], i % 2, "s", "d")
@@ -69,33 +72,35 @@ def hooks(model):
     return [name for name, point in model.hook_dict.items() if point.fwd_hooks]
 
 
-def plain(model, task, folder, **options):
+def plain(model, hf_model, task, folder, **options):
     """What a user of lm-eval alone would do."""
     from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
     tokenizer = AutoTokenizer.from_pretrained(model.tokenizer.name_or_path)
-    lm = HFLM(pretrained=model.original_model, tokenizer=tokenizer, batch_size=8)
+    lm = HFLM(pretrained=hf_model, tokenizer=tokenizer, batch_size=8)
     manager = TaskManager(include_path=str(folder), include_defaults=False)
     return simple_evaluate(lm, tasks=[task], task_manager=manager, **options)
 
 
 @pytest.fixture(scope="module")
-def found(tasks):
+def found(tasks, tmp_path_factory):
     """Both tasks under no patch and under one."""
     model = tiny_bridge("llama")
     direction = torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(0))
     patches = {"baseline": None, "a / b": Patch.add(direction, layer=1, coefficient=3.0)}
-    before = {task: plain(model, task, tasks) for task in TASKS}
-    results = evaluate_tasks(model, TASKS, patches, include_path=tasks)
+    before = {task: plain(model, tiny_hf("llama"), task, tasks) for task in TASKS}
+    out = tmp_path_factory.mktemp("out")
+    results = evaluate_tasks(model, TASKS, patches, include_path=tasks, out=out)
     assert not hooks(model)
-    return results, before, {task: plain(model, task, tasks) for task in TASKS}
+    after = {task: plain(model, model.original_model, task, tasks) for task in TASKS}
+    return results, before, after, out
 
 
 @pytest.mark.parametrize("task", TASKS)
 def test_without_a_patch_it_is_lm_eval(found, task):
-    results, before, after = found
+    results, before, after, _ = found
     assert results.results["baseline"]["results"][task] == before[task]["results"][task]
     assert after[task]["results"] == before[task]["results"]
     samples = before[task]["samples"][task]
@@ -119,13 +124,74 @@ def test_paired_tables(found):
     assert row["low"] <= row["difference"] <= row["high"]
 
 
-def test_written_files(found, tmp_path):
-    results = found[0]
-    results.write(tmp_path)
-    names = sorted(file.name for file in tmp_path.iterdir())
-    assert names == ["a_b.json", "baseline.json", "effects.csv", "samples.parquet"]
-    written = json.loads((tmp_path / "baseline.json").read_text())
+def test_written_files(found):
+    results, *_, out = found
+    names = sorted(file.name for file in out.iterdir())
+    assert names == [
+        "a_b.json",
+        "a_b.samples.jsonl",
+        "baseline.json",
+        "baseline.samples.jsonl",
+        "effects.csv",
+        "samples.parquet",
+    ]
+    written = json.loads((out / "baseline.json").read_text())
     assert written["results"] == results.results["baseline"]["results"]
+    assert json.loads((out / "a_b.json").read_text())["role_lens"]["patches"][0]["layers"] == [1]
+    assert len((out / "a_b.samples.jsonl").read_text().splitlines()) == 2 * len(QUESTIONS)
+
+
+def test_a_stopped_run_goes_on(llama, tasks, patch, tmp_path, monkeypatch):
+    patches = {"baseline": None, "patched": patch}
+    options = {"include_path": tasks, "out": tmp_path}
+    evaluate, left = interop._evaluate, iter([1])
+
+    def stopping(*args):
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        return evaluate(*args)
+
+    monkeypatch.setattr(interop, "_evaluate", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_tasks(llama, ["tiny_words"], patches, **options)
+    run = []
+    monkeypatch.setattr(interop, "_evaluate", lambda *args: run.append(args) or evaluate(*args))
+    again = evaluate_tasks(llama, ["tiny_words"], patches, **options)
+    assert len(run) == 1
+    fresh = evaluate_tasks(llama, ["tiny_words"], patches, include_path=tasks)
+    pd.testing.assert_frame_equal(again.effects, fresh.effects)
+    pd.testing.assert_frame_equal(again.samples, fresh.samples)
+    evaluate_tasks(llama, ["tiny_words"], {"baseline": patch}, **options)  # not what is there
+    evaluate_tasks(llama, ["tiny_words"], {"baseline": patch}, limit=3, **options)
+    assert len(run) == 5
+
+
+def test_groups(llama, tasks, patch, tmp_path):
+    (tmp_path / "both.yaml").write_text(
+        "group: tiny_both\ntask: [tiny_words, tiny_again]\n"
+        "aggregate_metric_list:\n  - metric: acc\n"
+    )
+    data = tasks / "words.jsonl"
+    for name in ("tiny_words", "tiny_again"):
+        text = TASK.format(data=data).replace("tiny_words", name)
+        (tmp_path / f"{name}.yaml").write_text(text)
+    patches = {"baseline": None, "patched": patch}
+    effects = evaluate_tasks(llama, ["tiny_both"], patches, include_path=tmp_path).effects
+    rows = effects[effects["metric"] == "acc"].set_index("task")
+    assert rows["n"].to_dict() == {"tiny_words": 12, "tiny_again": 12, "tiny_both": 24}
+    assert rows.loc["tiny_both", "difference"] == pytest.approx(rows["difference"].mean())
+
+
+def test_processed_weights_stay_as_they_are(tasks):
+    """HFLM ties weights that TransformerLens has made different."""
+    model = tiny_bridge("gpt2")
+    model.enable_compatibility_mode()
+    tokens = torch.tensor([[5, 6, 7]])
+    with torch.no_grad():
+        before = model(tokens)
+        evaluate_tasks(model, ["tiny_words"], {"baseline": None}, include_path=tasks)
+        assert torch.equal(model(tokens), before)
+    assert "tie_weights" not in vars(model.original_model)
 
 
 def test_letters_are_scored_as_by_evaluate(llama, patch, tmp_path):
@@ -171,8 +237,20 @@ def test_refused(llama, tasks, patch, tmp_path):
     (tmp_path / "lost.yaml").write_text(
         TASK.format(data=tmp_path / "lost.jsonl").replace("tiny_words", "lost_words")
     )
-    with pytest.raises(RoleLensError, match="can't load the tasks' data"):
+    with pytest.raises(RoleLensError, match=r"can't run lost_words: .*lost\.jsonl"):
         evaluate_tasks(llama, ["lost_words"], {"p": patch}, include_path=tmp_path)
+    with pytest.raises(RoleLensError, match="can't run tiny_words"):
+        evaluate_tasks(llama, ["tiny_words"], {"p": patch}, include_path=tasks, limit=0)
+    with pytest.raises(RoleLensError, match="got the string 'tiny_words'"):
+        evaluate_tasks(llama, "tiny_words", {"p": patch}, include_path=tasks)
+    with pytest.raises(RoleLensError, match="leave use_cache out"):
+        evaluate_tasks(llama, ["tiny_words"], {"p": patch}, use_cache="file")
+    with pytest.raises(RoleLensError, match="names of patches must differ"):
+        evaluate_tasks(llama, ["tiny_words"], {"a b": patch, "a/b": patch})
+    huge = Patch.add(patch.direction, layer=1, coefficient=3e38)
+    with pytest.raises(RoleLensError, match="activations are NaN or infinite"):
+        evaluate_tasks(llama, ["tiny_words"], {"p": huge}, include_path=tasks)
+    assert not hooks(llama)
     with pytest.raises(RoleLensError, match="at least one question"):
         write_task([], tmp_path, "empty")
 

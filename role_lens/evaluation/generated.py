@@ -14,14 +14,17 @@ from role_lens.evaluation.answers import read_letter, read_number
 from role_lens.evaluation.questions import LETTERS, NumericQuestion, Question
 from role_lens.generation import complete
 from role_lens.models import Model
-from role_lens.patches import Patches
+from role_lens.patches import Patches, as_sequence
+from role_lens.tokens import chat_text
 
 Style = Literal["direct", "chain"]
 
-_REASON = "Think step by step. "
-_LETTER_FORM = 'Finish with "The answer is (X)", where X is the letter of the correct answer.'
-_NUMBER_FORM = 'Finish with "The answer is N", where N is a number.'
-_LENGTH: dict[str, int] = {"direct": 32, "chain": 512}
+_OPENED = ("<think>", "<think>\n", "<think>\n\n")
+
+_LEAD = {"direct": 'Answer only with "', "chain": 'Think step by step. Finish with "'}
+_LETTER_FORM = 'The answer is (X)", where X is the letter of the correct answer.'
+_NUMBER_FORM = 'The answer is N", where N is a number.'
+_LENGTH: dict[Style, int] = {"direct": 32, "chain": 512}
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,8 @@ class Generation:
     """How answers are written."""
 
     style: Style = "direct"
-    """Ask for the answer alone, or for reasoning before it (chain of thought, Kojima et al. 2022,
-    arXiv 2205.11916)."""
+    """Ask for the answer alone, or to think step by step before it (chain of thought, Kojima et
+    al. 2022, arXiv 2205.11916)."""
     max_new_tokens: int | None = None
     """Longest answer; None for 32 (direct) or 512 (chain)."""
     temperature: float = 0.0
@@ -61,7 +64,8 @@ def score_generated(
         read), `correct, readable, truncated` (ended by the limit of tokens), `text`.
 
     Raises:
-        RoleLensError: no questions or patches, an unknown style, a text longer than the context.
+        RoleLensError: no questions or patches, an unknown style, a patch that doesn't fit the
+            model, a text longer than the context.
     """
     if not questions or not patches:
         raise RoleLensError("evaluate needs at least one question and one patch")
@@ -70,13 +74,18 @@ def score_generated(
         raise RoleLensError(f"style must be one of {get_args(Style)}, got {how.style!r}")
     asked: list[Question | NumericQuestion] = list(questions)
     prompts = [question_prompt(question, how.style) for question in asked]
+    for part in (part for patch in patches.values() for part in as_sequence(patch)):
+        part.check(model)
+    # Some templates open the reasoning themselves, so that only its end is in the text.
+    thinking = "<think>" if chat_text(model, prompts[0], system).endswith(_OPENED) else ""
+    length = _LENGTH[how.style] if how.max_new_tokens is None else how.max_new_tokens
     tables = []
     for name, patch in patches.items():
         completions = complete(
             model,
             prompts,
             patch=patch,
-            max_new_tokens=how.max_new_tokens or _LENGTH[how.style],
+            max_new_tokens=length,
             system=system,
             temperature=how.temperature,
             seed=how.seed,
@@ -84,7 +93,11 @@ def score_generated(
             progress=progress,
         )
         rows = [
-            {**_read(question, completion.text), "truncated": completion.truncated}
+            {
+                **_read(question, thinking + completion.text),
+                "truncated": completion.truncated,
+                "text": completion.text,
+            }
             for question, completion in zip(asked, completions, strict=True)
         ]
         table = pd.DataFrame(rows)
@@ -96,11 +109,10 @@ def score_generated(
 
 def question_prompt(question: Question | NumericQuestion, style: Style) -> str:
     """The question, its choices, and in which form to answer."""
-    reason = _REASON if style == "chain" else ""
     if isinstance(question, NumericQuestion):
-        return f"{question.question.strip()}\n\n{reason}{_NUMBER_FORM}"
+        return f"{question.question.strip()}\n\n{_LEAD[style]}{_NUMBER_FORM}"
     choices = "\n".join(f"{LETTERS[i]}. {choice}" for i, choice in enumerate(question.choices))
-    return f"{question.question.strip()}\n{choices}\n\n{reason}{_LETTER_FORM}"
+    return f"{question.question.strip()}\n{choices}\n\n{_LEAD[style]}{_LETTER_FORM}"
 
 
 def _read(question: Question | NumericQuestion, text: str) -> dict[str, Any]:
@@ -110,7 +122,7 @@ def _read(question: Question | NumericQuestion, text: str) -> dict[str, Any]:
         predicted = None if number is None else str(number)
         answer, n_choices = str(question.answer), None
     else:
-        index = read_letter(text, len(question.choices))
+        index = read_letter(text, question.choices)
         predicted = None if index is None else LETTERS[index]
         answer, n_choices = LETTERS[question.answer], len(question.choices)
     return {
@@ -120,5 +132,4 @@ def _read(question: Question | NumericQuestion, text: str) -> dict[str, Any]:
         "predicted": predicted,
         "correct": predicted == answer,
         "readable": predicted is not None,
-        "text": text,
     }

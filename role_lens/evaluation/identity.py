@@ -23,14 +23,21 @@ def run_identity(
         asking: scoring, template and so on.
     """
     return {
-        "model": model_name(model),
-        "weights": _hash_of_weights(model),
-        "weight_processing": weight_processing(model),
-        "dtype": str(model.cfg.dtype),
+        **model_identity(model),
         "n_questions": len(questions),
         "questions": content_hash([astuple(question) for question in questions]),
         "examples": content_hash([astuple(example) for example in examples]),
         **asking,
+    }
+
+
+def model_identity(model: Model) -> dict[str, Any]:
+    """Name, weights and precision, as JSON values."""
+    return {
+        "model": model_name(model),
+        "weights": _hash_of_weights(model),
+        "weight_processing": weight_processing(model),
+        "dtype": str(model.cfg.dtype),
     }
 
 

@@ -97,14 +97,19 @@ def load_questions(
     return questions
 
 
-def load_numeric_questions(source: str | Path) -> list[NumericQuestion]:
+def load_numeric_questions(
+    source: str | Path, *, domain: str | None = None
+) -> list[NumericQuestion]:
     """Questions whose answer is a number, from a JSONL file.
 
     Fields `question` and `answer`: a number, or a text that ends in one after `####`, as in GSM8K
     (Cobbe et al. 2021, arXiv 2110.14168); optional `id`, `subject`, `domain`.
 
+    Args:
+        domain: keep only this domain.
+
     Raises:
-        RoleLensError: no such file, a malformed row, or no rows.
+        RoleLensError: no such file, a malformed row, or no rows (of this domain).
     """
     path = as_path(source)
     questions = []
@@ -123,9 +128,12 @@ def load_numeric_questions(source: str | Path) -> list[NumericQuestion]:
         questions.append(
             NumericQuestion(str(row.get("id", default)), row["question"], value, **names)
         )
-    if not questions:
-        raise RoleLensError(f"{path} holds no questions")
-    return questions
+    kept = [one for one in questions if domain in (None, one.domain)]
+    if not kept:
+        raise RoleLensError(
+            f"{path} holds no questions" + (f" of domain {domain!r}" if domain else "")
+        )
+    return kept
 
 
 def question_text(question: Question, template: Template = "paper") -> str:

@@ -1,4 +1,4 @@
-"""Any lm-eval task on a patched model, and any of our questions as an lm-eval task.
+"""Any lm-eval task on a patched model.
 
 The model's own modules carry the hooks, so lm-eval's HFLM runs as it is. Knows patches, not roles.
 """
@@ -6,7 +6,8 @@ The model's own modules carry the hooks, so lm-eval's HFLM runs as it is. Knows 
 import difflib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,16 @@ import numpy as np
 import pandas as pd
 
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.questions import LETTERS, Question, Template, question_text
+from role_lens.evaluation.cells import content_hash
+from role_lens.evaluation.identity import hash_of_patches, model_identity
 from role_lens.evaluation.statistics import bootstrap_interval, sign_flip_test
 from role_lens.files import atomic_write, make_folder
+from role_lens.forward import finite
 from role_lens.models import Model, is_bridge, own_tokenizer
-from role_lens.patches import Patches, as_sequence, attached
+from role_lens.patches import Patch, Patches, as_sequence, attached
+
+_KEY = ["task", "doc_id", "filter", "metric"]
+_COLUMNS = ["task", "filter", "metric", "patch", "n", "before", "after", "difference"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,26 +35,13 @@ class TaskResults:
     results: dict[str, dict[str, Any]]
     """Name of the patch -> lm-eval's own results."""
     samples: pd.DataFrame
-    """One row per sample and metric: `task, doc_id, filter, metric`, and a column per patch."""
+    """One row per sample and metric that is a number: `task, doc_id, filter, metric`, and a column
+    per patch."""
     effects: pd.DataFrame
-    """One row per task, metric and patch but the first: `task, filter, metric, patch, n`, the
-    means `before` (under the first patch) and `after`, their `difference` with its 95 % bootstrap
-    interval `low, high`, and `p` of the two-sided sign-flip test, paired by sample, for this one
-    alone."""
-
-    def write(self, folder: Path) -> None:
-        """Write `<patch>.json` in lm-eval's format for each patch, `samples.parquet` and
-        `effects.csv`."""
-        for name, result in self.results.items():
-            kept = {key: value for key, value in result.items() if key != "samples"}
-            file = re.sub(r"[^\w@.-]+", "_", name)
-            with atomic_write(folder / f"{file}.json") as temporary:
-                text = json.dumps(kept, indent=1, default=str)
-                temporary.write_text(text + "\n", encoding="utf-8")
-        with atomic_write(folder / "samples.parquet") as temporary:
-            self.samples.to_parquet(temporary)
-        with atomic_write(folder / "effects.csv") as temporary:
-            self.effects.to_csv(temporary, index=False)
+    """One row per task or group, metric and patch but the first: `task, filter, metric, patch, n`,
+    the means `before` (under the first patch) and `after`, their `difference` with its 90 %
+    bootstrap interval `low, high`, and `p` of the two-sided sign-flip test, paired by sample, for
+    this one alone. A group is the mean over all its samples."""
 
 
 def evaluate_tasks(
@@ -56,36 +49,94 @@ def evaluate_tasks(
     tasks: Sequence[str],
     patches: Mapping[str, Patches],
     *,
+    out: str | Path | None = None,
     include_path: str | Path | None = None,
     batch_size: int | str = 8,
     **options: Any,
 ) -> TaskResults:
     """Evaluate lm-eval tasks under each patch, with lm-eval's own `HFLM` and `simple_evaluate`.
 
+    The tokenizer is the model's own, as plain lm-eval has it: base models get no BOS token that
+    TransformerLens would put before their texts.
+
     Args:
-        tasks: names of tasks, groups or tags.
+        tasks: names of tasks, groups or tags, with wildcards if need be.
         patches: name -> patch, several patches, or None for the unchanged model; the first is what
             the others are compared with.
+        out: folder for the results: of each patch as soon as it is finished `<name>.json` in
+            lm-eval's own format and `<name>.samples.jsonl`; at the end `samples.parquet` and
+            `effects.csv`. A run that was stopped goes on after the last finished patch. None to
+            write nothing.
         include_path: folder with task files of one's own.
         batch_size: of `HFLM`.
         options: passed on to `lm_eval.simple_evaluate`, such as `limit`, `num_fewshot`,
             `apply_chat_template`, `gen_kwargs`.
 
     Raises:
-        RoleLensError: no tasks or patches, a task that lm-eval doesn't know or can't load, a model
-            that is no TransformerBridge, a patch that doesn't fit it or isn't for all tokens
-            (lm-eval doesn't tell the prompt from what follows).
+        RoleLensError: no tasks or patches, a task that lm-eval doesn't know or can't run, a model
+            that is no TransformerBridge, a patch that doesn't fit it, isn't for all tokens (lm-eval
+            doesn't tell the prompt from what follows) or makes activations infinite, `use_cache`
+            (lm-eval's cache doesn't know of patches), names that make the same file.
     """
-    from lm_eval import simple_evaluate
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
+    several = {name: as_sequence(patch) for name, patch in patches.items()}
+    _check(model, tasks, several, options)
+    manager = TaskManager(include_path=str(include_path) if include_path is not None else None)
+    names = _known(manager, tasks)
+    folder = make_folder(out) if out is not None else None
+    about = content_hash(model_identity(model), names, str(include_path), _json(options))
+    with _tied_as_it_is(model.original_model):
+        lm = HFLM(
+            pretrained=model.original_model,
+            tokenizer=own_tokenizer(model),
+            backend="causal",
+            batch_size=batch_size,
+        )
+    results: dict[str, dict[str, Any]] = {}
+    for name, parts in several.items():
+        key = content_hash(about, hash_of_patches(parts))
+        found = _read(folder, name, key) if folder is not None else None
+        if found is None:
+            found = _evaluate(model, lm, names, manager, parts, options)
+            if folder is not None:
+                _write(folder, name, key, found, parts)
+        results[name] = found
+    samples = _samples(results)
+    effects = _effects(samples, list(patches), results)
+    if folder is not None:
+        with atomic_write(folder / "samples.parquet") as temporary:
+            samples.to_parquet(temporary)
+        with atomic_write(folder / "effects.csv") as temporary:
+            effects.to_csv(temporary, index=False)
+    return TaskResults(results, samples, effects)
+
+
+def _check(
+    model: Model,
+    tasks: Sequence[str],
+    patches: Mapping[str, Sequence[Patch]],
+    options: Mapping[str, Any],
+) -> None:
+    if isinstance(tasks, str):
+        raise RoleLensError(f"expected a list of tasks, got the string {tasks!r}")
     if not tasks or not patches:
         raise RoleLensError("evaluate_tasks needs at least one task and one patch")
+    if options.get("use_cache"):
+        raise RoleLensError(
+            "lm-eval's cache doesn't know of patches and would answer for one with another's "
+            "results: leave use_cache out (out=... keeps what is finished)"
+        )
     if not is_bridge(model):
         raise RoleLensError("lm-eval takes models with Hugging Face modules: a TransformerBridge")
-    several = {name: as_sequence(patch) for name, patch in patches.items()}
-    for name, parts in several.items():
+    files = [_file_name(name) for name in patches]
+    if len({*files}) < len(files) or {*patches} & {*_KEY}:
+        raise RoleLensError(
+            f"names of patches must differ in letters and digits, and not be of {_KEY}: got "
+            f"{list(patches)}"
+        )
+    for name, parts in patches.items():
         for patch in parts:
             patch.check(model)
             if patch.tokens != "all":
@@ -93,78 +144,104 @@ def evaluate_tasks(
                     f"patch {name!r} is for tokens={patch.tokens!r}: lm-eval doesn't tell the "
                     "prompt from what follows it, so patches must be for all tokens"
                 )
-    manager = TaskManager(include_path=str(include_path) if include_path is not None else None)
+
+
+def _known(manager: Any, tasks: Sequence[str]) -> list[str]:
+    """The names of the tasks, wildcards expanded."""
+    names: dict[str, None] = {}
     for task in tasks:
-        if not manager.match_tasks([task]):
+        found = [task] if task in manager.all_tasks else manager.match_tasks([task])
+        if not found:
             near = difflib.get_close_matches(task, manager.all_tasks, n=3)
             hint = f": nearest are {', '.join(near)}" if near else ""
             raise RoleLensError(f"lm-eval knows no task {task!r}{hint}")
-    lm = HFLM(
-        pretrained=model.original_model,
-        tokenizer=own_tokenizer(model),
-        backend="causal",
-        batch_size=batch_size,
-    )
-    results = {}
-    for name, parts in several.items():
-        with attached(model, parts):
-            try:
-                found = simple_evaluate(
-                    lm, tasks=list(tasks), task_manager=manager, log_samples=True, **options
-                )
-            except (FileNotFoundError, ConnectionError) as error:
-                raise RoleLensError(f"lm-eval can't load the tasks' data: {error}") from error
-        assert found is not None  # only on other processes than the first
-        results[name] = dict(found)
-    samples = _samples(results)
-    return TaskResults(results, samples, _effects(samples, list(patches)))
+        names |= dict.fromkeys(found)
+    return list(names)
 
 
-def write_task(
-    questions: Sequence[Question], folder: str | Path, name: str, *, template: Template = "paper"
-) -> Path:
-    """Write questions as an lm-eval task that scores the letters of the choices.
+def _evaluate(
+    model: Model,
+    lm: Any,
+    names: Sequence[str],
+    manager: Any,
+    patches: Sequence[Patch],
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    from lm_eval import simple_evaluate
 
-    With `apply_chat_template=True` the prompts are those of `evaluate` with `scoring="letter"`.
+    def refuse_infinite(module: Any, args: Any, output: Any) -> None:
+        finite(output.logits)
 
-    Returns:
-        The YAML file; its folder is the `include_path` of `evaluate_tasks`.
+    watch = model.original_model.register_forward_hook(refuse_infinite)
+    try:
+        with attached(model, patches):
+            found = simple_evaluate(
+                lm, tasks=list(names), task_manager=manager, log_samples=True, **options
+            )
+    except RoleLensError:
+        raise
+    except Exception as error:  # tasks are code and templates, and raise anything
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RoleLensError(f"lm-eval can't run {', '.join(names)}: {first_line}") from error
+    finally:
+        watch.remove()
+    assert found is not None  # only on other processes than the first
+    return dict(found)
 
-    Raises:
-        RoleLensError: no questions, or the folder can't be written to.
-    """
-    if not questions:
-        raise RoleLensError("a task needs at least one question")
-    out = make_folder(folder)
-    rows = [
-        {
-            "id": question.id,
-            "text": question_text(question, template),
-            "letters": list(LETTERS[: len(question.choices)]),
-            "answer": question.answer,
-        }
-        for question in questions
+
+@contextmanager
+def _tied_as_it_is(hf_model: Any) -> Iterator[None]:
+    """HFLM ties embedding and unembedding, which differ where TransformerLens has processed
+    weights: not here."""
+    hf_model.tie_weights = lambda *args, **options: None
+    try:
+        yield
+    finally:
+        del hf_model.tie_weights
+
+
+def _json(value: Any) -> str:
+    """As JSON, with what JSON doesn't have as its text."""
+    return json.dumps(value, indent=1, default=str)
+
+
+def _file_name(patch: str) -> str:
+    return re.sub(r"[^\w@.-]+", "_", patch)
+
+
+def _write(
+    folder: Path, name: str, key: str, found: Mapping[str, Any], patches: Sequence[Patch]
+) -> None:
+    done = [
+        {"kind": p.kind, "layers": p.layers, "value": p.value, "norm": float(p.direction.norm())}
+        for p in patches
     ]
-    data = out.absolute() / f"{name}.jsonl"
-    with atomic_write(data) as temporary:
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        temporary.write_text(text, encoding="utf-8")
-    task = {
-        "task": name,
-        "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {"test": str(data)}},
-        "test_split": "test",
-        "output_type": "multiple_choice",
-        "doc_to_text": "{{text}}",
-        "doc_to_choice": "letters",
-        "doc_to_target": "answer",
-        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-        "metadata": {"version": 1.0},
-    }
-    file = out / f"{name}.yaml"
-    with atomic_write(file) as temporary:
-        temporary.write_text(json.dumps(task, indent=1) + "\n", encoding="utf-8")  # JSON is YAML
-    return file
+    with atomic_write(folder / f"{_file_name(name)}.samples.jsonl") as temporary:
+        lines = [
+            json.dumps({"task": task, **sample}, default=str)
+            for task, some in found["samples"].items()
+            for sample in some
+        ]
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    kept = {key: value for key, value in found.items() if key != "samples"}
+    kept["role_lens"] = {"key": key, "name": name, "patches": done}
+    with atomic_write(folder / f"{_file_name(name)}.json") as temporary:
+        temporary.write_text(_json(kept) + "\n", encoding="utf-8")
+
+
+def _read(folder: Path, name: str, key: str) -> dict[str, Any] | None:
+    """What `_write` wrote, if it was for the same."""
+    try:
+        found = json.loads((folder / f"{_file_name(name)}.json").read_bytes())
+        if found["role_lens"]["key"] != key:
+            return None
+        samples: dict[str, list[Any]] = {}
+        for line in (folder / f"{_file_name(name)}.samples.jsonl").read_bytes().splitlines():
+            sample = json.loads(line)
+            samples.setdefault(sample.pop("task"), []).append(sample)
+    except (OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
+        return None
+    return {**found, "samples": samples}
 
 
 def _samples(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -185,32 +262,33 @@ def _samples(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
         if isinstance(sample.get(metric), (int, float, np.number))
     ]
     if not rows:
-        return pd.DataFrame(columns=["task", "doc_id", "filter", "metric", *results])
-    key = ["task", "doc_id", "filter", "metric"]
-    table = pd.DataFrame(rows).pivot(index=key, columns="patch", values="value")
+        return pd.DataFrame(columns=[*_KEY, *results])
+    table = pd.DataFrame(rows).pivot(index=_KEY, columns="patch", values="value")
     return table[list(results)].rename_axis(columns=None).reset_index()
 
 
-def _effects(samples: pd.DataFrame, patches: Sequence[str]) -> pd.DataFrame:
+def _effects(
+    samples: pd.DataFrame, patches: Sequence[str], results: Mapping[str, Mapping[str, Any]]
+) -> pd.DataFrame:
     first, *others = patches
+    of_group = results[first].get("group_subtasks", {})
+    parts = [samples] + [
+        samples[samples["task"].isin(_leaves(group, of_group))].assign(task=group)
+        for group in of_group
+        if of_group[group]
+    ]
     rows = []
-    for (task, name, metric), part in samples.groupby(["task", "filter", "metric"], sort=False):
+    for (task, name, metric), part in pd.concat(parts).groupby(_KEY[:1] + _KEY[2:], sort=False):
         for patch in others:
             change = (part[patch] - part[first]).to_numpy()
             low, high = bootstrap_interval(change)
-            rows.append(
-                {
-                    "task": task,
-                    "filter": name,
-                    "metric": metric,
-                    "patch": patch,
-                    "n": len(change),
-                    "before": part[first].mean(),
-                    "after": part[patch].mean(),
-                    "difference": change.mean(),
-                    "low": low,
-                    "high": high,
-                    "p": float(sign_flip_test(change[None]).p[0]),
-                }
-            )
-    return pd.DataFrame(rows)
+            numbers = (part[first].mean(), part[patch].mean(), change.mean())
+            p = float(sign_flip_test(change[None]).p[0])
+            rows.append((task, name, metric, patch, len(change), *numbers, low, high, p))
+    return pd.DataFrame.from_records(rows, columns=[*_COLUMNS, "low", "high", "p"])
+
+
+def _leaves(group: str, of_group: Mapping[str, Sequence[str]]) -> set[str]:
+    """The tasks of a group, and of the groups in it."""
+    inner = of_group.get(group) or ()
+    return {group} if not inner else {leaf for one in inner for leaf in _leaves(one, of_group)}

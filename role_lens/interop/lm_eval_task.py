@@ -1,0 +1,58 @@
+"""Questions as an lm-eval task. Knows no model."""
+
+import glob
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from role_lens.errors import RoleLensError
+from role_lens.evaluation.questions import LETTERS, Question, Template, question_text
+from role_lens.files import atomic_write, make_folder
+
+
+def write_task(
+    questions: Sequence[Question], folder: str | Path, name: str, *, template: Template = "paper"
+) -> Path:
+    """Write questions as an lm-eval task that scores the letters of the choices.
+
+    With `apply_chat_template=True` the prompts are those of `evaluate` with `scoring="letter"`. The
+    task names its data by an absolute path: a folder that was moved has to be written again.
+
+    Returns:
+        The YAML file; its folder is the `include_path` of `evaluate_tasks`.
+
+    Raises:
+        RoleLensError: no questions, or the folder can't be written to.
+    """
+    if not questions:
+        raise RoleLensError("a task needs at least one question")
+    out = make_folder(folder)
+    rows = [
+        {
+            "id": question.id,
+            "text": question_text(question, template),
+            "letters": list(LETTERS[: len(question.choices)]),
+            "answer": question.answer,
+        }
+        for question in questions
+    ]
+    data = out.absolute() / f"{name}.jsonl"
+    with atomic_write(data) as temporary:
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        temporary.write_text(text, encoding="utf-8")
+    task = {
+        "task": name,
+        "dataset_path": "json",
+        "dataset_kwargs": {"data_files": {"test": glob.escape(str(data))}},
+        "test_split": "test",
+        "output_type": "multiple_choice",
+        "doc_to_text": "{{text}}",
+        "doc_to_choice": "letters",
+        "doc_to_target": "answer",
+        "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+        "metadata": {"version": 1.0},
+    }
+    file = out / f"{name}.yaml"
+    with atomic_write(file) as temporary:
+        temporary.write_text(json.dumps(task, indent=1) + "\n", encoding="utf-8")  # JSON is YAML
+    return file
