@@ -140,9 +140,8 @@ def test_batches_have_no_more_rows_than_said(llama, monkeypatch):
         return [([], False)] * len(batch.index)
 
     monkeypatch.setattr(generation, "_continue", count)
-    complete(
-        llama, ["Go.", "Tell me, at some length, what you had today. " * 4, *"abcde"], batch_size=3
-    )
+    prompts = ["Go.", "Tell me, at some length, what you had today. " * 4, *"abcde"]
+    complete(llama, prompts, max_new_tokens=2, batch_size=3)
     assert rows == [3, 3, 1]
 
 
