@@ -32,6 +32,7 @@ FLOORS = [
         "readout.logit_lens",
         "readout.geometry",
     ],
+    ["evaluation.screening"],
     ["evaluation.sweep"],
     ["evaluation.selection"],
     ["evaluation.null_band", "evaluation.shuffled_labels"],

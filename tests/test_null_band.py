@@ -90,7 +90,7 @@ def test_kept_for_the_next_run(llama, vectors, tmp_path, monkeypatch):
         raise AssertionError("computed again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(null_band, "question_gradients", refuse)
+        patch.setattr(null_band, "kept_gradient", refuse)
         again = run(llama, vectors, tmp_path)
     for a, b in zip(first, again, strict=True):
         assert (a.role, a.number, a.layer, a.coefficient) == (

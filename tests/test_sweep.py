@@ -316,7 +316,7 @@ def test_a_folder_that_can_not_be_used(llama, vectors, tmp_path):
 
 def test_screening_keeps_the_best_estimates_of_each_role(llama, vectors, tmp_path, monkeypatch):
     from role_lens import attribute
-    from role_lens.evaluation import sweep as module
+    from role_lens.evaluation import screening
 
     grid = Grid(coefficients=(1.0, 2.0))
     effects = run(llama, vectors, tmp_path, grid, screen=3).iloc[1:]
@@ -331,7 +331,7 @@ def test_screening_keeps_the_best_estimates_of_each_role(llama, vectors, tmp_pat
         assert set(part[names].itertuples(index=False, name=None)) == set(
             best[names].itertuples(index=False, name=None)
         )
-    monkeypatch.setattr(module, "attribute", None)  # estimates are kept in the folder
+    monkeypatch.setattr(screening, "question_gradients", None)  # the gradient is kept
     run(llama, vectors, tmp_path, grid, screen=2)
 
 
@@ -347,9 +347,9 @@ def test_what_a_killed_run_left_behind(llama, vectors, tmp_path):
     grid = replace(GRID, kinds=("add",))
     effects = run(llama, vectors, tmp_path, grid, screen=1)
     (tmp_path / "parts" / ".part-0.parquet.7.partial").write_bytes(b"PAR1")
-    for damage in (b"PAR1", b""):
-        (tmp_path / "attribution.parquet").write_bytes(damage)
+    for damage in (b"\x93NUMPY", b""):
+        (tmp_path / "gradient.npy").write_bytes(damage)
         pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid, screen=1), effects)
-    pd.DataFrame({"other": [1]}).to_parquet(tmp_path / "attribution.parquet")
+    np.save(tmp_path / "gradient.npy", np.zeros(3))
     pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid, screen=1), effects)
     assert not list((tmp_path / "parts").glob(".*"))

@@ -5,7 +5,7 @@ Knows the order of things; what each of them is, the other files know.
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -123,31 +123,27 @@ def compare(
     check_numbers(choosing, tests)
     tokens = prompt_tokens(model, vectors, prompts, base) if n_shuffled else None
     folder = make_folder(out)
-    guards: dict[str, Any] = {"max_kl": max_kl, "leave_out_last": leave_out_last}
-    guards["neutral"] = neutral
-    choices: dict[str, Choice | None] = {}
-    random: dict[str, list[RandomChoice]] = {role: [] for role in homes}
-    for domain, asked in choosing.items():
+    options: dict[str, Any] = {"max_kl": max_kl, "leave_out_last": leave_out_last}
+    options |= {"neutral": neutral, **asking}
+
+    def choosing_in(
+        domain: str, roles: Iterable[str]
+    ) -> tuple[Model, RoleVectors, list[Question], Path, Grid]:
+        own = tuple(role for role in roles if homes[role] == domain)
         place = folder / "selection" / _file_name(domain)
-        own = replace(grid, roles=tuple(role for role in homes if homes[role] == domain))
-        choices |= select(
-            model,
-            vectors,
-            asked,
-            place,
-            own,
-            screen=screen,
-            objective=objective,
-            **guards,
-            **asking,
-        )
-        for one in choose_random(
-            model, vectors, asked, place, own, n_random, seed=seed, **guards, **asking
-        ):
-            random[one.role].append(one)
-    chosen = [choice for choice in choices.values() if choice is not None]
-    if not chosen:
+        return model, vectors, choosing[domain], place, replace(grid, roles=own)
+
+    choices: dict[str, Choice] = {}
+    for domain in choosing:
+        best = select(*choosing_in(domain, homes), screen=screen, objective=objective, **options)
+        choices |= {role: choice for role, choice in best.items() if choice is not None}
+    if not choices:
         raise RoleLensError(f"no role has a direction whose KL divergence is at most {max_kl}")
+    random: dict[str, list[RandomChoice]] = {role: [] for role in choices}
+    for domain in sorted({homes[role] for role in choices}):
+        for one in choose_random(*choosing_in(domain, choices), n_random, seed=seed, **options):
+            random[one.role].append(one)
+    chosen = list(choices.values())
     shuffled = shuffled_by_role(model, vectors, chosen, tokens, n_shuffled, seed)
     ask_persona = _takes_system(model)
     scores = []

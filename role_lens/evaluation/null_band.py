@@ -9,19 +9,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import einops
 import pandas as pd
 import pyarrow
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from role_lens.evaluation.attribution import question_gradients
 from role_lens.evaluation.cells import content_hash, write_parquet
 from role_lens.evaluation.controls import rotated
-from role_lens.evaluation.grid import Cell, Grid, cells_of, patches_of
+from role_lens.evaluation.grid import Grid, cells_of, patches_of
 from role_lens.evaluation.identity import hash_of_vectors, run_identity
 from role_lens.evaluation.questions import Question
+from role_lens.evaluation.screening import by_estimate, kept_gradient
 from role_lens.evaluation.selection import neutral_kl, within_layers
 from role_lens.files import make_folder
 from role_lens.models import Model
@@ -67,7 +66,7 @@ def choose_random(
     by the estimate of its effect alone, from one gradient for all of them.
 
     Args:
-        out: folder where they are kept for a run that goes on.
+        out: the folder of `select`; they are kept there for a run that goes on.
         grid, max_kl, leave_out_last, neutral, asking: as for `select`.
 
     Returns:
@@ -80,7 +79,8 @@ def choose_random(
     options = {"max_kl": max_kl, "leave_out_last": leave_out_last, "n": n, "seed": seed}
     grid = within_layers(grid, vectors.n_layers, leave_out_last)
     key = content_hash(identity, hash_of_vectors(vectors), asdict(grid), options, neutral)
-    file = make_folder(out) / f"random-{key[:16]}.parquet"
+    folder = make_folder(out)
+    file = folder / f"random-{key[:16]}.parquet"
     try:
         rows = pd.read_parquet(file, columns=_COLUMNS).to_dict("records")
         return [
@@ -95,15 +95,13 @@ def choose_random(
         ]
     except (OSError, ValueError, pyarrow.ArrowException):
         pass  # none yet, or damaged
-    total = torch.zeros((vectors.n_layers, vectors.d_model))
-    for gradients in question_gradients(model, questions, **asking):
-        total += einops.reduce(gradients, "question layer d_model -> layer d_model", "sum")
+    gradient = kept_gradient(folder, model, questions, **asking)
     kl = neutral_kl(model, neutral, asking.get("system")) if max_kl is not None else None
     chosen = []
     for number in range(n):
         # Rotations are numbered across seeds, so that no two seeds share one.
         turned = rotated(vectors, seed=seed * n + number)
-        for role, cells in _by_estimate(turned, grid, total / len(questions)).items():
+        for role, cells in by_estimate(turned, cells_of(turned, grid), gradient).items():
             for cell in cells:
                 (patch,) = patches_of(turned, cell)
                 if kl is None or max_kl is None or kl(patch) <= max_kl:
@@ -114,29 +112,3 @@ def choose_random(
     table["direction"] = [one.direction.tolist() for one in chosen]
     write_parquet(pd.DataFrame(table), file)
     return chosen
-
-
-def _by_estimate(
-    vectors: RoleVectors, grid: Grid, gradient: Float[Tensor, "layer d_model"]
-) -> dict[str, list[Cell]]:
-    """Each role's candidates, the largest estimated effect first."""
-    effects = {
-        contrast: einops.einsum(
-            vectors.directions(contrast),
-            gradient,
-            "role position layer d_model, layer d_model -> role position layer",
-        )
-        for contrast in grid.contrasts
-    }
-
-    def effect(cell: Cell) -> float:
-        contrast, role, position, layer = cell.direction
-        assert contrast is not None
-        where = vectors.roles.index(str(role)), vectors.positions.index(position), layer
-        return float(effects[contrast][where]) * (cell.coefficient or 0.0)
-
-    cells = cells_of(vectors, grid)
-    by_role: dict[str, list[Cell]] = {str(cell.role): [] for cell in cells}
-    for cell in sorted(cells, key=effect, reverse=True):
-        by_role[str(cell.role)].append(cell)
-    return by_role

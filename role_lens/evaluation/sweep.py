@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow
+from jaxtyping import Float
+from torch import Tensor
 
 from role_lens.budget import token_budget
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.attribution import attribute
 from role_lens.evaluation.cells import (
     CellFolder,
     cell_key,
@@ -22,11 +22,12 @@ from role_lens.evaluation.cells import (
     write_parquet,
 )
 from role_lens.evaluation.engine import engine
-from role_lens.evaluation.grid import BASELINE, Cell, Direction, Grid, cells_of, patches_of
+from role_lens.evaluation.grid import BASELINE, Cell, Grid, cells_of, patches_of
 from role_lens.evaluation.identity import hash_of_vectors, run_identity
 from role_lens.evaluation.items import Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
 from role_lens.evaluation.scoring import describe, score_columns
+from role_lens.evaluation.screening import by_estimate, kept_gradient
 from role_lens.evaluation.unfinished import score_unfinished
 from role_lens.fingerprint import has_hooks
 from role_lens.models import Model
@@ -93,7 +94,8 @@ def sweep(
     folder = continue_cells(out, identity, describe(questions))
     if screen is not None:
         options = {**asking, "examples": examples, "max_tokens": max_tokens, "progress": progress}
-        cells = _screened(folder, model, vectors, questions, cells, screen, options)
+        gradient = kept_gradient(folder.path, model, questions, **options)
+        cells = _screened(vectors, cells, screen, gradient)
     keys = {cell: cell_key(identity, cell._asdict()) for cell in [BASELINE, *cells]}
     score_unfinished(
         folder,
@@ -142,35 +144,15 @@ def _first_layer(cell: Cell) -> int:
 
 
 def _screened(
-    folder: CellFolder,
-    model: Model,
     vectors: RoleVectors,
-    questions: Sequence[Question],
     cells: Sequence[Cell],
     n: int,
-    options: Mapping[str, Any],
+    gradient: Float[Tensor, "layer d_model"],
 ) -> list[Cell]:
     """The cells of each role's n directions with the highest estimated effect."""
-    file = folder.path / "attribution.parquet"
-    contrasts = sorted({cell.contrast for cell in cells if cell.contrast is not None})
-    key = ["contrast", "role", "position", "layer"]
-    try:
-        estimates = pd.read_parquet(file, columns=[*key, "effect"])
-        usable = set(contrasts) <= set(estimates["contrast"])
-    except (OSError, ValueError, pyarrow.ArrowException):  # none yet, or damaged
-        usable = False
-    if not usable:
-        estimates = attribute(model, vectors, questions, contrasts=contrasts, **options)
-        write_parquet(estimates, file)
-    effect = estimates.set_index(key)["effect"].to_dict()
-    estimated: dict[Direction, float] = {}
-    for cell in cells:
-        value = effect[cell.direction] * (cell.coefficient or 0)
-        estimated[cell.direction] = max(value, estimated.get(cell.direction, value))
-    best: dict[str | None, list[Direction]] = {}
-    for direction in sorted(estimated, key=lambda direction: -estimated[direction]):
-        best.setdefault(direction.role, []).append(direction)
-    chosen = {direction for some in best.values() for direction in some[:n]}
+    chosen = set()
+    for ranked in by_estimate(vectors, cells, gradient).values():
+        chosen |= set(list(dict.fromkeys(cell.direction for cell in ranked))[:n])
     return [cell for cell in cells if cell.direction in chosen]
 
 
