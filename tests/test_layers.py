@@ -30,6 +30,7 @@ FLOORS = [
         "evaluation.identity",
         "evaluation.unfinished",
         "readout.logit_lens",
+        "readout.patchscope",
         "readout.geometry",
     ],
     ["evaluation.screening"],

@@ -1,0 +1,157 @@
+"""What the model says of a vector that is put in the place of a word.
+
+Knows vectors and prompts, not roles.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from role_lens.directions import unit
+from role_lens.errors import RoleLensError
+from role_lens.generation import complete
+from role_lens.models import Model
+from role_lens.tokens import chat_text
+
+Mode = Literal["replace", "add"]
+
+TARGET = "What does X represent?"
+
+
+def patchscope(
+    model: Model,
+    vectors: Float[Tensor, "vector d_model"],
+    *,
+    layer: int | Sequence[int],
+    scale: float | Sequence[float] = 1.0,
+    target: str = TARGET,
+    placeholder: str = "X",
+    mode: Mode = "replace",
+    max_new_tokens: int = 32,
+    system: str | None = None,
+    temperature: float = 0.0,
+    seed: int = 0,
+    batch_size: int = 64,
+    progress: bool = False,
+) -> list[str]:
+    """Let the model answer a prompt in which a vector stands for a word (Ghandeharioun et al. 2024,
+    arXiv 2401.06102; with "What does X represent?" as in arXiv 2502.12055).
+
+    At the tokens of the placeholder, the residual stream x entering a block becomes
+
+    - `replace`: scale · |x| · d/|d|, the vector's direction in the stream's own length there;
+    - `add`: x + scale · d, the raw vector.
+
+    Args:
+        layer, scale: of all vectors, or one for each.
+        target: a prompt with the placeholder as a word of its own, once or several times.
+        max_new_tokens, system, temperature, seed: as for `generate`.
+        batch_size: vectors at once.
+
+    Returns:
+        One text per vector.
+
+    Raises:
+        RoleLensError: no placeholder in the target, numbers of layers or scales that don't match,
+            a layer out of range, a zero vector, an unknown mode, a tokenizer without offsets.
+    """
+    if mode not in get_args(Mode):
+        raise RoleLensError(f"mode must be one of {get_args(Mode)}, got {mode!r}")
+    n = len(vectors)
+    layers = [layer] * n if isinstance(layer, int) else list(layer)
+    scales = [float(scale)] * n if isinstance(scale, int | float) else list(map(float, scale))
+    if len(layers) != n or len(scales) != n:
+        raise RoleLensError(f"{n} vectors, {len(layers)} layers and {len(scales)} scales")
+    for one in layers:
+        if not 0 <= one < model.cfg.n_layers:
+            raise RoleLensError(
+                f"layer {one} is out of range: the model has layers 0 to {model.cfg.n_layers - 1}"
+            )
+    if vectors.shape[-1] != model.cfg.d_model:
+        raise RoleLensError(
+            f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}"
+        )
+    units = unit(vectors.float())
+    vectors = units if mode == "replace" else vectors.float()
+    places = placeholder_positions(model, target, placeholder, system)
+    texts: list[str] = []
+    for start in range(0, n, batch_size):
+        some = slice(start, start + batch_size)
+        shifts = vectors[some] * torch.tensor(scales[some])[:, None]
+        hooks = [
+            (f"blocks.{one}.hook_resid_pre", _injection(shifts, layers[some], one, places, mode))
+            for one in sorted(set(layers[some]))
+        ]
+        with model.hooks(fwd_hooks=hooks):
+            completions = complete(
+                model,
+                [target] * len(shifts),
+                max_new_tokens=max_new_tokens,
+                system=system,
+                temperature=temperature,
+                seed=seed + start,
+                progress=progress,
+            )
+        texts += [completion.text for completion in completions]
+    return texts
+
+
+def placeholder_positions(
+    model: Model, target: str, placeholder: str = "X", system: str | None = None
+) -> list[int]:
+    """Positions, from the end of the formatted prompt, of the tokens of a placeholder.
+
+    Raises:
+        RoleLensError: it is not in the target as a word of its own, or the tokenizer can't tell.
+    """
+    word = re.compile(rf"(?<!\w){re.escape(placeholder)}(?!\w)")
+    n_after = len(word.findall(target))
+    text = chat_text(model, target, system)
+    found = list(word.finditer(text))
+    if not n_after or not placeholder:
+        raise RoleLensError(f"the target has no word {placeholder!r}: {target!r}")
+    # The target's own, not one in the template before it.
+    start = text.rindex(target.strip())
+    spans = [m.span() for m in found if start <= m.start() < start + len(target)]
+    try:
+        encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+        offsets = encoded["offset_mapping"]
+    except NotImplementedError as error:
+        raise RoleLensError("patchscopes need a fast tokenizer, which tells offsets") from error
+    return [
+        index - len(offsets)
+        for index, (first, last) in enumerate(offsets)
+        if any(first < end and last > begin for begin, end in spans)
+    ]
+
+
+def _injection(
+    shifts: Float[Tensor, "vector d_model"],
+    layers: Sequence[int],
+    layer: int,
+    places: Sequence[int],
+    mode: Mode,
+) -> Callable[[Tensor, Any], Tensor]:
+    """A hook function for the rows whose vectors belong to this layer."""
+    rows = [row for row, one in enumerate(layers) if one == layer]
+    first = True
+
+    def inject(x: Tensor, hook: Any) -> Tensor:
+        nonlocal first
+        if not first:  # the tokens that follow attend to what was put there
+            return x
+        first = False
+        changed = x.clone()
+        for place in places:
+            here = x[rows, place].float()
+            shift = shifts[rows].to(x.device)
+            length = here.norm(dim=-1, keepdim=True)
+            new = length * shift if mode == "replace" else here + shift
+            changed[rows, place] = new.to(x.dtype)
+        return changed
+
+    return inject

@@ -1,0 +1,74 @@
+import pytest
+import torch
+from conftest import build
+
+from role_lens import RoleLensError, generate
+from role_lens.readout.patchscope import TARGET, patchscope, placeholder_positions
+from role_lens.tokens import encode_chat
+
+VECTORS = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
+
+
+def test_positions_of_the_placeholder(llama):
+    ids = encode_chat(llama, [TARGET])[0]
+    (place,) = placeholder_positions(llama, TARGET)
+    assert llama.tokenizer.decode([ids[place]]) == "X"
+    several = placeholder_positions(llama, "X and X, not Xs or eX", system="X marks the spot.")
+    ids = encode_chat(llama, ["X and X, not Xs or eX"], "X marks the spot.")[0]
+    assert [llama.tokenizer.decode([ids[p]]) for p in several] == ["X", "X"]
+    assert several[1] - several[0] == len("X and ")
+    long = placeholder_positions(llama, "What is THING?", "THING")
+    assert len(long) == len("THING")  # a token a letter here
+    with pytest.raises(RoleLensError, match="no word 'X'"):
+        placeholder_positions(llama, "What does eX represent?")
+
+
+@pytest.mark.parametrize("mode", ["replace", "add"])
+def test_what_is_put_there(model, mode):
+    """By a hook that does the same to one prompt, written out."""
+    layers, scales = [0, 1, 2], [1.0, 2.0, 0.5]
+    texts = patchscope(model, VECTORS, layer=layers, scale=scales, mode=mode, max_new_tokens=6)
+    (place,) = placeholder_positions(model, TARGET)
+    for vector, layer, scale, text in zip(VECTORS, layers, scales, texts, strict=True):
+
+        def put(x, hook, vector=vector, scale=scale):
+            if x.shape[1] == 1:
+                return x
+            x = x.clone()
+            if mode == "replace":
+                x[:, place] = scale * x[:, place].norm() * vector / vector.norm()
+            else:
+                x[:, place] += scale * vector
+            return x
+
+        with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", put)]):
+            assert generate(model, TARGET, max_new_tokens=6) == text
+
+
+def test_batches_make_no_difference(llama):
+    options = {"layer": 1, "max_new_tokens": 5, "mode": "add", "scale": 20.0}
+    together = patchscope(llama, VECTORS, **options)
+    assert patchscope(llama, VECTORS, batch_size=2, **options) == together
+    assert len(set(together)) > 1
+    assert not llama.hook_dict["blocks.1.hook_resid_pre"].fwd_hooks
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"layer": 3}, "layer 3 is out of range"),
+        ({"layer": [0, 1]}, "3 vectors, 2 layers and 3 scales"),
+        ({"layer": 1, "target": "Nothing here"}, "no word 'X'"),
+    ],
+)
+def test_refused(llama, options, message):
+    with pytest.raises(RoleLensError, match=message):
+        patchscope(llama, VECTORS, **options)
+
+
+def test_refused_vectors():
+    llama = build("llama")
+    with pytest.raises(RoleLensError, match="7 dimensions, the model 32"):
+        patchscope(llama, torch.ones(2, 7), layer=1)
+    with pytest.raises(RoleLensError, match="the direction is zero"):
+        patchscope(llama, torch.zeros(2, 32), layer=1)
