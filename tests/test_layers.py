@@ -36,7 +36,7 @@ FLOORS = [
     ["evaluation.screening"],
     ["evaluation.sweep"],
     ["evaluation.selection"],
-    ["evaluation.null_band", "evaluation.shuffled_labels"],
+    ["evaluation.null_band", "evaluation.shuffled_labels", "readout.role_judge"],
     ["evaluation.conditions", "evaluation.calibration"],
     ["evaluation.condition_scores"],
     ["evaluation.comparison", "interop.lm_eval", "interop.lm_eval_task"],

@@ -1,0 +1,101 @@
+"""Which role a text is about, as the unchanged model ranks them.
+
+Knows texts and role names, neither vectors nor patches.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Int
+from numpy import ndarray
+
+from role_lens.errors import RoleLensError
+from role_lens.evaluation.controls import persona_prompts
+from role_lens.evaluation.questions import Question
+from role_lens.evaluation.scoring import evaluate
+from role_lens.generation import generate
+from role_lens.models import Model
+
+_ASK = "{text}\n\nWhich profession or kind of person is this text about? Answer with its name."
+
+
+def role_likelihoods(
+    model: Model, texts: Sequence[str], roles: Sequence[str], **options: Any
+) -> Float[ndarray, "text role"]:
+    """Log-likelihood of each role's name as the answer to what a text is about, per token, in nats.
+
+    Args:
+        options: system, max_tokens and progress, as for `evaluate`.
+
+    Raises:
+        RoleLensError: fewer than two roles, no texts.
+    """
+    if len(roles) < 2:
+        raise RoleLensError(f"a ranking needs at least two roles, got {list(roles)}")
+    questions = [
+        Question(str(number), _ASK.format(text=text.strip()), tuple(roles), 0, "text", "text")
+        for number, text in enumerate(texts)
+    ]
+    table = evaluate(model, questions, {"none": None}, scoring="cloze", **options)
+    return table[[f"logprob_{i}" for i in range(len(roles))]].to_numpy(dtype=np.float64)
+
+
+def ranks(
+    likelihoods: Float[ndarray, "text role"],
+    usual: Float[ndarray, " role"] | None = None,
+) -> Int[ndarray, "text role"]:
+    """Rank of each role for each text, 1 for the likeliest.
+
+    Args:
+        usual: mean log-likelihood of each role over other texts, which is taken off: some names
+            are likely whatever the text.
+    """
+    shifted = likelihoods if usual is None else likelihoods - usual
+    return (-shifted).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable") + 1
+
+
+def persona_texts(
+    model: Model, roles: Sequence[str], prompts: Sequence[str], *, max_new_tokens: int = 48
+) -> pd.DataFrame:
+    """What the model writes when it is told to be each role: texts of which the role is known.
+
+    Returns:
+        One row per role and prompt: `role, prompt, text`.
+    """
+    rows = []
+    for role in roles:
+        texts = generate(
+            model,
+            list(prompts),
+            system=persona_prompts(role)[0],
+            max_new_tokens=max_new_tokens,
+        )
+        rows += [(role, prompt, text) for prompt, text in zip(prompts, texts, strict=True)]
+    return pd.DataFrame.from_records(rows, columns=["role", "prompt", "text"])
+
+
+def hit_rates(
+    found: Int[ndarray, "text role"], truth: Sequence[int], at: Sequence[int] = (1, 3, 5)
+) -> Mapping[str, float]:
+    """How well ranks agree with the truth: the shares of texts whose role is among the first, and
+    the mean rank beside that of guessing.
+
+    Args:
+        found: what `ranks` gives.
+        truth: index of each text's role.
+    """
+    own = found[np.arange(len(found)), list(truth)]
+    n_roles = found.shape[1]
+    rates = {f"hit@{k}": float((own <= k).mean()) for k in at}
+    rates |= {f"chance@{k}": min(1.0, k / n_roles) for k in at}
+    return rates | {"mean_rank": float(own.mean()), "chance_rank": (n_roles + 1) / 2}
+
+
+def names_role(text: str, role: str) -> bool:
+    """Whether a text has the role's name in it, as words, singular or plural."""
+    words = r"\s+".join(map(re.escape, role.split()))
+    ends = rf"{words[:-1]}ies|{words}e?s?" if role.endswith("y") else rf"{words}(?:e?s)?"
+    return re.search(rf"\b(?:{ends})\b", text, re.IGNORECASE) is not None
