@@ -79,6 +79,39 @@ def mean_cosine(directions: Float[Tensor, "role *rest d_model"]) -> Float[Tensor
     return cosines[..., different].mean(dim=-1)
 
 
+def shared_share(
+    directions: Float[Tensor, "role *rest d_model"],
+) -> Float[Tensor, "role *rest"]:
+    """Share of each direction's squared length that lies along the mean of all roles': 1 where it
+    is nothing else, 0 where it is at right angles to it. NaN where either is zero."""
+    mean = directions.mean(dim=0)
+    along = einops.einsum(directions, mean, "role ... d_model, ... d_model -> role ...")
+    lengths = directions.square().sum(dim=-1) * mean.square().sum(dim=-1)
+    return along.square() / lengths
+
+
+def principal_components(
+    directions: Float[Tensor, "role d_model"], n: int = 2
+) -> tuple[Float[Tensor, "role n"], Float[Tensor, " n"]]:
+    """Coordinates of directions on their first principal components, and the share of the variance
+    between roles that each explains.
+
+    The mean of all roles is taken off; a component's sign is such that its largest coordinate is
+    positive.
+
+    Raises:
+        RoleLensError: more components than there can be.
+    """
+    if not 1 <= n <= min(directions.shape):
+        raise RoleLensError(f"{tuple(directions.shape)} directions have no {n} components")
+    centred = (directions - directions.mean(dim=0)).double()
+    u, s, _ = torch.linalg.svd(centred, full_matrices=False)
+    coordinates = u[:, :n] * s[:n]
+    largest = coordinates.gather(0, coordinates.abs().argmax(dim=0)[None])
+    variance = s.square() / s.square().sum()
+    return (coordinates * largest.sign()).float(), variance[:n].float()
+
+
 def d_prime(
     signal_mean: Float[Tensor, "*shape"],
     signal_variance: Float[Tensor, "*shape"],

@@ -11,6 +11,8 @@ from role_lens.directions import (
     d_prime,
     difference_of_means,
     mean_cosine,
+    principal_components,
+    shared_share,
     unit,
 )
 
@@ -86,3 +88,26 @@ def test_d_prime():
 def test_what_all_roles_share_cancels_to_zero():
     shared = torch.randn(1, 16).expand(5, 16)
     assert (difference_of_means(shared, shared[0], "roles") == 0).all()
+
+
+def test_shared_share():
+    mean = torch.tensor([3.0, 0.0, 0.0])
+    directions = mean + torch.tensor([[0.0, 4.0, 0.0], [0.0, -4.0, 0.0]])
+    torch.testing.assert_close(shared_share(directions), torch.tensor([0.36, 0.36]))
+    torch.testing.assert_close(shared_share(mean.expand(3, 3)), torch.ones(3))
+    rest = torch.stack([directions, directions * 2], dim=1)
+    torch.testing.assert_close(shared_share(rest), torch.full((2, 2), 0.36))
+
+
+def test_principal_components():
+    generator = torch.Generator().manual_seed(0)
+    line = torch.randn(30, 1, generator=generator) * torch.tensor([[3.0, 4.0, 0.0]])
+    noise = 0.01 * torch.randn(30, 3, generator=generator)
+    coordinates, explained = principal_components(line + noise + 7.0, 2)
+    assert float(explained[0]) > 0.999
+    expected = (line - line.mean(0)) @ torch.tensor([0.6, 0.8, 0.0])
+    sign = torch.sign(expected[expected.abs().argmax()])
+    torch.testing.assert_close(coordinates[:, 0], sign * expected, atol=0.1, rtol=0)
+    assert float(coordinates[coordinates.abs().argmax(dim=0)[1], 1]) > 0
+    with pytest.raises(RoleLensError, match="no 4 components"):
+        principal_components(line, 4)

@@ -31,6 +31,7 @@ FLOORS = [
         "evaluation.unfinished",
         "readout.logit_lens",
         "readout.patchscope",
+        "readout.stability",
         "readout.geometry",
     ],
     ["evaluation.screening"],

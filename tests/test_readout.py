@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from role_lens import RoleVectors
+from role_lens.directions import cosine_similarity
 from role_lens.figures import plot_by_layer, plot_cosines, plot_scores
-from role_lens.readout.geometry import geometry_by_layer
+from role_lens.readout.geometry import geometry_by_layer, role_tree
 from role_lens.readout.logit_lens import logit_lens
 
 
@@ -78,3 +79,15 @@ def test_figures_are_written_whole(vectors, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.png", "b.png", "c.png"]
     for path in tmp_path.iterdir():
         assert path.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_role_tree_joins_the_nearest_first():
+    directions = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.99, 0.1], [0.1, 0.99]])
+    merges, order = role_tree(cosine_similarity(directions))
+    assert {frozenset(merge[:2].astype(int)) for merge in merges[:2]} == {
+        frozenset({0, 2}),
+        frozenset({1, 3}),
+    }
+    assert sorted(order) == [0, 1, 2, 3]
+    assert abs(order.index(0) - order.index(2)) == 1
+    assert (merges[:, 2] >= 0).all()

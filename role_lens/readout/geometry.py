@@ -2,10 +2,16 @@
 
 import math
 
+import numpy as np
 import pandas as pd
 import torch
+from jaxtyping import Float
+from numpy import ndarray
+from scipy.cluster import hierarchy
+from scipy.spatial.distance import squareform
+from torch import Tensor
 
-from role_lens.directions import Contrast, mean_cosine
+from role_lens.directions import Contrast, mean_cosine, shared_share
 from role_lens.role_vectors import RoleVectors
 
 
@@ -16,13 +22,15 @@ def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
     both halves; `auc`, the mean of Phi(d' / sqrt 2), the chance that a held-out prompt of the
     role projects further on the direction than one of the reference, if projections are normal
     (0.5 is chance);
-    `mean_cosine` over all pairs of roles; `mean_norm` of the raw directions.
+    `mean_cosine` over all pairs of roles; `shared`, the share of a direction's squared length that
+    lies along the mean of all roles', mean over roles; `mean_norm` of the raw directions.
     """
     contrasts: tuple[Contrast, ...] = ("base", "roles") if len(vectors.roles) > 1 else ("base",)
     rows = []
     for index, contrast in enumerate(contrasts):
         directions = vectors.directions(contrast)
         cosine, norm = mean_cosine(directions), directions.norm(dim=-1).mean(dim=0)
+        shared = shared_share(directions).mean(dim=0)
         separation = vectors.separation[index]
         auc = torch.special.ndtr(separation / math.sqrt(2))
         for place, position in enumerate(vectors.positions):
@@ -35,7 +43,24 @@ def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
                         "d_prime": float(separation[:, place, layer].nanmean()),
                         "auc": float(auc[:, place, layer].nanmean()),
                         "mean_cosine": float(cosine[place, layer]),
+                        "shared": float(shared[place, layer]),
                         "mean_norm": float(norm[place, layer]),
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def role_tree(
+    cosines: Float[Tensor, "role role"],
+) -> tuple[Float[ndarray, "merge 4"], list[int]]:
+    """Roles joined into ever larger groups, nearest first, by average linkage of 1 - cosine.
+
+    Returns:
+        The merges as `scipy.cluster.hierarchy.linkage` gives them, and an order of the roles in
+        which groups stand together.
+    """
+    distance = 1 - cosines.double().numpy()
+    np.fill_diagonal(distance, 0)
+    symmetric = np.clip((distance + distance.T) / 2, 0, None)
+    merges = hierarchy.linkage(squareform(symmetric), method="average", optimal_ordering=True)
+    return merges, hierarchy.leaves_list(merges).tolist()
