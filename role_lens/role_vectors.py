@@ -195,6 +195,11 @@ class RoleVectors:
         """Raise a RoleLensError if the vectors are from another model, saying what differs."""
         check_fingerprint(self._fingerprint, model)
 
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """The contrasts that there are: of a single role only `base`."""
+        return ("base", "roles") if len(self.roles) > 1 else ("base",)
+
     def role_index(self, role: str) -> int:
         """Index of a role in `roles`; case and underscores don't matter.
 

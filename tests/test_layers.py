@@ -32,6 +32,7 @@ FLOORS = [
         "readout.logit_lens",
         "readout.patchscope",
         "readout.stability",
+        "readout.persona_shift",
         "readout.geometry",
     ],
     ["evaluation.screening"],

@@ -139,7 +139,7 @@ def best_first(effects: pd.DataFrame, objective: Objective = "logprob") -> pd.Da
 
 def usual_grid(vectors: RoleVectors) -> Grid:
     """All directions of both contrasts; of a single role those of contrast `base`."""
-    return Grid(contrasts=("base", "roles") if len(vectors.roles) > 1 else ("base",))
+    return Grid(contrasts=vectors.contrasts)
 
 
 def within_layers(grid: Grid, n_layers: int, leave_out_last: float | None) -> Grid:

@@ -11,7 +11,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
-from role_lens.directions import Contrast, mean_cosine, shared_share
+from role_lens.directions import mean_cosine, shared_share
 from role_lens.role_vectors import RoleVectors
 
 
@@ -25,9 +25,8 @@ def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
     `mean_cosine` over all pairs of roles; `shared`, the share of a direction's squared length that
     lies along the mean of all roles', mean over roles; `mean_norm` of the raw directions.
     """
-    contrasts: tuple[Contrast, ...] = ("base", "roles") if len(vectors.roles) > 1 else ("base",)
     rows = []
-    for index, contrast in enumerate(contrasts):
+    for index, contrast in enumerate(vectors.contrasts):
         directions = vectors.directions(contrast)
         cosine, norm = mean_cosine(directions), directions.norm(dim=-1).mean(dim=0)
         shared = shared_share(directions).mean(dim=0)
