@@ -1,13 +1,15 @@
+import importlib.util
 import math
 
 import pytest
 import torch
 
-from role_lens import RoleVectors
+from role_lens import Patch, RoleVectors
 from role_lens.directions import cosine_similarity
+from role_lens.evaluation.divergence import answer_logprobs, kl_divergence
 from role_lens.figures import plot_by_layer, plot_cosines, plot_scores
 from role_lens.readout.geometry import geometry_by_layer, role_tree
-from role_lens.readout.logit_lens import logit_lens
+from role_lens.readout.logit_lens import layer_logprobs, lens_logits, logit_lens, most_likely
 
 
 @pytest.fixture(scope="module")
@@ -91,3 +93,36 @@ def test_role_tree_joins_the_nearest_first():
     assert sorted(order) == [0, 1, 2, 3]
     assert abs(order.index(0) - order.index(2)) == 1
     assert (merges[:, 2] >= 0).all()
+
+
+def test_the_last_layer_says_what_the_model_says(model):
+    """Also with a patch on, which is seen from its layer on."""
+    direction = torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(0))
+    patch = Patch.add(direction, layer=1, coefficient=3.0)
+    plain, patched = (layer_logprobs(model, "Tea?", one) for one in (None, patch))
+    assert plain.shape[0] == model.cfg.n_layers + 1
+    for found, one in ((plain, None), (patched, patch)):
+        torch.testing.assert_close(
+            found[-1][None], answer_logprobs(model, ["Tea?"], one), atol=1e-4, rtol=1e-4
+        )
+    torch.testing.assert_close(plain[0], patched[0])
+    kl = kl_divergence(plain, patched)
+    assert kl[0] == 0
+    assert (kl[1:] > 1e-4).all()
+    table = most_likely(model, plain, top_k=3)
+    assert len(table) == 3 * (model.cfg.n_layers + 1)
+    last = table[table["layer"] == model.cfg.n_layers]
+    assert last["logprob"].is_monotonic_decreasing
+    assert last["token"].iloc[0] == model.tokenizer.decode([int(plain[-1].argmax())])
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("transformer_lens.tools.analysis.logit_lens") is None,
+    reason="needs TransformerLens 4",
+)
+def test_agrees_with_transformer_lens(model):
+    from transformer_lens.tools.analysis.logit_lens import logit_readout
+
+    vectors = torch.randn(4, model.cfg.d_model, generator=torch.Generator().manual_seed(0))
+    theirs = logit_readout(model, vectors).values
+    torch.testing.assert_close(lens_logits(model, vectors), theirs, atol=1e-4, rtol=1e-4)

@@ -33,11 +33,17 @@ def answer_logprobs(
     return logprobs
 
 
+def kl_divergence(
+    before: Float[Tensor, "*rest d_vocab"], after: Float[Tensor, "*rest d_vocab"]
+) -> Float[Tensor, "*rest"]:
+    """KL(before ‖ after) = Σ p (log p - log q), in nats, from log-probabilities."""
+    # Tokens that are forbidden in both add nothing.
+    terms = torch.where(before == -torch.inf, 0.0, before.exp() * (before - after))
+    return terms.sum(dim=-1)
+
+
 def mean_kl(
     before: Float[Tensor, "prompt d_vocab"], after: Float[Tensor, "prompt d_vocab"]
 ) -> float:
-    """Mean over prompts of KL(before ‖ after) = Σ p (log p - log q), in nats, from
-    log-probabilities."""
-    # Tokens that are forbidden in both add nothing.
-    terms = torch.where(before == -torch.inf, 0.0, before.exp() * (before - after))
-    return float(terms.sum(dim=-1).mean())
+    """Mean divergence over prompts, in nats."""
+    return float(kl_divergence(before, after).mean())
