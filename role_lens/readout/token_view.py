@@ -1,0 +1,97 @@
+"""Tokens coloured by how far they lie along a direction, with CircuitsVis and without a network.
+
+Knows prompts and directions, not roles.
+"""
+
+import importlib.resources
+import json
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from role_lens.directions import unit
+from role_lens.errors import RoleLensError
+from role_lens.models import Model
+from role_lens.patches import Patches, attached
+from role_lens.tokens import encode_chat
+
+
+@dataclass(frozen=True)
+class TokenView:
+    """Tokens and a number for each; shows itself in a notebook."""
+
+    tokens: tuple[str, ...]
+    values: tuple[float, ...]
+
+    def _repr_html_(self) -> str:
+        return f"<script>{circuitsvis_script()}</script>{self.html()}"
+
+    def html(self) -> str:
+        """The view alone, for a page that holds `circuitsvis_script` already."""
+        place = f"tokens-{uuid4().hex}"
+        shown: dict[str, Any] = {"tokens": self.tokens, "values": self.values}
+        # One scale about zero, so that two views can be compared by colour.
+        largest = max((abs(value) for value in self.values), default=1.0) or 1.0
+        shown |= {"minValue": -largest, "maxValue": largest}
+        shown |= {"negativeColor": "#b35806", "positiveColor": "#2166ac"}
+        call = f"CircuitsVis.render({_script(place)}, CircuitsVis.ColoredTokens, {_script(shown)})"
+        return f'<div id="{place}" class="tokens"></div><script>{call}</script>'
+
+
+@torch.inference_mode()
+def project_tokens(
+    model: Model,
+    prompt: str,
+    direction: Float[Tensor, " d_model"],
+    layer: int,
+    patch: Patches = None,
+    *,
+    answer: str = "",
+    system: str | None = None,
+) -> TokenView:
+    """Projection x·d/|d| of the residual stream entering a block, for every token of a prompt.
+
+    The first token is left out: its residual stream is many times longer than all others', in most
+    models, and would take the whole scale (Sun et al. 2024, arXiv 2402.17762).
+
+    Args:
+        patch: attached while the model runs.
+        answer: what follows the formatted prompt.
+
+    Raises:
+        RoleLensError: a layer out of range, a zero direction, an empty prompt.
+    """
+    if not 0 <= layer < model.cfg.n_layers:
+        raise RoleLensError(
+            f"layer {layer} is out of range: the model has layers 0 to {model.cfg.n_layers - 1}"
+        )
+    ids = encode_chat(model, [prompt], system)[0]
+    ids += model.tokenizer(answer, add_special_tokens=False)["input_ids"] if answer else []
+    tokens = torch.tensor([ids], device=model.cfg.device)
+    kept: list[Tensor] = []
+
+    def keep(x: Tensor, hook: Any) -> None:
+        kept.append(x[0].float().cpu())
+
+    name = f"blocks.{layer}.hook_resid_pre"
+    with attached(model, patch), model.hooks(fwd_hooks=[(name, keep)]):
+        model(tokens)
+    values = kept[0] @ unit(direction.float())
+    words = [model.tokenizer.decode([token]) for token in ids]
+    return TokenView(tuple(words[1:]), tuple(values[1:].tolist()))
+
+
+def circuitsvis_script() -> str:
+    """CircuitsVis's own JavaScript, which the package brings along."""
+    bundle = importlib.resources.files("circuitsvis") / "dist" / "cdn" / "iife.js"
+    return bundle.read_text(encoding="utf-8").replace("</script>", "<\\/script>")
+
+
+def _script(value: Any) -> str:
+    """As JavaScript that no text can end: tokens may hold anything."""
+    text = json.dumps(value)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
