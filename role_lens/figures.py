@@ -1,11 +1,15 @@
 """Figures from tables and tensors, as PNG files. Knows no model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy import ndarray
 from torch import Tensor
 
 from role_lens.files import atomic_write
@@ -31,7 +35,7 @@ def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> No
     for axis in (left, right):
         axis.set_xlabel(f"layer (position {position})")
         axis.legend(frameon=False, fontsize=8)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_cosines(
@@ -46,7 +50,7 @@ def plot_cosines(
         axis.set_yticks(range(len(roles)), roles, fontsize=7)
         axis.set_title(title)
     figure.colorbar(image, ax=axes.tolist(), label="cosine", shrink=0.7)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_scores(summary: pd.DataFrame, path: str | Path) -> None:
@@ -65,7 +69,7 @@ def plot_scores(summary: pd.DataFrame, path: str | Path) -> None:
     axis.set_xticks(range(len(patches)), patches)
     axis.set(ylabel="accuracy (± 1 standard error)", ylim=(0, 1))
     axis.legend(frameon=False)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
 def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
@@ -108,9 +112,34 @@ def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
     axis.invert_yaxis()
     axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
     axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-    _save(figure, path)
+    save_figure(figure, path)
 
 
-def _save(figure: Figure, path: str | Path) -> None:
+def heat_map(
+    axis: Axes,
+    matrix: Float[ndarray, "row column"],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    largest: float | None = None,
+) -> AxesImage:
+    """A matrix in colours that are symmetric about zero, blue below it and red above; what is NaN
+    stays grey.
+
+    Args:
+        largest: where the colours end; None for the largest entry.
+    """
+    end = float(np.nanmax(np.abs(matrix))) if largest is None else largest
+    axis.set_facecolor("#bbbbbb")
+    image = axis.imshow(matrix, cmap="RdBu_r", vmin=-end, vmax=end, aspect="auto")
+    step = max(1, len(columns) // 16)
+    turned = max(map(len, columns)) > 3
+    axis.set_xticks(range(0, len(columns), step), columns[::step], rotation=90 * turned, fontsize=7)
+    axis.set_yticks(range(len(rows)), rows, fontsize=7)
+    return image
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)

@@ -98,6 +98,18 @@ def prompts_hash(prompts: Mapping[str, Sequence[str]] | Sequence[str]) -> str:
     return _sha256(list(prompts))
 
 
+def check_prompts(
+    provenance: Mapping[str, Any], roles: Mapping[str, Sequence[str]], base: Sequence[str]
+) -> None:
+    """Raise a RoleLensError unless vectors with this provenance were fitted on these prompts."""
+    if "merged_with" in provenance:
+        raise RoleLensError("the prompts of merged vectors can't be told: use those of one fit")
+    hashes = {"role_prompts_sha256": prompts_hash(roles), "base_prompts_sha256": prompts_hash(base)}
+    for key, value in hashes.items():
+        if provenance[key] != value:
+            raise RoleLensError(f"the vectors were fitted on other prompts ({key} differs)")
+
+
 def _halves(sequences: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
     """Two halves, all copies of a sequence in one of them; a lone sequence is in the first."""
     unique = list(dict.fromkeys(map(tuple, sequences)))

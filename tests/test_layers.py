@@ -44,7 +44,7 @@ FLOORS = [
     ["evaluation.condition_scores"],
     ["evaluation.comparison", "interop.lm_eval", "interop.lm_eval_task"],
     ["figures", "report"],
-    ["demo", "cli_options"],
+    ["demo", "cli_options", "analysis"],
     ["cli_judge"],
     ["cli"],
 ]

@@ -14,7 +14,7 @@ from role_lens.activations import activations_at
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.controls import shuffled_directions
 from role_lens.evaluation.selection import Choice
-from role_lens.fitting import prompts_hash
+from role_lens.fitting import check_prompts, prompts_hash
 from role_lens.models import Model
 from role_lens.prompts import load_prompts, load_roles, role_name
 from role_lens.role_vectors import RoleVectors
@@ -41,18 +41,11 @@ def prompt_tokens(
                 stacklevel=3,
             )
             return None
-    if "merged_with" in vectors.provenance:
-        raise RoleLensError(
-            "there are no directions from shuffled labels for merged vectors: use n_shuffled=0"
-        )
     named = {role_name(role): list(some) for role, some in prompts.items()}
-    hashes = {"role_prompts_sha256": prompts_hash(named), "base_prompts_sha256": prompts_hash(base)}
-    for key, value in hashes.items():
-        if vectors.provenance[key] != value:
-            raise RoleLensError(
-                f"the vectors were fitted on other prompts ({key} differs): give those, or "
-                "n_shuffled=0"
-            )
+    try:
+        check_prompts(vectors.provenance, named, base)
+    except RoleLensError as error:
+        raise RoleLensError(f"{error}; n_shuffled=0 goes without them") from error
     system = vectors.provenance["system"]
     of_roles = {role: encode_chat(model, some, system) for role, some in named.items()}
     return of_roles, encode_chat(model, base, system)
