@@ -4,7 +4,8 @@ from fractions import Fraction
 
 import pytest
 
-from role_lens.evaluation.answers import read_letter, read_number
+from role_lens.evaluation.letter_answers import read_letter
+from role_lens.evaluation.number_answers import read_number
 
 CHOICES = ["Bonn", "Paris", "Rome", "Oslo"]
 LETTERS = [
@@ -82,6 +83,28 @@ LETTERS = [
     ("Let me think.\n\n**(B)**", "B"),
     ("B\n\nExplanation: prices rise.", "B"),
     ("**B** Paris", "B"),
+    ("The answer is A\nBut A is wrong\nThe answer is C.", "C"),
+    ("- A: incorrect\n- D: incorrect\n\nThe answer is (B).", "B"),
+    ("M&M's\nAnswer: C", "C"),
+    ("One might think the answer is A. The answer is B.", "B"),
+    ("The answer is (D) both A and B", "D4"),
+    ("**D**: both A and B", "D4"),
+    ("The answer is (B). This answer is correct because of C.", "B"),
+    ("\\boxed{C}\n\nThis answer is consistent with the text.", "C"),
+    ("The answer is \\(B\\).", "B"),
+    ("The answer is (**B**).", "B"),
+    ("The answer is B - Paris", "B"),
+    ("The answer is B (Paris).", "B"),
+    ("Option C", "C"),
+    ("Answer C", "C"),
+    ("The correct response is D", "D"),
+    ("The correct answer choice is C", "C"),
+    ("Thus, **Option D** is the correct answer.", "D"),
+    ("- B is correct.", "B"),
+    ("The answer is A rather than B", "A"),
+    ("The answer is indeed C.", "C"),
+    ("### Answer\nB. Paris", "B"),
+    ("The answer is (B)\n(B)", "B"),
     # After reasoning.
     ("<thinking>The answer is A</thinking>C", "C"),
     ("<|think|>The answer is A", None),
@@ -91,6 +114,28 @@ LETTERS = [
     ("<think>A</think><think>more</think>Answer: B", "B"),
     ("reasoning without an opening mark, the answer is A</think>\nB", "B"),
     # Nothing stated, or nothing that can be told.
+    ("If the answer is (A), then prices rise.", None),
+    ("Suppose the answer is A.", None),
+    ("Let's check if the answer is A", None),
+    ("It can't be that the answer is A.", None),
+    ("Wait, maybe the answer is A?", None),
+    ("The answer is (A)? Let me check.", None),
+    ("Some students say the answer is A.", None),
+    ("The least likely answer is A.", None),
+    ("Your answer is A.", None),
+    ("The answer is (A) if x > 0, otherwise (B).", None),
+    ("The answer is (A). No wait, it's (B).", None),
+    ("The answer is (A).\n\nCorrection: B.", None),
+    ("A: Paris", None),
+    ("A: I think it's Paris.", None),
+    ("Answer:\nA\nB\nC\nD", None),
+    ("The answer is (A)-(D)", None),
+    ("The answer is (B) to (D)", None),
+    ("The answer is (B) + (C)", None),
+    ("The answer is (B) as well as (C)", None),
+    ("A is correct.\nB is correct.\nC is correct.", None),
+    ("Answer: (A) is not correct", None),
+    ("Answer: A is incorrect", None),
     ("Neither A nor B is correct.", None),
     ("None of A, B, or C is correct.", None),
     ("I don't think B is correct.", None),
@@ -156,7 +201,7 @@ LETTERS = [
 NUMBERS = [
     ("The answer is 42.", 42),
     ("The answer is $1,234.50.", Fraction("1234.5")),
-    ("#### 18", 18),
+    ("It is\n#### 18", 18),
     ("She has 3 + 4 = 7 left.\n#### 7", 7),
     ("\\boxed{-3}", -3),
     ("$\\boxed{12}$ apples", 12),
@@ -214,20 +259,52 @@ NUMBERS = [
     ("#### 1. Compute\nThe total is 3", None),
     ("The answer is 5\n#### Explanation\nfoo", 5),
     ("\\boxed{9}\n#### Verification 1", 9),
-    ('#### 18\nFinish with "The answer is N", where N is a number.', 18),
+    ('2 * 9\n#### 18\nFinish with "The answer is N", where N is a number.', 18),
     ("The answer is " + "1" * 5_000, None),
+    ("The answer is \\(18\\).", 18),
+    ("The answer is ($5).", 5),
+    ("The answer is 18. The answer is reasonable.", 18),
+    ("\\boxed{3\\frac{1}{2}}", None),
+    ("\\boxed{\\frac12}", Fraction(1, 2)),
+    ("\\boxed{90^\\circ}", 90),
+    ("\\boxed{2\\pi}", None),
+    ("1. 2 * 27 = 54\n2. 54 - 17 = 37\n3.", None),
+    ("1)", None),
+    ("#### 2\n\nThe rest", None),
+    ("So 9 * 2 = 18.\n#### 18 dollars", 18),
+    ("So 9 * 2 = 18.\n#### **18**", 18),
+    ("If the answer is 5, then", None),
+    ("The answer is 5\nThis is wrong\nThe answer is 6.", 6),
+    ("The answer is 3 millions", None),
+    ("The answer is 5 and a half", None),
+    ("The answer is 5 or more", None),
+    ("The answer is x = 5 or x = 6", None),
+    ("The answer is 8 apples and 2 + 3 = 5 pears", None),
+    ("The answer is 0.333...", None),
 ]
 
 
 @pytest.mark.parametrize(("text", "letter"), LETTERS)
 def test_letters(text, letter):
-    found = read_letter(text, CHOICES)
-    assert (None if found is None else "ABCD"[found]) == letter
+    # "D4": the fourth choice reads "both A and B".
+    choices = [*CHOICES[:3], "both A and B"] if letter == "D4" else CHOICES
+    found = read_letter(text, choices)
+    assert (None if found is None else "ABCD"[found]) == (letter and letter[0])
 
 
 @pytest.mark.parametrize(("text", "number"), NUMBERS)
 def test_numbers(text, number):
     assert read_number(text) == number
+
+
+def test_a_last_word_that_was_cut_off_is_no_answer():
+    for text in ("The answer is 1", "The answer is 12,", "The answer is 12.", "Well,\n\n7"):
+        assert read_number(text, truncated=True) is None
+        assert read_number(text) is not None or text.endswith(",")
+    assert read_number("The answer is 12. So", truncated=True) == 12
+    assert read_letter("The answer is B", CHOICES, truncated=True) is None
+    assert read_letter("The answer is (B)", CHOICES, truncated=True) == 1
+    assert read_letter("B", CHOICES, truncated=True) == 1
 
 
 def test_more_choices_allow_more_letters():

@@ -10,7 +10,8 @@ from typing import Any, Literal, get_args
 import pandas as pd
 
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.answers import read_letter, read_number
+from role_lens.evaluation.letter_answers import read_letter
+from role_lens.evaluation.number_answers import read_number
 from role_lens.evaluation.questions import LETTERS, NumericQuestion, Question
 from role_lens.generation import complete
 from role_lens.models import Model
@@ -94,7 +95,7 @@ def score_generated(
         )
         rows = [
             {
-                **_read(question, thinking + completion.text),
+                **_read(question, thinking + completion.text, completion.truncated),
                 "truncated": completion.truncated,
                 "text": completion.text,
             }
@@ -115,14 +116,14 @@ def question_prompt(question: Question | NumericQuestion, style: Style) -> str:
     return f"{question.question.strip()}\n{choices}\n\n{_LEAD[style]}{_LETTER_FORM}"
 
 
-def _read(question: Question | NumericQuestion, text: str) -> dict[str, Any]:
+def _read(question: Question | NumericQuestion, text: str, truncated: bool) -> dict[str, Any]:
     about = {"question_id": question.id, "domain": question.domain, "subject": question.subject}
     if isinstance(question, NumericQuestion):
-        number = read_number(text)
+        number = read_number(text, truncated=truncated)
         predicted = None if number is None else str(number)
         answer, n_choices = str(question.answer), None
     else:
-        index = read_letter(text, question.choices)
+        index = read_letter(text, question.choices, truncated=truncated)
         predicted = None if index is None else LETTERS[index]
         answer, n_choices = LETTERS[question.answer], len(question.choices)
     return {
