@@ -116,10 +116,10 @@ def compare_command(
     validation: str | None = None,
     domains: dict[str, str] | None = None,
     prompts: str | None = None,
-    base: str = "builtin",
+    base: str | None = None,
     layers: tuple[int, ...] | None = None,
     positions: tuple[int, ...] | None = None,
-    contrasts: tuple[Contrast, ...] = ("base", "roles"),
+    contrasts: tuple[Contrast, ...] | None = None,
     coefficients: tuple[float, ...] = (1.0,),
     screen: int | None = 10,
     objective: Objective = "logprob",
@@ -142,10 +142,11 @@ def compare_command(
         domains: role and its domain, pair after pair; default: those of the paper.
         prompts: the role prompts of the fit (a folder or a file), for directions from shuffled
             labels; default: the built-in ones if it was these.
-        base: the base prompts of the fit.
+        base: the base prompts of the fit; default: the built-in ones.
         layers: to choose from; default: all but the last fifth.
         positions: to choose from; default: all.
-        contrasts: to choose from: role minus base prompts, or minus the other roles' mean.
+        contrasts: to choose from: role minus base prompts, or minus the other roles' mean; default:
+            both, if there are several roles.
         coefficients: to choose from: how many times the raw direction.
         screen: compute exactly only this many directions of each role, those estimated to be best.
         objective: choose by mean log p(correct), or by accuracy.
@@ -163,7 +164,7 @@ def compare_command(
         split = "validation" if validation == "mmlu" else "test"
         choosing = load_questions(validation, domain=asking.domain, split=split)
     loaded = RoleVectors.load(vectors)
-    fitted_on = None if prompts is None else load_roles(prompts)
+    own_prompts = prompts is not None or base is not None
     table = compare(
         options.load(),
         loaded,
@@ -171,9 +172,9 @@ def compare_command(
         out,
         validation=choosing,
         domains=domains,
-        prompts=fitted_on,
-        base=None if prompts is None else load_prompts(base),
-        grid=Grid(roles, layers, positions, contrasts, ("add",), coefficients),
+        prompts=load_roles(prompts or "builtin") if own_prompts else None,
+        base=load_prompts(base or "builtin") if own_prompts else None,
+        grid=Grid(roles, layers, positions, contrasts or loaded.contrasts, ("add",), coefficients),
         screen=screen,
         objective=objective,
         max_kl=max_kl,

@@ -94,7 +94,7 @@ def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
         markersize=5,
         elinewidth=1.2,
         color="#1f3b73",
-        label="role vector added, 95 % interval",
+        label="role vector added, 90 % interval",
     )
     if "persona" in own.columns:
         axis.scatter(

@@ -159,7 +159,7 @@ def _continue(
 
 
 def _generator(seed: int, index: int) -> torch.Generator:
-    """Random numbers that no other seed or index has."""
+    """Random numbers of its own for every seed and index."""
     (state,) = np.random.SeedSequence([seed % 2**64, index]).generate_state(1, np.uint64)
     return torch.Generator(device="cpu").manual_seed(int(state) >> 1)
 

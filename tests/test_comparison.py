@@ -265,6 +265,7 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
         ({"max_questions": 0}, "has 0 test questions"),
         ({"max_questions": -1}, "not -1"),
         ({"permutations": 0}, "at least one permutation"),
+        ({"seed": -1}, "count from 0"),
         ({"prompts": ROLES}, "both prompts and base"),
         ({"prompts": {**ROLES, "cook": ["Fish?"]}, "base": BASE}, "fitted on other prompts"),
         ({"prompts": ROLES, "base": BASE[1:]}, "fitted on other prompts"),

@@ -16,8 +16,8 @@ ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "B
 def test_a_rotation_keeps_lengths_and_angles():
     vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, ["Tea?", "So it goes."], progress=False)
     turned = rotated(vectors)
-    rotations = [rotated(vectors, seed=seed) for seed in range(200)]
-    assert torch.equal(rotations[0].role_means, turned.role_means)
+    assert torch.equal(rotated(vectors).role_means, turned.role_means)
+    assert not torch.equal(rotated(vectors, seed=1).role_means, turned.role_means)
     assert torch.equal(turned.base_mean, vectors.base_mean)
     for contrast in ("base", "roles"):
         before, after = (
@@ -25,10 +25,20 @@ def test_a_rotation_keeps_lengths_and_angles():
         )
         torch.testing.assert_close(after @ after.T, before @ before.T, rtol=1e-4, atol=1e-4)
         assert not turned.directions(contrast)[:, :, 0].any()  # zero stays zero
-        # Uniform: no direction is preferred, and twice the same one has nothing to do with itself.
-        one = torch.stack([t.directions(contrast)[0, 0, 1] for t in rotations])
-        mean = one.mean(dim=0).norm() / one[0].norm()
-        assert float(mean) < 3 / 200**0.5
+
+
+def test_rotations_are_uniform():
+    """Their diagonal is zero on average; of a QR factor as it comes it isn't."""
+    vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, ["Tea?", "So it goes."], progress=False)
+    direction = vectors.directions("base")[0, -1, 1]
+    cosines = [
+        torch.cosine_similarity(
+            rotated(vectors, seed=s).directions("base")[0, -1, 1], direction, dim=0
+        )
+        for s in range(1500)
+    ]
+    # Of a random direction in 32 dimensions: standard deviation 1/sqrt(32).
+    assert abs(float(torch.stack(cosines).mean())) < 4 / (32 * 1500) ** 0.5
 
 
 def test_shared_and_specific():

@@ -166,20 +166,87 @@ def test_a_stopped_run_goes_on(llama, tasks, patch, tmp_path, monkeypatch):
     assert len(run) == 5
 
 
+def test_nothing_stale_is_read(llama, tmp_path):
+    """Other questions in the same task file, another chat template, a model with hooks."""
+    options = {"include_path": tmp_path / "tasks", "out": tmp_path / "out"}
+    options |= {"apply_chat_template": True}
+
+    def run():
+        return evaluate_tasks(llama, ["ours"], {"baseline": None}, **options)
+
+    write_task(QUESTIONS, tmp_path / "tasks", "ours")
+    first = run()
+    write_task(QUESTIONS[:5], tmp_path / "tasks", "ours")
+    assert len(run().samples) == 5
+    write_task(QUESTIONS, tmp_path / "tasks", "ours")
+    template = llama.tokenizer.chat_template
+    llama.tokenizer.chat_template = "{{ messages[0].content }}!"
+    try:
+        other = run()
+    finally:
+        llama.tokenizer.chat_template = template
+
+    def responses(found):
+        return [sample["filtered_resps"] for sample in found.results["baseline"]["samples"]["ours"]]
+
+    assert responses(other) != responses(first)
+    with (
+        Patch.add(torch.ones(llama.cfg.d_model), layer=1).on(llama),
+        pytest.raises(RoleLensError, match="carries hooks"),
+    ):
+        run()
+
+
+def test_numbers_of_numpy_survive_the_folder(llama, patch, tmp_path):
+    rows = "".join(json.dumps({"question": q.question}) + "\n" for q in QUESTIONS)
+    (tmp_path / "words.jsonl").write_text(rows)
+    (tmp_path / "numbers.py").write_text(
+        "import numpy as np\n"
+        "def score(doc, results):\n"
+        "    return {'size': np.float32(results[0][0]), 'count': np.int64(1)}\n"
+    )
+    (tmp_path / "tiny_numbers.yaml").write_text(
+        "task: tiny_numbers\ndataset_path: json\n"
+        f"dataset_kwargs: {{data_files: {{test: {tmp_path}/words.jsonl}}}}\n"
+        "test_split: test\noutput_type: loglikelihood\n"
+        "doc_to_text: '{{question}}'\ndoc_to_target: ' yes'\n"
+        "process_results: !function numbers.score\n"
+        "metric_list:\n"
+        "  - {metric: size, aggregation: mean, higher_is_better: true}\n"
+        "  - {metric: count, aggregation: mean, higher_is_better: true}\n"
+    )
+    patches = {"baseline": None, "patched": patch}
+    options = {"include_path": tmp_path, "out": tmp_path / "out"}
+    fresh = evaluate_tasks(llama, ["tiny_numbers"], patches, **options)
+    assert len(fresh.samples) == 2 * len(QUESTIONS)
+    (tmp_path / "out" / "patched.json").unlink()
+    for _ in range(2):  # one patch resumed, then both
+        again = evaluate_tasks(llama, ["tiny_numbers"], patches, **options)
+        pd.testing.assert_frame_equal(again.samples, fresh.samples)
+        pd.testing.assert_frame_equal(again.effects, fresh.effects)
+
+
 def test_groups(llama, tasks, patch, tmp_path):
     (tmp_path / "both.yaml").write_text(
         "group: tiny_both\ntask: [tiny_words, tiny_again]\n"
         "aggregate_metric_list:\n  - metric: acc\n"
     )
-    data = tasks / "words.jsonl"
-    for name in ("tiny_words", "tiny_again"):
-        text = TASK.format(data=data).replace("tiny_words", name)
+    (tmp_path / "more.yaml").write_text("group: tiny_more\ntask: [tiny_both]\n")
+    rows = (tasks / "words.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "half.jsonl").write_text("".join(rows[:6]))
+    for name, file in (("tiny_words", tasks / "words.jsonl"), ("tiny_again", "half.jsonl")):
+        text = TASK.format(data=tmp_path / file).replace("tiny_words", name)
         (tmp_path / f"{name}.yaml").write_text(text)
     patches = {"baseline": None, "patched": patch}
-    effects = evaluate_tasks(llama, ["tiny_both"], patches, include_path=tmp_path).effects
-    rows = effects[effects["metric"] == "acc"].set_index("task")
-    assert rows["n"].to_dict() == {"tiny_words": 12, "tiny_again": 12, "tiny_both": 24}
-    assert rows.loc["tiny_both", "difference"] == pytest.approx(rows["difference"].mean())
+    found = evaluate_tasks(llama, ["tiny_more"], patches, include_path=tmp_path)
+    rows = found.effects[found.effects["metric"] == "acc"].set_index("task")
+    sizes = {"tiny_words": 12, "tiny_again": 6, "tiny_both": 18, "tiny_more": 18}
+    assert rows["n"].to_dict() == sizes
+    change = (found.samples["patched"] - found.samples["baseline"])[
+        found.samples["metric"] == "acc"
+    ]
+    for group in ("tiny_both", "tiny_more"):
+        assert rows.loc[group, "difference"] == pytest.approx(change.mean())
 
 
 def test_processed_weights_stay_as_they_are(tasks):
@@ -253,6 +320,8 @@ def test_refused(llama, tasks, patch, tmp_path):
     assert not hooks(llama)
     with pytest.raises(RoleLensError, match="at least one question"):
         write_task([], tmp_path, "empty")
+    with pytest.raises(RoleLensError, match="no spaces or slashes"):
+        write_task(QUESTIONS, tmp_path, "../up")
 
 
 @pytest.mark.skipif(not HAS_HOOKED_TRANSFORMER, reason="needs TransformerLens 3.9")

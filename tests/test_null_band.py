@@ -29,6 +29,7 @@ def vectors(llama):
 
 def run(llama, vectors, out, n=3, **options):
     options = {"max_kl": None, "leave_out_last": None, "seed": 0, "neutral": NEUTRAL, **options}
+    options = {"most_tries": None, **options}
     grid = Grid(contrasts=("base", "roles"), coefficients=(SMALL,))
     return choose_random(llama, vectors, QUESTIONS, out, grid, n, progress=False, **options)
 
@@ -79,6 +80,8 @@ def test_guards(llama, vectors, tmp_path):
     assert within
     assert all(kl(one.patch) <= limit * 1.001 for one in within)
     assert not run(llama, vectors, tmp_path, max_kl=-1.0)
+    few = run(llama, vectors, tmp_path, max_kl=limit, most_tries=1)
+    assert {(one.role, one.number) for one in few} < {(one.role, one.number) for one in within}
 
 
 def test_kept_for_the_next_run(llama, vectors, tmp_path, monkeypatch):

@@ -98,7 +98,7 @@ def compare(
         change of log p(correct), nats) side by side; for the addition an interval, adjusted p
         values, and the verdict. `out` holds it as
         `comparison.parquet`, the effects of all conditions as `effects.parquet`, what was chosen as
-        `choices.parquet`, and the options as `comparison.json`.
+        `choices.parquet`, and the main options as `comparison.json`.
 
     Raises:
         RoleLensError: a role without a domain, fewer than 20 questions of a domain to choose or
@@ -107,6 +107,8 @@ def compare(
     """
     if n_random < _MIN_RANDOM:
         raise RoleLensError(f"a null band takes at least {_MIN_RANDOM} directions, got {n_random}")
+    if seed < 0 or n_shuffled < 0:
+        raise RoleLensError(f"seed and n_shuffled count from 0, got {seed} and {n_shuffled}")
     if permutations < 1:
         raise RoleLensError(f"at least one permutation is needed, got {permutations}")
     vectors.check(model)
@@ -141,7 +143,9 @@ def compare(
         raise RoleLensError(f"no role has a direction whose KL divergence is at most {max_kl}")
     random: dict[str, list[RandomChoice]] = {role: [] for role in choices}
     for domain in sorted({homes[role] for role in choices}):
-        for one in choose_random(*choosing_in(domain, choices), n_random, seed=seed, **options):
+        for one in choose_random(
+            *choosing_in(domain, choices), n_random, most_tries=screen, seed=seed, **options
+        ):
             random[one.role].append(one)
     chosen = list(choices.values())
     shuffled = shuffled_by_role(model, vectors, chosen, tokens, n_shuffled, seed)

@@ -64,7 +64,7 @@ def judge(scores: Sequence[Scores], *, permutations: int = 10_000, seed: int = 0
         `p_helps_adjusted, p_hurts_adjusted`, `q_helps` (false discovery rate), `p_mcnemar` (of the
         accuracy, two-sided, alone) and `detectable` (the smallest effect that the test would have
         found with 80 % power); for those in `JUDGED` the `verdict`; for the addition `p_random`,
-        its rank among the role's random directions, (1 + as good ones) / (1 + all).
+        its rank among the role's `n_random` random directions, (1 + as good ones) / (1 + all).
     """
     rows = [row for one in scores for row in _rows(one)]
     table = pd.DataFrame([{k: v for k, v in row.items() if k != "change"} for row in rows])

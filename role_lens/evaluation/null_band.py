@@ -53,6 +53,7 @@ def choose_random(
     grid: Grid,
     n: int,
     *,
+    most_tries: int | None,
     max_kl: float | None,
     leave_out_last: float | None,
     neutral: Sequence[str] | None,
@@ -63,10 +64,12 @@ def choose_random(
 
     All of a role's candidates are turned by one random rotation, which keeps their lengths and
     the angles between them, and the best of them within the guards is taken, as `select` does; but
-    by the estimate of its effect alone, from one gradient for all of them.
+    by the estimate of its effect alone, from one gradient for all of them. The roles share the
+    rotations, as they share their questions.
 
     Args:
         out: the folder of `select`; they are kept there for a run that goes on.
+        most_tries: how many of the best estimates are tried for one within `max_kl`; None for all.
         grid, max_kl, leave_out_last, neutral, asking: as for `select`.
 
     Returns:
@@ -77,6 +80,7 @@ def choose_random(
         model, questions, asking.get("examples", ()), {name: asking.get(name) for name in names}
     )
     options = {"max_kl": max_kl, "leave_out_last": leave_out_last, "n": n, "seed": seed}
+    options["most_tries"] = most_tries
     grid = within_layers(grid, vectors.n_layers, leave_out_last)
     key = content_hash(identity, hash_of_vectors(vectors), asdict(grid), options, neutral)
     folder = make_folder(out)
@@ -95,14 +99,14 @@ def choose_random(
         ]
     except (OSError, ValueError, pyarrow.ArrowException):
         pass  # none yet, or damaged
-    gradient = kept_gradient(folder, model, questions, **asking)
+    gradient = kept_gradient(folder, identity, model, questions, **asking)
     kl = neutral_kl(model, neutral, asking.get("system")) if max_kl is not None else None
     chosen = []
     for number in range(n):
         # Rotations are numbered across seeds, so that no two seeds share one.
         turned = rotated(vectors, seed=seed * n + number)
         for role, cells in by_estimate(turned, cells_of(turned, grid), gradient).items():
-            for cell in cells:
+            for cell in cells[:most_tries]:
                 (patch,) = patches_of(turned, cell)
                 if kl is None or max_kl is None or kl(patch) <= max_kl:
                     (layer,) = patch.layers

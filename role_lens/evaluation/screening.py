@@ -3,7 +3,7 @@
 Knows role vectors and cells, not what becomes of them.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +14,32 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens.evaluation.attribution import question_gradients
+from role_lens.evaluation.cells import content_hash
 from role_lens.evaluation.grid import Cell
 from role_lens.evaluation.questions import Question
 from role_lens.files import atomic_write
 from role_lens.models import Model
 from role_lens.role_vectors import RoleVectors
 
-_FILE = "gradient.npy"
-
 
 def kept_gradient(
-    folder: Path, model: Model, questions: Sequence[Question], **asking: Any
+    folder: Path,
+    identity: Mapping[str, Any],
+    model: Model,
+    questions: Sequence[Question],
+    **asking: Any,
 ) -> Float[Tensor, "layer d_model"]:
     """Mean over questions of the gradient that `attribute` takes, from the folder if it is there.
 
     Args:
-        folder: of results for these very questions, scoring and model.
+        identity: of the run, see `run_identity`; it is the gradient's too.
         asking: scoring and so on, as for `attribute`.
     """
     shape = (model.cfg.n_layers, model.cfg.d_model)
+    own = {key: value for key, value in identity.items() if key != "vectors"}
+    path = folder / f"gradient-{content_hash(own)[:16]}.npy"
     try:
-        kept = np.load(folder / _FILE)
+        kept = np.load(path)
         if kept.shape == shape and kept.dtype == np.float32:
             return torch.from_numpy(kept)
     except (OSError, ValueError, EOFError):  # none yet, or damaged
@@ -43,7 +48,7 @@ def kept_gradient(
     for gradients in question_gradients(model, questions, **asking):
         total += einops.reduce(gradients.double(), "question layer d_model -> layer d_model", "sum")
     gradient = (total / len(questions)).float()
-    with atomic_write(folder / _FILE) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.save(file, gradient.numpy())
     return gradient
 

@@ -14,7 +14,7 @@ from role_lens.activations import activations_at
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.controls import shuffled_directions
 from role_lens.evaluation.selection import Choice
-from role_lens.fitting import check_prompts, prompts_hash
+from role_lens.fitting import check_prompts
 from role_lens.models import Model
 from role_lens.prompts import load_prompts, load_roles, role_name
 from role_lens.role_vectors import RoleVectors
@@ -32,20 +32,21 @@ def prompt_tokens(
     """Token sequences of each role's prompts, and of the base prompts."""
     if (prompts is None) != (base is None):
         raise RoleLensError("give both prompts and base, or neither")
+    asked_for = prompts is not None and base is not None
     if prompts is None or base is None:
         prompts, base = load_roles("builtin"), load_prompts("builtin")
-        if vectors.provenance["role_prompts_sha256"] != prompts_hash(prompts):
-            warnings.warn(
-                "no directions from shuffled labels: they need the prompts that the vectors were "
-                "fitted on (prompts and base)",
-                stacklevel=3,
-            )
-            return None
     named = {role_name(role): list(some) for role, some in prompts.items()}
     try:
         check_prompts(vectors.provenance, named, base)
     except RoleLensError as error:
-        raise RoleLensError(f"{error}; n_shuffled=0 goes without them") from error
+        if asked_for:
+            raise RoleLensError(f"{error}; n_shuffled=0 goes without them") from error
+        warnings.warn(
+            "no directions from shuffled labels: they need the prompts that the vectors were "
+            "fitted on (prompts and base)",
+            stacklevel=3,
+        )
+        return None
     system = vectors.provenance["system"]
     of_roles = {role: encode_chat(model, some, system) for role, some in named.items()}
     return of_roles, encode_chat(model, base, system)

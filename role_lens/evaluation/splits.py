@@ -113,7 +113,8 @@ def check_numbers(
         if n < MIN_QUESTIONS:
             raise RoleLensError(
                 f"domain {domain!r} has {n} {use} questions, repeats and those beyond a limit left "
-                f"out: at least {MIN_QUESTIONS} are needed; give more, or choose fewer roles"
+                f"out: at least {MIN_QUESTIONS} are needed. Give more questions, fewer roles, or "
+                "max_off_domain=0 for other domains than the roles' own"
             )
 
 

@@ -81,7 +81,7 @@ def sign_flip_test(
     reached_by_any = np.zeros(len(changes))
     largest, n_patterns = [], 0
     n = changes.shape[1]
-    for signs in _signs(n, permutations, max(1, _CHUNK // len(changes)), seed):
+    for signs in _signs(n, permutations, max(1, _CHUNK // max(len(changes), n)), seed):
         values = statistic(signs @ scaled.T)
         reached += (values >= observed - _TIE).sum(axis=0)
         best = np.maximum.accumulate(values[:, order], axis=1)
@@ -122,7 +122,11 @@ def bootstrap_interval(
     if np.ptp(change) == 0:
         return float(change.mean()), float(change.mean())
     interval = stats.bootstrap(
-        (change,), np.mean, confidence_level=level, rng=np.random.default_rng(seed)
+        (change,),
+        np.mean,
+        batch=max(1, _CHUNK // len(change)),
+        confidence_level=level,
+        rng=np.random.default_rng(seed),
     ).confidence_interval
     return float(interval.low), float(interval.high)
 

@@ -94,7 +94,7 @@ def sweep(
     folder = continue_cells(out, identity, describe(questions))
     if screen is not None:
         options = {**asking, "examples": examples, "max_tokens": max_tokens, "progress": progress}
-        gradient = kept_gradient(folder.path, model, questions, **options)
+        gradient = kept_gradient(folder.path, identity, model, questions, **options)
         cells = _screened(vectors, cells, screen, gradient)
     keys = {cell: cell_key(identity, cell._asdict()) for cell in [BASELINE, *cells]}
     score_unfinished(

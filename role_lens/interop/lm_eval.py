@@ -4,28 +4,33 @@ The model's own modules carry the hooks, so lm-eval's HFLM runs as it is. Knows 
 """
 
 import difflib
-import json
-import re
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.cells import content_hash
 from role_lens.evaluation.identity import hash_of_patches, model_identity
-from role_lens.evaluation.statistics import bootstrap_interval, sign_flip_test
 from role_lens.files import atomic_write, make_folder
+from role_lens.fingerprint import has_hooks
 from role_lens.forward import finite
+from role_lens.interop.lm_eval_results import (
+    KEY,
+    as_json,
+    file_name,
+    paired_effects,
+    paired_samples,
+    read_results,
+    write_results,
+)
 from role_lens.models import Model, is_bridge, own_tokenizer
 from role_lens.patches import Patch, Patches, as_sequence, attached
-
-_KEY = ["task", "doc_id", "filter", "metric"]
-_COLUMNS = ["task", "filter", "metric", "patch", "n", "before", "after", "difference"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,26 +90,37 @@ def evaluate_tasks(
     _check(model, tasks, several, options)
     manager = TaskManager(include_path=str(include_path) if include_path is not None else None)
     names = _known(manager, tasks)
+    tokenizer = own_tokenizer(model)
     folder = make_folder(out) if out is not None else None
-    about = content_hash(model_identity(model), names, str(include_path), _json(options))
+    about = (
+        content_hash(
+            model_identity(model),
+            [tokenizer.name_or_path, tokenizer.chat_template],
+            _contents(names, manager),
+            as_json(options),
+            {name: version(name) for name in ("lm-eval", "transformers", "torch")},
+        )
+        if folder is not None
+        else ""
+    )
     with _tied_as_it_is(model.original_model):
         lm = HFLM(
             pretrained=model.original_model,
-            tokenizer=own_tokenizer(model),
+            tokenizer=tokenizer,
             backend="causal",
             batch_size=batch_size,
         )
     results: dict[str, dict[str, Any]] = {}
     for name, parts in several.items():
         key = content_hash(about, hash_of_patches(parts))
-        found = _read(folder, name, key) if folder is not None else None
+        found = read_results(folder, name, key) if folder is not None else None
         if found is None:
             found = _evaluate(model, lm, names, manager, parts, options)
             if folder is not None:
-                _write(folder, name, key, found, parts)
+                write_results(folder, name, key, found, parts)
         results[name] = found
-    samples = _samples(results)
-    effects = _effects(samples, list(patches), results)
+    samples = paired_samples(results)
+    effects = paired_effects(samples, list(patches), results)
     if folder is not None:
         with atomic_write(folder / "samples.parquet") as temporary:
             samples.to_parquet(temporary)
@@ -128,12 +144,14 @@ def _check(
             "lm-eval's cache doesn't know of patches and would answer for one with another's "
             "results: leave use_cache out (out=... keeps what is finished)"
         )
+    if has_hooks(model):
+        raise RoleLensError("the model carries hooks: remove them before an evaluation")
     if not is_bridge(model):
         raise RoleLensError("lm-eval takes models with Hugging Face modules: a TransformerBridge")
-    files = [_file_name(name) for name in patches]
-    if len({*files}) < len(files) or {*patches} & {*_KEY}:
+    files = [file_name(name) for name in patches]
+    if len({*files}) < len(files) or {*patches} & {*KEY}:
         raise RoleLensError(
-            f"names of patches must differ in letters and digits, and not be of {_KEY}: got "
+            f"names of patches must differ in letters and digits, and not be of {KEY}: got "
             f"{list(patches)}"
         )
     for name, parts in patches.items():
@@ -159,6 +177,38 @@ def _known(manager: Any, tasks: Sequence[str]) -> list[str]:
     return list(names)
 
 
+def _contents(names: Sequence[str], manager: Any) -> str:
+    """Hash of all documents and settings of tasks: their files may change under the same name."""
+    from lm_eval.tasks import get_task_dict
+
+    digest = hashlib.sha256()
+
+    def add(found: Mapping[Any, Any]) -> None:
+        for name, task in found.items():
+            if isinstance(task, Mapping):  # a group
+                add(task)
+                continue
+            digest.update(f"{name}{as_json(task.dump_config())}".encode())
+            for document in task.eval_docs:
+                digest.update(as_json(document).encode())
+
+    with _one_line(names):
+        add(get_task_dict(list(names), manager))
+    return digest.hexdigest()
+
+
+@contextmanager
+def _one_line(names: Sequence[str]) -> Iterator[None]:
+    """Whatever tasks raise, which are code and templates, as a RoleLensError."""
+    try:
+        yield
+    except RoleLensError:
+        raise
+    except Exception as error:
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RoleLensError(f"lm-eval can't run {', '.join(names)}: {first_line}") from error
+
+
 def _evaluate(
     model: Model,
     lm: Any,
@@ -174,15 +224,10 @@ def _evaluate(
 
     watch = model.original_model.register_forward_hook(refuse_infinite)
     try:
-        with attached(model, patches):
+        with _one_line(names), attached(model, patches):
             found = simple_evaluate(
                 lm, tasks=list(names), task_manager=manager, log_samples=True, **options
             )
-    except RoleLensError:
-        raise
-    except Exception as error:  # tasks are code and templates, and raise anything
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RoleLensError(f"lm-eval can't run {', '.join(names)}: {first_line}") from error
     finally:
         watch.remove()
     assert found is not None  # only on other processes than the first
@@ -198,97 +243,3 @@ def _tied_as_it_is(hf_model: Any) -> Iterator[None]:
         yield
     finally:
         del hf_model.tie_weights
-
-
-def _json(value: Any) -> str:
-    """As JSON, with what JSON doesn't have as its text."""
-    return json.dumps(value, indent=1, default=str)
-
-
-def _file_name(patch: str) -> str:
-    return re.sub(r"[^\w@.-]+", "_", patch)
-
-
-def _write(
-    folder: Path, name: str, key: str, found: Mapping[str, Any], patches: Sequence[Patch]
-) -> None:
-    done = [
-        {"kind": p.kind, "layers": p.layers, "value": p.value, "norm": float(p.direction.norm())}
-        for p in patches
-    ]
-    with atomic_write(folder / f"{_file_name(name)}.samples.jsonl") as temporary:
-        lines = [
-            json.dumps({"task": task, **sample}, default=str)
-            for task, some in found["samples"].items()
-            for sample in some
-        ]
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    kept = {key: value for key, value in found.items() if key != "samples"}
-    kept["role_lens"] = {"key": key, "name": name, "patches": done}
-    with atomic_write(folder / f"{_file_name(name)}.json") as temporary:
-        temporary.write_text(_json(kept) + "\n", encoding="utf-8")
-
-
-def _read(folder: Path, name: str, key: str) -> dict[str, Any] | None:
-    """What `_write` wrote, if it was for the same."""
-    try:
-        found = json.loads((folder / f"{_file_name(name)}.json").read_bytes())
-        if found["role_lens"]["key"] != key:
-            return None
-        samples: dict[str, list[Any]] = {}
-        for line in (folder / f"{_file_name(name)}.samples.jsonl").read_bytes().splitlines():
-            sample = json.loads(line)
-            samples.setdefault(sample.pop("task"), []).append(sample)
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
-        return None
-    return {**found, "samples": samples}
-
-
-def _samples(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Numeric metrics of every sample, a column per patch."""
-    rows = [
-        {
-            "task": task,
-            "doc_id": sample["doc_id"],
-            "filter": sample.get("filter", "none"),
-            "metric": metric,
-            "patch": patch,
-            "value": float(sample[metric]),
-        }
-        for patch, result in results.items()
-        for task, some in result["samples"].items()
-        for sample in some
-        for metric in sample.get("metrics", [])
-        if isinstance(sample.get(metric), (int, float, np.number))
-    ]
-    if not rows:
-        return pd.DataFrame(columns=[*_KEY, *results])
-    table = pd.DataFrame(rows).pivot(index=_KEY, columns="patch", values="value")
-    return table[list(results)].rename_axis(columns=None).reset_index()
-
-
-def _effects(
-    samples: pd.DataFrame, patches: Sequence[str], results: Mapping[str, Mapping[str, Any]]
-) -> pd.DataFrame:
-    first, *others = patches
-    of_group = results[first].get("group_subtasks", {})
-    parts = [samples] + [
-        samples[samples["task"].isin(_leaves(group, of_group))].assign(task=group)
-        for group in of_group
-        if of_group[group]
-    ]
-    rows = []
-    for (task, name, metric), part in pd.concat(parts).groupby(_KEY[:1] + _KEY[2:], sort=False):
-        for patch in others:
-            change = (part[patch] - part[first]).to_numpy()
-            low, high = bootstrap_interval(change)
-            numbers = (part[first].mean(), part[patch].mean(), change.mean())
-            p = float(sign_flip_test(change[None]).p[0])
-            rows.append((task, name, metric, patch, len(change), *numbers, low, high, p))
-    return pd.DataFrame.from_records(rows, columns=[*_COLUMNS, "low", "high", "p"])
-
-
-def _leaves(group: str, of_group: Mapping[str, Sequence[str]]) -> set[str]:
-    """The tasks of a group, and of the groups in it."""
-    inner = of_group.get(group) or ()
-    return {group} if not inner else {leaf for one in inner for leaf in _leaves(one, of_group)}

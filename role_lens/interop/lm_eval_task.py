@@ -2,6 +2,7 @@
 
 import glob
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def write_task(
     """
     if not questions:
         raise RoleLensError("a task needs at least one question")
+    if re.search(r"[/\\\s]", name) or not name.strip("."):
+        raise RoleLensError(f"a task's name holds no spaces or slashes, got {name!r}")
     out = make_folder(folder)
     rows = [
         {
