@@ -4,7 +4,9 @@ import pytest
 
 from role_lens import Question, RoleLensError
 from role_lens.evaluation.splits import (
+    check_numbers,
     distinct,
+    divide,
     sample_questions,
     split_questions,
     without_repeats,
@@ -66,3 +68,38 @@ def test_repeats_are_told_by_text_and_choices():
     same = question(2, "t", " which  OF these?", ("Two.", "one"))
     other = question(3, "s", "Which of these?", ("three", "two"))
     assert without_repeats([same, other], test) == [other]
+
+
+def in_domain(number, domain, text=None):
+    return Question(f"q{number}", text or f"What {number}?", ("yes", "no"), 0, "s", domain)
+
+
+def test_divide_halves_only_the_roles_own_domains():
+    questions = [in_domain(i, "own" if i < 40 else "other") for i in range(60)]
+    choosing, testing = divide(questions, None, {"poet": "own"}, 0)
+    assert {name: len(some) for name, some in choosing.items()} == {"own": 20}
+    assert {name: len(some) for name, some in testing.items()} == {"own": 20, "other": 20}
+    assert not {*choosing["own"]} & {*testing["own"]}
+
+
+def test_divide_keeps_the_parts_apart():
+    test = [in_domain(i, "own") for i in range(3)]
+    same = in_domain(7, "own", "what 1?")
+    validation = [same, in_domain(8, "own"), in_domain(9, "own", "What 8?")]
+    with pytest.warns(UserWarning) as told:
+        choosing, testing = divide(test, validation, {"poet": "own"}, 0)
+    assert [str(warning.message).partition(",")[0] for warning in told] == [
+        "1 of 3 validation questions repeat another",
+        "1 of 2 validation questions are test questions too",
+    ]
+    assert choosing["own"] == [in_domain(8, "own")]
+    assert testing["own"] == test
+
+
+def test_too_few_questions_are_refused_by_name():
+    few = [in_domain(i, "own") for i in range(19)]
+    check_numbers({"own": [*few, few[0]]}, [])
+    with pytest.raises(RoleLensError, match=r"'own' has 19 validation.*at least 20"):
+        check_numbers({"own": few}, [])
+    with pytest.raises(RoleLensError, match="'far' has 19 test questions"):
+        check_numbers({}, [("far", False, few)])
