@@ -1,5 +1,7 @@
+import functools
 import json
 
+import lm_eval.tasks
 import numpy as np
 import pandas as pd
 import pytest
@@ -48,6 +50,17 @@ generation_kwargs:
 metric_list:
   - metric: exact_match
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def only_own_tasks():
+    """Without lm-eval's index of its own tasks, which takes seconds to make."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            "lm_eval.tasks.TaskManager",
+            functools.partial(lm_eval.tasks.TaskManager, include_defaults=False),
+        )
+        yield
 
 
 @pytest.fixture(scope="module")
