@@ -23,6 +23,12 @@ def test_positions_of_the_placeholder(llama):
         placeholder_positions(llama, "What does eX represent?")
 
 
+def test_slow_tokenizers_are_refused(llama, monkeypatch):
+    monkeypatch.setattr(type(llama.tokenizer), "is_fast", False)
+    with pytest.raises(RoleLensError, match="need a fast tokenizer"):
+        placeholder_positions(llama, TARGET)
+
+
 @pytest.mark.parametrize("mode", ["replace", "add"])
 def test_what_is_put_there(model, mode):
     """By a hook that does the same to one prompt, written out."""

@@ -117,11 +117,10 @@ def placeholder_positions(
     # The target's own, not one in the template before it.
     start = text.rindex(target.strip())
     spans = [m.span() for m in found if start <= m.start() < start + len(target)]
-    try:
-        encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        offsets = encoded["offset_mapping"]
-    except NotImplementedError as error:
-        raise RoleLensError("patchscopes need a fast tokenizer, which tells offsets") from error
+    if not model.tokenizer.is_fast:
+        raise RoleLensError("patchscopes need a fast tokenizer, which tells offsets")
+    encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    offsets = encoded["offset_mapping"]
     return [
         index - len(offsets)
         for index, (first, last) in enumerate(offsets)
