@@ -123,6 +123,29 @@ def test_without_a_patch_it_is_lm_eval(found, task):
     assert any(a["resps"] != b["resps"] for a, b in zip(patched, samples, strict=True))
 
 
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma3", "pythia", "gpt2"])
+def test_other_architectures_without_a_patch(tasks, architecture):
+    found = evaluate_tasks(
+        tiny_bridge(architecture), ["tiny_words"], {"baseline": None}, include_path=tasks
+    )
+    model = tiny_bridge(architecture)
+    untouched = plain(model, tiny_hf(architecture), "tiny_words", tasks)
+
+    def likelihoods(results):
+        samples = results["samples"]["tiny_words"]
+        return np.array(
+            [
+                [float(r[0]) for r in s["filtered_resps"]]
+                for s in samples
+                if len(s["filtered_resps"]) == 2
+            ]
+        )
+
+    ours, theirs = likelihoods(found.results["baseline"]), likelihoods(untouched)
+    assert len(ours) == len(QUESTIONS) // 2
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 if architecture == "gpt2" else 0)
+
+
 def test_paired_tables(found):
     results = found[0]
     names = ["task", "doc_id", "filter", "metric", "baseline", "a / b"]
