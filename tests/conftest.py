@@ -9,7 +9,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
-from tiny import ARCHITECTURES, HAS_HOOKED_TRANSFORMER, tiny_bridge, tiny_hooked
+from tiny import ARCHITECTURES, BASE, HAS_HOOKED_TRANSFORMER, ROLES, tiny_bridge, tiny_hooked
 
 REFERENCE = Path(
     os.environ.get("ROLE_LENS_REFERENCE", Path(__file__).parents[2] / "shared" / "reference")
@@ -37,9 +37,17 @@ def model(request):
     return build(request.param)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def llama():
     return build("llama")
+
+
+@pytest.fixture(scope="session")
+def vectors(llama):
+    """Of two roles, at two positions."""
+    from role_lens import RoleVectors
+
+    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], progress=False)
 
 
 @pytest.fixture(scope="session")

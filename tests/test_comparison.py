@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import tiny_bridge
+from tiny import BASE, ROLES
 
 from role_lens import Question, RoleLensError, RoleVectors, compare, evaluate
 from role_lens.evaluation.conditions import judged_conditions, other_conditions
@@ -14,8 +14,6 @@ from role_lens.evaluation.replay import Replay
 from role_lens.evaluation.selection import Choice
 from role_lens.figures import plot_comparison
 
-ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
-BASE = ["Tea?", "Lunch!", "So it goes."]
 HOMES = {"poet": "verse", "cook": "food"}
 
 
@@ -32,16 +30,6 @@ TEST = [*ask("verse", 24, "line"), *ask("food", 22, "dish"), *ask("other", 21, "
 VALIDATION = [*ask("verse", 20, "word"), *ask("food", 20, "pan")]
 
 pytestmark = pytest.mark.filterwarnings("ignore:no directions from shuffled labels")
-
-
-@pytest.fixture(scope="module")
-def llama():
-    return tiny_bridge("llama")
-
-
-@pytest.fixture(scope="module")
-def vectors(llama):
-    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], progress=False)
 
 
 def run(llama, vectors, out, questions=TEST, **options):

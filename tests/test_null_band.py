@@ -1,30 +1,18 @@
 import pandas as pd
 import pytest
 import torch
-from tiny import tiny_bridge
 
-from role_lens import Grid, Patch, Question, RoleVectors, evaluate
+from role_lens import Grid, Patch, Question, evaluate
 from role_lens.evaluation import null_band
 from role_lens.evaluation.controls import rotated
 from role_lens.evaluation.divergence import answer_logprobs, mean_kl
 from role_lens.evaluation.null_band import choose_random
 
-ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def"), i % 3, "s", "d") for i in range(8)
 ]
 NEUTRAL = ["Hello?", "Say something."]
 SMALL = 0.05  # a coefficient at which first-order estimates are nearly exact
-
-
-@pytest.fixture(scope="module")
-def llama():
-    return tiny_bridge("llama")
-
-
-@pytest.fixture(scope="module")
-def vectors(llama):
-    return RoleVectors.fit(llama, ROLES, ["Tea?", "So it goes."], positions=[-2, -1])
 
 
 def run(llama, vectors, out, n=3, **options):

@@ -1,29 +1,17 @@
 import pandas as pd
 import pytest
 import torch
-from tiny import tiny_bridge
+from tiny import ROLES
 
-from role_lens import Grid, Question, RoleLensError, RoleVectors, sweep
+from role_lens import Grid, Question, RoleLensError, sweep
 from role_lens.evaluation.divergence import answer_logprobs, mean_kl
 from role_lens.evaluation.selection import best_first, select
 
-ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
-BASE = ["Tea?", "Lunch!", "So it goes."]
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def"), i % 3, "s", "d") for i in range(20)
 ]
 NEUTRAL = ["Hello?", "Say something.", "What now?"]
 BOTH = Grid(contrasts=("base", "roles"))
-
-
-@pytest.fixture(scope="module")
-def llama():
-    return tiny_bridge("llama")
-
-
-@pytest.fixture(scope="module")
-def vectors(llama):
-    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], progress=False)
 
 
 def run(llama, vectors, out, **options):

@@ -2,26 +2,13 @@ import warnings
 
 import pytest
 import torch
-from tiny import tiny_bridge
+from tiny import BASE, ROLES
 
 from role_lens import RoleLensError, RoleVectors
 from role_lens.activations import activations_at
 from role_lens.evaluation import shuffled_labels
 from role_lens.evaluation.selection import Choice
 from role_lens.evaluation.shuffled_labels import prompt_tokens, shuffled_by_role
-
-ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
-BASE = ["Tea?", "Lunch!", "So it goes."]
-
-
-@pytest.fixture(scope="module")
-def llama():
-    return tiny_bridge("llama")
-
-
-@pytest.fixture(scope="module")
-def vectors(llama):
-    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], progress=False)
 
 
 def test_built_in_prompts_are_found_by_themselves(llama, vectors, monkeypatch):

@@ -11,29 +11,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import tiny_bridge
+from tiny import BASE, ROLES, tiny_bridge
 
 from role_lens import Grid, Question, RoleLensError, RoleVectors, evaluate, read_sweep, sweep
 from role_lens.evaluation import cells
 from role_lens.evaluation.replay import Replay
 
-ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
-BASE = ["Tea?", "Lunch!", "So it goes."]
 QUESTIONS = [
     Question(f"q{i}", f"Which{' one' * i}?", ("a", "bc", "def")[: 2 + i % 2], i % 2, "s", "d")
     for i in range(5)
 ]
 GRID = Grid(contrasts=("base", "roles"), kinds=("add", "ablate"), coefficients=(1.0, -2.0))
-
-
-@pytest.fixture(scope="module")
-def llama():
-    return tiny_bridge("llama")
-
-
-@pytest.fixture(scope="module")
-def vectors(llama):
-    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], progress=False)
 
 
 @pytest.fixture(autouse=True)
