@@ -8,6 +8,7 @@ shared by all roles; whether held-out prompts can be told apart along them; how 
 against the number of prompts; and which prompts pull them most.
 """
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -19,7 +20,7 @@ from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
 from role_lens.activations import activations_at
-from role_lens.analysis import Results, Setup
+from role_lens.analysis import Results, Setup, main
 from role_lens.directions import cosine_similarity, principal_components
 from role_lens.evaluation.domains import home_domains
 from role_lens.figures import heat_map, save_figure
@@ -59,7 +60,7 @@ class Config:
 def run(config: Config) -> Results:
     """Fit or load, look, and write tables."""
     setup, position = config.setup, config.position
-    model = setup.load_model()
+    model = setup.options.load()
     vectors = setup.load_vectors(model)
     prompts, base = load_roles(setup.prompts), load_prompts(setup.base)
     check_prompts(vectors.provenance, prompts, base)
@@ -263,12 +264,5 @@ def _table(rows, names: str) -> pd.DataFrame:
     return pd.DataFrame.from_records(rows, columns=names.split())
 
 
-def main(config: Config) -> None:
-    """Run, unless only drawing is asked for, and draw."""
-    folder = config.setup.out
-    draw(Results.read(folder) if config.setup.redraw else run(config), folder)
-    print(f"Written to {folder.resolve()}: open report.html")
-
-
 if __name__ == "__main__":
-    main(tyro.cli(Config))
+    sys.exit(main(Config, run, draw))

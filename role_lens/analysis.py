@@ -1,21 +1,22 @@
-"""What analyses have in common: which model and vectors, and a folder of results.
+"""What analyses have in common: which model and vectors, a folder of results, the command line.
 
 Knows nothing of what is analysed.
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
-import torch
+import tyro
 
+from role_lens.cli_options import Common, ModelOptions, reported, say
 from role_lens.errors import RoleLensError
 from role_lens.files import atomic_write, make_folder, read_bytes
 from role_lens.fitting import package_versions
-from role_lens.models import PACKAGED_MODEL, Model, load_model, model_name
+from role_lens.models import Model, model_name
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.role_vectors import RoleVectors
 
@@ -28,12 +29,7 @@ class Setup:
 
     out: Path
     """Folder for results, figures and report."""
-    model: str = PACKAGED_MODEL
-    """The packaged model, a Hugging Face id, a local folder, or a .gguf file."""
-    device: str | None = None
-    """Where the weights go, such as cpu or cuda."""
-    dtype: Literal["float32", "bfloat16", "float16"] = "float32"
-    """Type of weights and activations."""
+    options: Common = field(default_factory=ModelOptions)
     vectors: Path | None = None
     """A file written by `role-lens fit`; default: fitted on `prompts` and `base`, and kept in
     `out`."""
@@ -47,10 +43,6 @@ class Setup:
     """A small version that takes minutes at most: to see whether it works, not what is so."""
     redraw: bool = False
     """Only draw figures and report again, from the results that are in `out`."""
-
-    def load_model(self) -> Model:
-        """The model."""
-        return load_model(self.model, self.device, getattr(torch, self.dtype))
 
     def load_vectors(self, model: Model) -> RoleVectors:
         """The vectors: those named, those kept in `out`, or fitted now and kept there."""
@@ -109,3 +101,27 @@ class Results:
         except (ValueError, KeyError, OSError) as error:
             raise RoleLensError(f"the results in {place} are damaged: {error}") from error
         return Results(tables, record)
+
+
+def main(
+    config: type[Any],
+    run: Callable[[Any], Results],
+    draw: Callable[[Results, Path], None],
+    arguments: list[str] | None = None,
+) -> int:
+    """The command line of an analysis: run, unless only drawing is asked for, and draw.
+
+    Args:
+        config: a dataclass with a `Setup` as `setup`.
+
+    Returns:
+        As `role_lens.cli.main`.
+    """
+
+    def command() -> None:
+        settings = tyro.cli(config, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
+        folder = settings.setup.out
+        draw(Results.read(folder) if settings.setup.redraw else run(settings), folder)
+        say(f"Written to {folder.resolve()}: open report.html")
+
+    return reported(command)

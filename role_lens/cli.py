@@ -15,7 +15,7 @@ from role_lens.cli_judge import (
     lm_eval_command,
     sweep_command,
 )
-from role_lens.cli_options import Common, Patching, say
+from role_lens.cli_options import Common, Patching, reported, say
 from role_lens.demo import run_demo
 from role_lens.errors import RoleLensError
 from role_lens.files import check_writable
@@ -136,21 +136,15 @@ COMMANDS: dict[str, Callable[..., Any]] = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if it worked, 2 for input that can't be used, 130 if interrupted."""
-    try:
-        tyro.extras.subcommand_cli_from_dict(
+    return reported(
+        lambda: tyro.extras.subcommand_cli_from_dict(
             COMMANDS,
             prog="role-lens",
             description="Role vectors: find them, steer with them, judge them.",
             args=arguments,
             config=(tyro.conf.OmitArgPrefixes,),
         )
-    except RoleLensError as error:
-        print(f"role-lens: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("role-lens: interrupted", file=sys.stderr)
-        return 130
-    return 0
+    )
 
 
 def _side_by_side(left_title: str, left: str, right_title: str, right: str) -> str:

@@ -1,6 +1,7 @@
 """Options that several commands have in common."""
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +10,7 @@ import torch
 import tyro
 
 from role_lens.directions import Contrast
+from role_lens.errors import RoleLensError
 from role_lens.evaluation.generated import Generation, Style
 from role_lens.evaluation.items import Scoring
 from role_lens.evaluation.questions import Question, Template, load_questions
@@ -154,6 +156,19 @@ class AnswerOptions:
 
 Common = Annotated[ModelOptions, tyro.conf.arg(name="")]
 Patching = Annotated[PatchOptions, tyro.conf.arg(name="")]
+
+
+def reported(command: Callable[[], Any]) -> int:
+    """Run a command; 0 if it worked, 2 for input that can't be used, 130 if interrupted."""
+    try:
+        command()
+    except RoleLensError as error:
+        print(f"role-lens: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("role-lens: interrupted", file=sys.stderr)
+        return 130
+    return 0
 
 
 def say(text: str) -> None:

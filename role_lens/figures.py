@@ -15,7 +15,7 @@ from torch import Tensor
 from role_lens.files import atomic_write
 
 # Legible in greyscale: the two contrasts differ in line style and lightness too.
-_STYLE = {
+CONTRAST_STYLE = {
     "base": {"color": "#1f3b73", "linestyle": "-", "label": "contrast base"},
     "roles": {"color": "#d9822b", "linestyle": "--", "label": "contrast roles"},
 }
@@ -26,8 +26,8 @@ def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> No
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for contrast, part in table[table["position"] == position].groupby("contrast"):
-        left.plot(part["layer"], part["auc"], **_STYLE[str(contrast)])
-        right.plot(part["layer"], part["mean_cosine"], **_STYLE[str(contrast)])
+        left.plot(part["layer"], part["auc"], **CONTRAST_STYLE[str(contrast)])
+        right.plot(part["layer"], part["mean_cosine"], **CONTRAST_STYLE[str(contrast)])
     left.axhline(0.5, color="grey", linewidth=0.8, label="chance")
     left.set(title="Separable? (held-out prompts)", ylabel="AUC, mean over roles", ylim=(0.4, 1.02))
     right.axhline(0, color="grey", linewidth=0.8)
@@ -132,7 +132,7 @@ def heat_map(
     end = float(np.nanmax(np.abs(matrix))) if largest is None else largest
     axis.set_facecolor("#bbbbbb")
     image = axis.imshow(matrix, cmap="RdBu_r", vmin=-end, vmax=end, aspect="auto")
-    step = max(1, len(columns) // 16)
+    step = max(1, len(columns) // 10)
     turned = max(map(len, columns)) > 3
     axis.set_xticks(range(0, len(columns), step), columns[::step], rotation=90 * turned, fontsize=7)
     axis.set_yticks(range(len(rows)), rows, fontsize=7)

@@ -45,14 +45,19 @@ FLOORS = [
     ["evaluation.screening"],
     ["evaluation.sweep"],
     ["evaluation.selection"],
-    ["evaluation.null_band", "evaluation.shuffled_labels", "readout.role_judge"],
+    [
+        "evaluation.null_band",
+        "evaluation.shuffled_labels",
+        "readout.role_judge",
+        "evaluation.random_sweep",
+    ],
     ["evaluation.conditions", "evaluation.calibration"],
     ["evaluation.condition_scores"],
     ["evaluation.comparison", "interop.lm_eval_results", "interop.lm_eval_task"],
     ["interop.lm_eval"],
     ["figures", "report"],
-    ["demo", "cli_options", "analysis"],
-    ["cli_judge"],
+    ["demo", "cli_options"],
+    ["cli_judge", "analysis"],
     ["cli"],
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}

@@ -9,7 +9,13 @@ from role_lens.directions import cosine_similarity
 from role_lens.evaluation.divergence import answer_logprobs, kl_divergence
 from role_lens.figures import plot_by_layer, plot_cosines, plot_scores
 from role_lens.readout.geometry import geometry_by_layer, role_tree
-from role_lens.readout.logit_lens import layer_logprobs, lens_logits, logit_lens, most_likely
+from role_lens.readout.logit_lens import (
+    layer_logprobs,
+    lens_logits,
+    logit_lens,
+    most_likely,
+    name_logits,
+)
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +132,15 @@ def test_agrees_with_transformer_lens(model):
     vectors = torch.randn(4, model.cfg.d_model, generator=torch.Generator().manual_seed(0))
     theirs = logit_readout(model, vectors).values
     torch.testing.assert_close(lens_logits(model, vectors), theirs, atol=1e-4, rtol=1e-4)
+
+
+def test_name_logits_are_the_mean_logit_of_the_name_s_tokens(model):
+    """As they are inside a sentence, with the space before them."""
+    rows = torch.randn(4, model.cfg.d_model)
+    found = name_logits(model, rows, ["poet", "a cook"])
+    logits = lens_logits(model, rows)
+    for column, name in enumerate((" poet", " a cook")):
+        ids = model.tokenizer(name, add_special_tokens=False)["input_ids"]
+        assert len(ids) == len(name)
+        expected = sum(logits[:, i] for i in ids) / len(ids)
+        torch.testing.assert_close(found[:, column], expected)

@@ -23,7 +23,7 @@ from role_lens.evaluation.conditions import (
     random_conditions,
 )
 from role_lens.evaluation.controls import NEUTRAL_PERSONA
-from role_lens.evaluation.domains import home_domains
+from role_lens.evaluation.domains import homes_of
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import judge, summary
 from role_lens.evaluation.null_band import RandomChoice, choose_random
@@ -34,7 +34,6 @@ from role_lens.evaluation.splits import check_numbers, divide, sample_questions
 from role_lens.files import atomic_write, make_folder
 from role_lens.fitting import package_versions
 from role_lens.models import Model, model_name
-from role_lens.prompts import role_name
 from role_lens.role_vectors import RoleVectors
 from role_lens.tokens import chat_text
 
@@ -113,7 +112,7 @@ def compare(
         raise RoleLensError(f"at least one permutation is needed, got {permutations}")
     vectors.check(model)
     grid = grid or usual_grid(vectors)
-    homes = _homes(vectors, grid.roles, domains)
+    homes = homes_of(vectors, grid.roles, domains)
     choosing, testing = divide(questions, validation, homes, seed)
     tests = [
         (domain, in_domain, sample_questions(asked, limit, seed=seed))
@@ -190,24 +189,6 @@ def compare(
     with atomic_write(folder / "comparison.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return table
-
-
-def _homes(
-    vectors: RoleVectors, roles: Sequence[str] | None, domains: Mapping[str, str] | None
-) -> dict[str, str]:
-    """Role -> its domain, for the roles that are judged."""
-    given = home_domains() if domains is None else domains
-    known = {role_name(role): domain for role, domain in given.items()}
-    homes = {}
-    for role in roles if roles is not None else vectors.roles:
-        name = vectors.roles[vectors.role_index(role)]
-        if name not in known:
-            raise RoleLensError(
-                f"role {name!r} has no domain: name the questions that it is judged on, such as "
-                f"domains={{{name!r}: 'econ'}}"
-            )
-        homes[name] = known[name]
-    return homes
 
 
 def _file_name(domain: str) -> str:

@@ -1,5 +1,11 @@
 """The domains of arXiv 2502.12055: which MMLU subjects and which roles belong to each."""
 
+from collections.abc import Mapping, Sequence
+
+from role_lens.errors import RoleLensError
+from role_lens.prompts import role_name
+from role_lens.role_vectors import RoleVectors
+
 MMLU_DOMAINS: dict[str, tuple[str, ...]] = {
     "econ": (
         "econometrics",
@@ -79,3 +85,29 @@ def domain_of(subject: str) -> str:
 def home_domains() -> dict[str, str]:
     """Role -> its domain, for the roles of the paper."""
     return {role: domain for domain, roles in DOMAIN_ROLES.items() for role in roles}
+
+
+def homes_of(
+    vectors: RoleVectors, roles: Sequence[str] | None, domains: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Role -> the domain that it is judged on.
+
+    Args:
+        roles: default: all that the vectors have.
+        domains: role -> its domain; None for those of the paper.
+
+    Raises:
+        RoleLensError: a role that the vectors don't have, or that has no domain.
+    """
+    given = home_domains() if domains is None else domains
+    known = {role_name(role): domain for role, domain in given.items()}
+    homes = {}
+    for role in roles if roles is not None else vectors.roles:
+        name = vectors.roles[vectors.role_index(role)]
+        if name not in known:
+            raise RoleLensError(
+                f"role {name!r} has no domain: name the questions that it is judged on, such as "
+                f"domains={{{name!r}: 'econ'}}"
+            )
+        homes[name] = known[name]
+    return homes

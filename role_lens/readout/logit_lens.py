@@ -2,6 +2,7 @@
 final norm and unembedding (nostalgebraist 2020, "interpreting GPT: the logit lens").
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -41,6 +42,20 @@ def lens_logits(
     # for this since 4.0, but not for HookedTransformers.
     rows = vectors[None].to(weight.device, weight.dtype)
     return model.unembed(model.ln_final(rows))[0].float().cpu()
+
+
+def name_logits(
+    model: Model, vectors: Float[Tensor, "row d_model"], names: Sequence[str]
+) -> Float[Tensor, "row name"]:
+    """How much each vector promotes each name: the mean logit of the name's tokens, as they are
+    inside a sentence.
+
+    Names whose tokens are rare or frequent differ whatever the vector: compare one name over
+    vectors, or take a mean over vectors off first.
+    """
+    logits = lens_logits(model, vectors)
+    ids = [model.tokenizer(f" {name}", add_special_tokens=False)["input_ids"] for name in names]
+    return torch.stack([logits[:, tokens].mean(dim=1) for tokens in ids], dim=1)
 
 
 @torch.inference_mode()

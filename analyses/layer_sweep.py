@@ -1,0 +1,250 @@
+"""Where in the model does adding or ablating a role's direction change the answers?
+
+    python analyses/layer_sweep.py --out layer-sweep --scoring cloze
+    python analyses/layer_sweep.py --out layer-sweep --redraw
+
+Effects on the questions of the role's own domain, by layer and position and for both contrasts:
+estimated for all roles by attribution, exact for some, beside random directions of the same length.
+The largest of many effects is large by chance too: `role-lens compare` tests a choice.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from role_lens.analysis import Results, Setup, main
+from role_lens.cli_options import QuestionOptions
+from role_lens.evaluation.attribution import attribute
+from role_lens.evaluation.domains import homes_of
+from role_lens.evaluation.grid import Grid
+from role_lens.evaluation.random_sweep import sweep_random
+from role_lens.evaluation.splits import sample_questions
+from role_lens.evaluation.sweep import sweep
+from role_lens.figures import CONTRAST_STYLE, heat_map, save_figure
+from role_lens.report import Report
+
+NORMAL_90 = 1.645  # standard errors on either side of a 90 % interval
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is swept."""
+
+    setup: Setup
+    asking: QuestionOptions = field(default_factory=QuestionOptions)
+    roles: tuple[str, ...] = ("economist", "lawyer", "nurse", "software engineer")
+    """Roles that are swept exactly; the others are estimated."""
+    domains: dict[str, str] | None = None
+    """Role and its domain, pair after pair; default: those of the paper."""
+    position: int = -1
+    """Token position of the lines and of all ablations, from the end of the formatted prompt."""
+    coefficient: float = 1.0
+    """Of the additions: how many times the raw direction."""
+    n_random: int = 20
+    """Random directions at each place of the lines."""
+    random_step: int = 3
+    """Every how many layers random directions are tried."""
+    max_questions: int | None = None
+    """Most questions of a domain."""
+
+
+def run(config: Config) -> Results:
+    """Estimate all, sweep some, and write tables."""
+    setup, asking, folder = config.setup, config.asking.asking(), config.setup.out
+    model = setup.options.load()
+    vectors = setup.load_vectors(model)
+    named = config.roles[:1] if setup.quick else config.roles
+    homes = homes_of(vectors, named if setup.quick else None, config.domains)
+    chosen = [vectors.roles[vectors.role_index(role)] for role in named]
+    layers = tuple(range(1, vectors.n_layers, 12)) if setup.quick else None
+    most = 20 if setup.quick else config.max_questions
+    positions = (config.position,)
+    estimated, exact, random = [], [], []
+    for domain in dict.fromkeys(homes.values()):
+        asked = [one for one in config.asking.load() if one.domain == domain]
+        asked = sample_questions(asked, most, seed=setup.seed)
+        own = [role for role, home in homes.items() if home == domain]
+        found = attribute(model, vectors, asked, contrasts=vectors.contrasts, **asking)
+        estimated.append(found[found["role"].isin(own)].assign(domain=domain))
+        some = tuple(role for role in chosen if role in own)
+        if not some:
+            continue
+        kinds = {
+            "add": Grid(
+                some,
+                layers,
+                positions if setup.quick else None,
+                vectors.contrasts,
+                ("add",),
+                (config.coefficient,),
+            ),
+            "ablate": Grid(some, layers, positions, vectors.contrasts, ("ablate",)),
+        }
+        for kind, grid in kinds.items():
+            table = sweep(model, vectors, asked, folder / "sweeps" / domain, grid, **asking)
+            exact.append(table.iloc[1:].assign(domain=domain))
+            # A random direction has no length when it is ablated: one contrast stands for both.
+            contrasts = vectors.contrasts if kind == "add" else vectors.contrasts[:1]
+            every = layers or tuple(range(1, vectors.n_layers, config.random_step))
+            at_lines = Grid(some, every, positions, contrasts, (kind,), grid.coefficients)
+            table = sweep_random(
+                model,
+                vectors,
+                asked,
+                folder / "random" / domain,
+                at_lines,
+                2 if setup.quick else config.n_random,
+                seed=setup.seed,
+                **asking,
+            )
+            random.append(table.assign(domain=domain))
+    estimates = pd.concat(estimated, ignore_index=True)
+    for column in ("effect", "sem"):
+        estimates[column] *= config.coefficient
+    results = Results.of(
+        config,
+        model,
+        estimated=estimates.assign(coefficient=config.coefficient),
+        exact=pd.concat(exact, ignore_index=True),
+        random=pd.concat(random, ignore_index=True),
+    )
+    results.write(folder)
+    return results
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Figures and report, from the tables alone."""
+    position = results.record["settings"]["position"]
+    estimated, exact, random = (results.tables[name] for name in ("estimated", "exact", "random"))
+    roles = list(dict.fromkeys(exact["role"]))
+    contrasts = list(dict.fromkeys(exact["contrast"]))
+    homes = exact.drop_duplicates("role").set_index("role")["domain"]
+    n_asked = exact.drop_duplicates("role").set_index("role")["n"]
+
+    figure = Figure(figsize=(10, 2.6 * len(roles)), layout="constrained")
+    axes = figure.subplots(len(roles), 3, sharex=True, sharey="row", squeeze=False)
+    panels = [("add", contrast) for contrast in contrasts] + [("ablate", "")]
+    for row, role in zip(axes, roles, strict=True):
+        for axis, (kind, contrast) in zip(row, panels, strict=False):
+            _lines(axis, exact, random, estimated, role, kind, contrast, position)
+        # Estimates may run away in the last layers: the scale is that of the exact effects.
+        own = exact[(exact["role"] == role) & (exact["position"] == position)]
+        ends = [own["effect"] - 2 * own["sem"], own["effect"] + 2 * own["sem"]]
+        band = random[random["role"] == role]["effect"]
+        row[0].set_ylim(min(ends[0].min(), band.min()), max(ends[1].max(), band.max()))
+        row[0].set_ylabel(f"{role}\n({n_asked[role]} questions of {homes[role]})\neffect, nats")
+    for axis, (kind, contrast) in zip(axes[0], panels, strict=False):
+        axis.set_title(f"{kind}, contrast {contrast}" if contrast else kind)
+        axis.legend(fontsize=6.5, frameon=False, loc="lower left")
+    for axis in axes[-1]:
+        axis.set_xlabel(f"layer (position {position})")
+    save_figure(figure, folder / "lines.png")
+
+    added = exact[exact["kind"] == "add"]
+    figure = Figure(figsize=(10, 0.6 + 1.5 * len(roles)), layout="constrained")
+    axes = figure.subplots(len(roles), len(contrasts), squeeze=False)
+    largest = float(added["effect"].abs().max())
+    for row, role in zip(axes, roles, strict=True):
+        for axis, contrast in zip(row, contrasts, strict=True):
+            part = added[(added["role"] == role) & (added["contrast"] == contrast)]
+            matrix = part.pivot(index="position", columns="layer", values="effect")
+            image = heat_map(
+                axis,
+                matrix.to_numpy(dtype=float),
+                [str(one) for one in matrix.index],
+                [str(one) for one in matrix.columns],
+                largest=largest,
+            )
+            axis.set_title(f"{role}, contrast {contrast}", fontsize=9)
+        row[0].set_ylabel("position")
+    for axis in axes[-1]:
+        axis.set_xlabel("layer")
+    figure.colorbar(image, ax=figure.axes, label="effect of addition, nats", shrink=0.7)
+    save_figure(figure, folder / "positions.png")
+
+    part = estimated[estimated["position"] == position]
+    all_roles = list(dict.fromkeys(part["role"]))
+    figure = Figure(figsize=(10, 1.5 + 0.18 * len(all_roles)), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(contrasts), sharey=True))
+    for axis, contrast in zip(axes, contrasts, strict=True):
+        matrix = part[part["contrast"] == contrast].pivot(
+            index="role", columns="layer", values="effect"
+        )
+        matrix = matrix.loc[all_roles]
+        # The last layers would take the whole scale, where estimates are worst.
+        largest = float(np.nanquantile(np.abs(matrix), 0.98))
+        image = heat_map(
+            axis,
+            matrix.to_numpy(dtype=float),
+            list(matrix.index),
+            [str(one) for one in matrix.columns],
+            largest=largest,
+        )
+        axis.set(title=f"contrast {contrast}", xlabel=f"layer (position {position})")
+        figure.colorbar(image, ax=axis, label="estimated effect, nats", shrink=0.6, extend="both")
+    save_figure(figure, folder / "estimated.png")
+
+    report = Report("Layer sweep", __doc__.split("\n")[0], results.record)
+    report.figure(
+        folder / "lines.png",
+        "Mean change of log p(correct) by layer. Line: exact, with its 90 % interval at each layer "
+        "alone; dots: estimate; grey: range of random directions of the same length.",
+    )
+    report.figure(folder / "positions.png", "Exact effect of adding, by layer and position.")
+    report.figure(
+        folder / "estimated.png",
+        "Estimated effect of adding, all roles on their own domains. The colours end at the 98th "
+        "percentile.",
+    )
+    report.table(_agreement(estimated, added), "Rank correlation of estimate and exact effect.")
+    columns = ["kind", "contrast", "role", "position", "layer", "effect", "sem", "accuracy_change"]
+    report.table(
+        exact.nlargest(10, "effect")[columns],
+        f"The largest of {len(exact)} effects: large by chance too.",
+    )
+    report.write(folder / "report.html")
+
+
+def _lines(axis, exact, random, estimated, role, kind, contrast, position) -> None:
+    """One panel; for ablations both contrasts in it."""
+
+    def at(table, contrast):
+        mask = (table["role"] == role) & (table["kind"] == kind) & (table["position"] == position)
+        part = table[mask & (table["contrast"] == contrast)] if contrast else table[mask]
+        return part.sort_values("layer").astype({"layer": int})
+
+    band = at(random, contrast).groupby("layer")["effect"].agg(["min", "max"])
+    axis.fill_between(
+        band.index, band["min"], band["max"], color="#d0d0d0", label="random directions"
+    )
+    for one in [contrast] if contrast else dict.fromkeys(exact["contrast"]):
+        part, style = at(exact, one), CONTRAST_STYLE[one]
+        axis.plot(part["layer"], part["effect"], **style, linewidth=1.3)
+        error = NORMAL_90 * part["sem"]
+        axis.fill_between(
+            part["layer"],
+            part["effect"] - error,
+            part["effect"] + error,
+            color=style["color"],
+            alpha=0.15,
+        )
+    if kind == "add":
+        part = at(estimated, contrast)
+        axis.plot(part["layer"], part["effect"], ":", color="black", linewidth=1, label="estimate")
+    axis.axhline(0, color="black", linewidth=0.6)
+
+
+def _agreement(estimated, added) -> pd.DataFrame:
+    keys = ["contrast", "role", "position", "layer"]
+    both = added.merge(estimated, on=keys, suffixes=("", "_estimated"))
+    groups = both.groupby(["role", "contrast"], sort=False)[["effect", "effect_estimated"]]
+    found = groups.apply(lambda part: part.corr(method="spearman").iloc[0, 1])
+    return found.rename("rank_correlation").reset_index()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Config, run, draw))

@@ -1,0 +1,200 @@
+"""What does each direction say, layer by layer, and what does the model say with it added?
+
+    python analyses/logit_lens.py --out logit-lens
+    python analyses/logit_lens.py --out logit-lens --redraw
+
+Every role's direction is read through the final norm and the unembedding, for both contrasts; is
+its own name among the first of all roles' names? Then the direction is added, and the next token
+is read after every block. Tokens of a few prompts are coloured by how far they lie along it.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from role_lens.analysis import Results, Setup, main
+from role_lens.evaluation.divergence import kl_divergence
+from role_lens.figures import CONTRAST_STYLE, save_figure
+from role_lens.prompts import load_prompts, load_roles
+from role_lens.readout.logit_lens import layer_logprobs, logit_lens, most_likely, name_logits
+from role_lens.readout.role_judge import ranks
+from role_lens.readout.token_view import TokenView, project_tokens
+from role_lens.report import Report
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is read."""
+
+    setup: Setup
+    position: int = -1
+    """Token position, from the end of the formatted prompt."""
+    top_k: int = 8
+    """Tokens of each direction."""
+    layer: int | None = None
+    """Layer that directions are added at, and tokens are coloured by; default: three quarters
+    up."""
+    coefficient: float = 2.0
+    """How many times the raw direction of contrast `roles` is added."""
+    n_prompts: int = 8
+    """Base prompts that the model answers with each direction added."""
+    shown: tuple[str, ...] = ("lawyer", "nurse")
+    """Roles whose predictions and coloured tokens are shown."""
+
+
+def run(config: Config) -> Results:
+    """Read, add, and write tables."""
+    setup = config.setup
+    model = setup.options.load()
+    vectors = setup.load_vectors(model)
+    place, n_layers = vectors.positions.index(config.position), vectors.n_layers
+    layer = 3 * n_layers // 4 if config.layer is None else config.layer
+    system = vectors.provenance["system"]
+
+    words, named = [], []
+    for contrast in vectors.contrasts:
+        for at in range(1, n_layers):
+            directions = vectors.directions(contrast)[:, place, at]
+            said = logit_lens(model, directions, top_k=config.top_k)
+            words += [(contrast, at, r, t) for r, t in zip(vectors.roles, said, strict=True)]
+            logits = name_logits(model, directions, vectors.roles).double().numpy()
+            found = ranks(logits, usual=logits.mean(axis=0))
+            named += [(contrast, at, r, int(found[i, i])) for i, r in enumerate(vectors.roles)]
+
+    prompts = load_prompts(setup.base)[:: 8 if setup.quick else 4][: config.n_prompts]
+    plain = [layer_logprobs(model, prompt, system=system) for prompt in prompts]
+    contrast = vectors.contrasts[-1]
+    moved, predicted = [], []
+    for role in vectors.roles[:: 8 if setup.quick else 1]:
+        patch = vectors.add(
+            role,
+            layer=layer,
+            position=config.position,
+            coefficient=config.coefficient,
+            contrast=contrast,
+        )
+        for number, (prompt, before) in enumerate(zip(prompts, plain, strict=True)):
+            after = layer_logprobs(model, prompt, patch, system=system)
+            kl = kl_divergence(before, after)
+            moved += [(role, number, at, float(value)) for at, value in enumerate(kl)]
+            if number == 0 and role in config.shown:
+                for name, logprobs in (("plain", before), ("patched", after)):
+                    some = most_likely(model, logprobs, top_k=3)
+                    predicted.append(some.assign(role=role, model=name, prompt=prompt))
+
+    own, views = load_roles(setup.prompts), []
+    for role in config.shown:
+        direction = vectors.direction(
+            role, layer=layer, position=config.position, contrast=contrast
+        )
+        for kind, prompt in (("its own", own[role][0]), ("a base prompt", prompts[0])):
+            view = project_tokens(model, prompt, direction, layer, system=system)
+            views.append((role, kind, layer, list(view.tokens), list(view.values)))
+    results = Results.of(
+        config,
+        model,
+        words=pd.DataFrame.from_records(words, columns=["contrast", "layer", "role", "tokens"]),
+        named=pd.DataFrame.from_records(named, columns=["contrast", "layer", "role", "rank"]),
+        moved=pd.DataFrame.from_records(moved, columns=["role", "prompt", "layer", "kl"]),
+        predicted=pd.concat(predicted, ignore_index=True),
+        views=pd.DataFrame.from_records(
+            views, columns=["role", "prompt", "layer", "tokens", "values"]
+        ),
+    )
+    results.write(setup.out)
+    return results
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Figures and report, from the tables alone."""
+    tables, position = results.tables, results.record["settings"]["position"]
+    named, moved = tables["named"], tables["moved"]
+    contrasts = list(dict.fromkeys(named["contrast"]))
+    roles = list(dict.fromkeys(named["role"]))
+    patched = int(tables["views"]["layer"].iloc[0])
+
+    figure = Figure(figsize=(10, 1.6 + 0.17 * len(roles)), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(contrasts), sharey=True))
+    for axis, contrast in zip(axes, contrasts, strict=True):
+        part = named[named["contrast"] == contrast]
+        matrix = part.pivot(index="role", columns="layer", values="rank").loc[roles]
+        image = axis.imshow(matrix, cmap="viridis_r", vmin=1, vmax=len(roles), aspect="auto")
+        axis.set_yticks(range(len(roles)), roles, fontsize=7)
+        ticks = range(0, matrix.shape[1], max(1, matrix.shape[1] // 10))
+        axis.set_xticks(ticks, [str(matrix.columns[i]) for i in ticks], fontsize=7)
+        axis.set(title=f"contrast {contrast}", xlabel=f"layer (position {position})")
+    figure.colorbar(
+        image, ax=axes.tolist(), label=f"place of its own name among {len(roles)}", shrink=0.7
+    )
+    save_figure(figure, folder / "names.png")
+
+    figure = Figure(figsize=(10, 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for contrast in contrasts:
+        part = named[named["contrast"] == contrast]
+        first = (part["rank"] == 1).groupby(part["layer"]).mean()
+        left.plot(first.index, first, **CONTRAST_STYLE[contrast])
+    left.axhline(1 / len(roles), color="grey", linewidth=0.8, label="chance")
+    left.set(
+        xlabel=f"layer (position {position})",
+        ylabel="share of roles whose own\nname comes first",
+        ylim=(-0.03, 1.03),
+    )
+    left.legend(frameon=False, fontsize=8)
+    by_role = moved.groupby(["role", "layer"])["kl"].mean().unstack("role")
+    right.plot(by_role.index, by_role, color="#8aa3c8", linewidth=0.6)
+    right.plot(by_role.index, by_role.mean(axis=1), color="#1f3b73", label="mean over roles")
+    right.axvline(patched, color="grey", linestyle=":", label="direction added here")
+    right.set(xlabel="residual stream entering block", ylabel="KL(plain ‖ patched), nats")
+    right.legend(frameon=False, fontsize=8)
+    save_figure(figure, folder / "by_layer.png")
+
+    report = Report("Logit lens", __doc__.split("\n")[0], results.record)
+    report.figure(
+        folder / "names.png",
+        "Which place its own name takes among all roles' names, in the logits of each role's "
+        "direction less their mean over roles (1 is the first).",
+    )
+    report.figure(
+        folder / "by_layer.png",
+        "Left: how often that is the first. Right: how far adding the direction moves the "
+        "prediction read at each layer (thin: single roles, mean over prompts).",
+    )
+    words = tables["words"]
+    last = words["layer"].max()
+    for contrast in contrasts:
+        part = words[words["contrast"] == contrast]
+        chosen = sorted({last // 2, 3 * last // 4, last})
+        wide = part[part["layer"].isin(chosen)].pivot(
+            index="role", columns="layer", values="tokens"
+        )
+        wide = wide.loc[roles].map(lambda tokens: " ".join(map(repr, map(str, tokens))))
+        report.table(
+            wide.rename(columns=lambda at: f"layer {at}").reset_index(),
+            f"Tokens with the highest logits of each direction, contrast {contrast}.",
+        )
+    for role, part in tables["predicted"].groupby("role", sort=False):
+        report.table(
+            _side_by_side(part),
+            f"The three likeliest next tokens after {part['prompt'].iloc[0]!r}, read at every "
+            f"layer, plain and with {role} added at layer {patched}.",
+        )
+    for row in tables["views"].itertuples():
+        view = TokenView(tuple(row.tokens), tuple(map(float, row.values)))
+        report.tokens(view, f"Tokens by projection on {row.role}, layer {row.layer}: {row.prompt}.")
+    report.write(folder / "report.html")
+
+
+def _side_by_side(predicted: pd.DataFrame) -> pd.DataFrame:
+    """One row a layer, the tokens of each model in a cell."""
+    shown = predicted["token"].map(repr) + predicted["logprob"].map(lambda x: f" {np.exp(x):.0%}")
+    cells = shown.groupby([predicted["layer"], predicted["model"]], sort=False).agg(", ".join)
+    return cells.unstack("model")[["plain", "patched"]].reset_index()
+
+
+if __name__ == "__main__":
+    sys.exit(main(Config, run, draw))

@@ -1,0 +1,35 @@
+"""The null band of a sweep: random directions at every candidate's place."""
+
+import pytest
+import torch
+
+from role_lens import RoleLensError
+from role_lens.evaluation.controls import rotated
+from role_lens.evaluation.grid import Grid
+from role_lens.evaluation.questions import Question
+from role_lens.evaluation.random_sweep import sweep_random
+from role_lens.evaluation.sweep import sweep
+
+QUESTIONS = [
+    Question(str(i), text, ("ink", "oil", "egg"), i % 3, "d", "d")
+    for i, text in enumerate(["Pen?", "Pan?", "Hen?", "Quill?"])
+]
+GRID = Grid(roles=("poet",), positions=(-1,), kinds=("add", "ablate"))
+
+
+def test_each_number_is_a_sweep_of_a_rotation(llama, vectors, tmp_path):
+    table = sweep_random(llama, vectors, QUESTIONS, tmp_path, GRID, 2, seed=3, progress=False)
+    assert sorted(set(table["number"])) == [0, 1]
+    turned = rotated(vectors, seed=7)
+    lengths = turned.directions("base").norm(dim=-1)
+    torch.testing.assert_close(lengths, vectors.directions("base").norm(dim=-1))
+    alone = sweep(llama, turned, QUESTIONS, tmp_path / "alone", GRID, progress=False).iloc[1:]
+    again = table[table["number"] == 1].drop(columns="number").reset_index(drop=True)
+    assert again.equals(alone.reset_index(drop=True))
+    first = table[table["number"] == 0]
+    assert not (first["effect"].to_numpy() == again["effect"].to_numpy()).any()
+
+
+def test_a_null_band_of_nothing_is_refused(llama, vectors, tmp_path):
+    with pytest.raises(RoleLensError, match="at least one random direction, got 0"):
+        sweep_random(llama, vectors, QUESTIONS, tmp_path, GRID, 0)
