@@ -1,0 +1,194 @@
+"""Does a role's direction help on its own domain, and what does it do to all others?
+
+    python analyses/benchmark_transfer.py --out transfer
+    python analyses/benchmark_transfer.py --out transfer --questions mmlu --validation mmlu \
+        --benchmarks arc_challenge.jsonl --max-questions 60
+    python analyses/benchmark_transfer.py --out transfer --redraw
+
+A direction is chosen for each role on validation questions of its own domain. On other questions
+its effects on every domain are set beside the persona prompt's, those of random directions that
+were chosen alike, and the other controls of `role-lens compare`.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from role_lens.analysis import Results, Setup, main
+from role_lens.cli_options import QuestionOptions
+from role_lens.evaluation.comparison import compare
+from role_lens.evaluation.grid import Grid
+from role_lens.evaluation.judgement import LEVEL, tally
+from role_lens.evaluation.questions import load_questions
+from role_lens.figures import heat_map, plot_comparison, save_figure
+from role_lens.prompts import load_prompts, load_roles
+from role_lens.report import Report
+
+SHOWN = {
+    "persona": "persona prompt",
+    "neutral_persona": "“You are a person.”",
+    "add": "direction added",
+    "ablate": "direction ablated",
+    "shared_matched": "shared part added",
+    "specific_matched": "specific part added",
+    "random": "random directions",
+    "shuffled": "shuffled labels",
+    "other": "other roles' directions",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is compared."""
+
+    setup: Setup
+    asking: QuestionOptions = field(default_factory=QuestionOptions)
+    validation: str | None = None
+    """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
+    benchmarks: tuple[str, ...] = ()
+    """More questions, files or folders; those without a domain of their own are named after their
+    file."""
+    roles: tuple[str, ...] | None = None
+    """Default: all."""
+    domains: dict[str, str] | None = None
+    """Role and its domain, pair after pair; default: those of the paper."""
+    max_questions: int | None = None
+    """Most test questions of a role's own domain."""
+    max_off_domain: int | None = 20
+    """Most test questions of every other domain, at least 20."""
+    n_random: int = 20
+    """Random directions in the null band, at least 20."""
+    n_shuffled: int = 5
+    """Directions from shuffled labels."""
+
+
+def run(config: Config) -> Results:
+    """Compare, and write tables."""
+    setup = config.setup
+    questions = config.asking.load()
+    for source in config.benchmarks:
+        questions += load_questions(source)
+    validation = None
+    if config.validation is not None:
+        split = "validation" if config.validation == "mmlu" else "test"
+        validation = load_questions(config.validation, split=split)
+    model = setup.options.load()
+    vectors = setup.load_vectors(model)
+    roles = (config.roles or vectors.roles)[:1] if setup.quick else config.roles
+    table = compare(
+        model,
+        vectors,
+        questions,
+        setup.out / "comparison",
+        validation=validation,
+        domains=config.domains,
+        prompts=load_roles(setup.prompts) if config.n_shuffled else None,
+        base=load_prompts(setup.base) if config.n_shuffled else None,
+        grid=Grid(roles, contrasts=vectors.contrasts),
+        # The guard on neutral prompts takes a minute, for the random directions too.
+        max_kl=None if setup.quick else 0.1,
+        max_questions=20 if setup.quick else config.max_questions,
+        max_off_domain=0 if setup.quick else config.max_off_domain,
+        n_random=config.n_random,
+        n_shuffled=config.n_shuffled,
+        seed=setup.seed,
+        **config.asking.asking(),
+    )
+    kept = setup.out / "comparison"
+    results = Results.of(
+        config,
+        model,
+        table=table,
+        effects=pd.read_parquet(kept / "effects.parquet"),
+        choices=pd.read_parquet(kept / "choices.parquet"),
+    )
+    results.write(setup.out)
+    return results
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Figures and report, from the tables alone."""
+    table, effects = results.tables["table"], results.tables["effects"]
+    plot_comparison(table, folder / "own_domain.png")
+
+    homes = table[table["in_domain"]].set_index("role")["domain"]
+    roles = list(homes.sort_values(kind="stable").index)
+    domains = sorted(set(table["domain"]), key=lambda name: (name not in set(homes), name))
+    kinds = [kind for kind in ("add", "persona") if kind in table.columns]
+    figure = Figure(
+        figsize=(2.5 + 0.9 * len(domains) * len(kinds) / 1.6, 2.4 + 0.2 * len(roles)),
+        layout="constrained",
+    )
+    axes = np.atleast_1d(figure.subplots(1, len(kinds), sharey=True))
+    largest = float(np.nanmax(np.abs(table[kinds].to_numpy(dtype=float))))
+    for axis, kind in zip(axes, kinds, strict=True):
+        part = effects[effects["kind"] == kind]
+        matrix, found = (
+            part.pivot(index="role", columns="domain", values=name).reindex(roles, columns=domains)
+            for name in ("effect", "p_helps_adjusted")
+        )
+        hurts = part.pivot(index="role", columns="domain", values="p_hurts_adjusted")
+        hurts = hurts.reindex(roles, columns=domains)
+        image = heat_map(axis, matrix.to_numpy(dtype=float), roles, domains, largest=largest)
+        axis.set_xticks(range(len(domains)), domains, rotation=90, fontsize=7)
+        for row, role in enumerate(roles):
+            column = domains.index(homes[role])
+            axis.add_patch(
+                Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="black")
+            )
+        for mark, some in (("+", found), ("–", hurts)):
+            for row, column in zip(*np.nonzero(some.to_numpy() <= LEVEL), strict=True):
+                axis.text(column, row, mark, ha="center", va="center", fontsize=8)
+        axis.set_title(SHOWN[kind], fontsize=10)
+    figure.colorbar(image, ax=axes.tolist(), label="effect, nats", shrink=0.6)
+    save_figure(figure, folder / "transfer.png")
+
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    axes = figure.subplots(1, 2, sharex=True)
+    for axis, in_domain in zip(axes, (True, False), strict=True):
+        part = effects[effects["in_domain"] == in_domain]
+        names = [kind for kind in SHOWN if (part["kind"] == kind).any()]
+        by_role = [part[part["kind"] == kind].groupby("role")["effect"].mean() for kind in names]
+        axis.boxplot(
+            by_role,
+            orientation="horizontal",
+            whis=(0, 100),
+            widths=0.6,
+            medianprops={"color": "black"},
+        )
+        for place, values in enumerate(by_role, start=1):
+            axis.plot(values, [place] * len(values), "o", color="#1f3b73", markersize=3, alpha=0.5)
+        axis.set_yticks(range(1, len(names) + 1), [SHOWN[kind] for kind in names], fontsize=8)
+        axis.axvline(0, color="grey", linewidth=0.8)
+        axis.set_xlabel("effect, nats (a dot is a role)")
+        axis.set_title("own domain" if in_domain else "other domains")
+        axis.invert_yaxis()
+    save_figure(figure, folder / "kinds.png")
+
+    report = Report("Benchmark transfer", __doc__.split("\n")[0], results.record)
+    report.figure(
+        folder / "own_domain.png",
+        "Effects on held-out questions of the role's own domain: of the direction, of the persona "
+        "prompt, and of random directions that were chosen as the role's was.",
+    )
+    own = table[table["in_domain"]]
+    columns = ["role", "domain", "n", "baseline_accuracy", "persona", "add", "low", "high"]
+    columns += ["random_low", "random_high", "p_helps_adjusted", "p_random", "verdict"]
+    report.table(own[[name for name in columns if name in own.columns]], "In words.")
+    report.table(tally(effects), "How many roles are helped and hurt, p adjusted for a line.")
+    report.figure(
+        folder / "transfer.png",
+        "Effects of every role on every domain; boxed: its own; + and –: helps and hurts, adjusted "
+        "for all other domains or all own ones; grey: not asked.",
+    )
+    report.figure(folder / "kinds.png", "Mean effect of each role, beside the controls.")
+    report.write(folder / "report.html")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Config, run, draw))
