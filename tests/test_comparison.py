@@ -8,8 +8,15 @@ import torch
 from tiny import BASE, ROLES
 
 from role_lens import Question, RoleLensError, RoleVectors, compare, evaluate
-from role_lens.evaluation.conditions import judged_conditions, other_conditions
+from role_lens.evaluation.condition_scores import score_conditions
+from role_lens.evaluation.conditions import (
+    baseline,
+    judged_conditions,
+    other_conditions,
+    persona_conditions,
+)
 from role_lens.evaluation.controls import persona_prompts
+from role_lens.evaluation.judgement import judge
 from role_lens.evaluation.replay import Replay
 from role_lens.evaluation.selection import Choice
 from role_lens.figures import plot_comparison
@@ -269,3 +276,46 @@ def test_figure(compared, tmp_path):
     plot_comparison(compared[0], tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
     assert np.isfinite(compared[0]["add"]).all()
+
+
+def test_persona_conditions_are_what_they_say(llama, vectors):
+    """Both is the persona prompt's message with the addition's patch; it is judged and paired."""
+    choice = Choice("poet", "base", 1, -1, 1.5, 0.1, 0.0, 0.0, 20, 2)
+    conditions = {one.kind: one for one in persona_conditions(vectors, choice)}
+    both, add, persona = (conditions[kind] for kind in ("both", "add", "persona"))
+    assert both.system == persona.system == "You are a poet."
+    assert not persona.patches
+    assert add.system is None
+    assert conditions["neutral_persona"].system == "You are a person."
+    (patch,), (alone,) = both.patches, add.patches
+    torch.testing.assert_close(patch.direction, alone.direction)
+    assert patch.value == 1.5
+
+
+def test_persona_and_vector_together(llama, vectors, tmp_path):
+    """As `evaluate` scores them, and tested against the persona prompt alone."""
+    choice = Choice("poet", "base", 1, -1, 1.5, 0.1, 0.0, 0.0, 20, 2)
+    asked = TEST[:24]
+    scores = score_conditions(
+        llama,
+        asked,
+        [baseline(), *persona_conditions(vectors, choice)],
+        tmp_path,
+        domain="verse",
+        in_domain=True,
+        progress=False,
+    )
+    effects = judge([scores], permutations=100).set_index("kind")
+    table = evaluate(
+        llama,
+        asked,
+        {"both": choice.addition(vectors)},
+        system="You are a poet.",
+        progress=False,
+    )
+    plain = evaluate(llama, asked, {"none": None}, progress=False)
+    expected = (table["logprob_correct"] - plain["logprob_correct"]).mean()
+    assert effects.loc["both", "effect"] == pytest.approx(expected, abs=1e-5)
+    pair = effects.loc["both_over_persona"]
+    difference = effects.loc["both", "effect"] - effects.loc["persona", "effect"]
+    assert pair["effect"] == pytest.approx(difference, abs=1e-6)

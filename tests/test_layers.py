@@ -38,6 +38,7 @@ FLOORS = [
         "readout.logit_lens",
         "readout.patchscope",
         "readout.stability",
+        "readout.endpoint_judge",
         "readout.persona_shift",
         "readout.token_view",
         "readout.geometry",

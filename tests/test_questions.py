@@ -26,8 +26,7 @@ def test_jsonl(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"choices": ["4"]}, r"line 2: .*expected 2 to 26 choices, got 1"),
-        ({"choices": [str(i) for i in range(27)]}, "expected 2 to 26 choices, got 27"),
+        ({"choices": ["4"]}, r"line 2: .*expected at least 2 choices, got 1"),
         ({"choices": "4"}, "expected a list of strings"),
         ({"choices": ["4", " "]}, "a choice is empty"),
         ({"answer": 2}, r"line 2: .*answer 2 is outside the choices, 0 to 1"),

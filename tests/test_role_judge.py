@@ -4,7 +4,9 @@ import pytest
 from role_lens import Question, RoleLensError, evaluate, generate
 from role_lens.readout.role_judge import (
     hit_rates,
+    judged,
     names_role,
+    own_ranks,
     persona_texts,
     ranks,
     role_likelihoods,
@@ -34,6 +36,21 @@ def test_likelihoods_are_those_of_the_names(llama):
         role_likelihoods(llama, texts, ROLES[:1])
 
 
+def test_equal_texts_are_judged_once_and_alike(llama):
+    texts = ["Ode to salt.", "Stew.", "Ode to salt."]
+    usual = np.array([-1.0, -9.0, -3.0])
+    found = judged(llama, texts, ROLES, usual, progress=False)
+    assert found[0].tolist() == found[2].tolist()
+    alone = role_likelihoods(llama, texts[:2], ROLES, progress=False)
+    assert found[:2].tolist() == ranks(alone, usual).tolist()
+
+
+def test_as_many_roles_as_the_paper_has(llama):
+    """More than there are letters."""
+    roles = [f"maker of the {i}th kind" for i in range(29)]
+    assert role_likelihoods(llama, ["Hm."], roles, progress=False).shape == (1, 29)
+
+
 def test_ranks():
     likelihoods = np.array([[-1.0, -2.0, -3.0], [-1.0, -1.5, -1.2]])
     assert ranks(likelihoods).tolist() == [[1, 2, 3], [1, 3, 2]]
@@ -45,7 +62,9 @@ def test_ranks():
 
 def test_hit_rates():
     found = np.array([[1, 2, 3, 4], [4, 3, 2, 1], [2, 1, 3, 4]])
-    rates = hit_rates(found, [0, 0, 0], at=(1, 2, 9))
+    own = own_ranks(found, [0, 0, 0])
+    assert own.tolist() == [1, 4, 2]
+    rates = hit_rates(own, 4, at=(1, 2, 9))
     assert rates["hit@1"] == pytest.approx(1 / 3)
     assert rates["hit@2"] == pytest.approx(2 / 3)
     assert rates["hit@9"] == rates["chance@9"] == 1

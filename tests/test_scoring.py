@@ -124,6 +124,15 @@ def test_26_choices(llama):
     assert table["logprob_25"].notna().all()
 
 
+def test_more_choices_than_letters(llama):
+    """Texts of choices can be scored, letters can't."""
+    q = Question("q", "Which?", tuple(f"the {i}th" for i in range(30)), 29, "s", "d")
+    table = evaluate(llama, [q], {"b": None}, scoring="cloze", progress=False)
+    assert table["logprob_29"].notna().all()
+    with pytest.raises(RoleLensError, match=r"q has 30 choices, .* use scoring='cloze'"):
+        evaluate(llama, [q], {"b": None}, progress=False)
+
+
 def test_shape_of_the_table_and_summary(llama):
     patches = {"baseline": None, "two": [Patch.ablate(torch.ones(32))] * 2}
     table = evaluate(llama, QUESTIONS, patches, progress=False)

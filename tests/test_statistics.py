@@ -6,6 +6,7 @@ from scipy import stats
 
 from role_lens import RoleLensError
 from role_lens.evaluation.statistics import (
+    association,
     bootstrap_interval,
     mcnemar,
     q_values,
@@ -155,3 +156,27 @@ def test_smallest_detectable_is_found_with_the_stated_power():
     effect = smallest_detectable(sample[:50] / sample[:50].std(ddof=1))
     t = [stats.ttest_1samp(rng.normal(effect, 1, 50), 0).statistic for _ in range(2000)]
     assert np.mean(np.array(t) > stats.t.ppf(0.95, 49)) == pytest.approx(0.8, abs=0.03)
+
+
+def test_association_within_groups():
+    """Dealing out whole groups: against all permutations of a small case, by hand."""
+    first = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 1, 1]], dtype=bool)
+    second = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=bool)
+    found = association(first, second, permutations=20_000)
+    assert found.share_if == pytest.approx(4 / 5)
+    assert found.share_if_not == pytest.approx(1 / 7)
+    both = [
+        sum((first[i] & second[j]).sum() for i, j in enumerate(order))
+        for order in itertools.permutations(range(4))
+    ]
+    exact = np.mean([n >= both[0] for n in both])
+    assert found.p == pytest.approx(exact, abs=0.01)
+
+
+def test_association_of_cells_alone_is_none():
+    """That some cells have both in all groups alike is no association of groups."""
+    same = np.tile([True, False, False], (5, 1))
+    assert association(same, same, permutations=100).p == 1
+    nothing = association(np.zeros((3, 2), dtype=bool), np.ones((3, 2), dtype=bool))
+    assert np.isnan(nothing.share_if)
+    assert (nothing.share_if_not, nothing.p) == (1, 1)

@@ -5,11 +5,10 @@ Knows the order of things; what each of them is, the other files know.
 
 import json
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import pandas as pd
 
@@ -28,7 +27,12 @@ from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import judge, summary
 from role_lens.evaluation.null_band import RandomChoice, choose_random
 from role_lens.evaluation.questions import Question
-from role_lens.evaluation.selection import Choice, Objective, select, usual_grid
+from role_lens.evaluation.selection import (
+    Objective,
+    folder_of,
+    select_by_domain,
+    usual_grid,
+)
 from role_lens.evaluation.shuffled_labels import prompt_tokens, shuffled_by_role
 from role_lens.evaluation.splits import check_numbers, divide, sample_questions
 from role_lens.files import atomic_write, make_folder
@@ -127,23 +131,30 @@ def compare(
     options: dict[str, Any] = {"max_kl": max_kl, "leave_out_last": leave_out_last}
     options |= {"neutral": neutral, **asking}
 
-    def choosing_in(
-        domain: str, roles: Iterable[str]
-    ) -> tuple[Model, RoleVectors, list[Question], Path, Grid]:
-        own = tuple(role for role in roles if homes[role] == domain)
-        place = folder / "selection" / _file_name(domain)
-        return model, vectors, choosing[domain], place, replace(grid, roles=own)
-
-    choices: dict[str, Choice] = {}
-    for domain in choosing:
-        best = select(*choosing_in(domain, homes), screen=screen, objective=objective, **options)
-        choices |= {role: choice for role, choice in best.items() if choice is not None}
-    if not choices:
-        raise RoleLensError(f"no role has a direction whose KL divergence is at most {max_kl}")
+    choices = select_by_domain(
+        model,
+        vectors,
+        choosing,
+        folder / "selection",
+        grid,
+        homes,
+        screen=screen,
+        objective=objective,
+        **options,
+    )
     random: dict[str, list[RandomChoice]] = {role: [] for role in choices}
     for domain in sorted({homes[role] for role in choices}):
+        own = tuple(role for role in choices if homes[role] == domain)
         for one in choose_random(
-            *choosing_in(domain, choices), n_random, most_tries=screen, seed=seed, **options
+            model,
+            vectors,
+            choosing[domain],
+            folder_of(folder / "selection", domain),
+            replace(grid, roles=own),
+            n_random,
+            most_tries=screen,
+            seed=seed,
+            **options,
         ):
             random[one.role].append(one)
     chosen = list(choices.values())
@@ -160,7 +171,7 @@ def compare(
                     mixed = shuffled[choice.role]
                     conditions += other_conditions(vectors, choice, mixed, ask_persona=ask_persona)
         if len(conditions) > 1:
-            place = folder / ("in_domain" if in_domain else "off_domain") / _file_name(domain)
+            place = folder_of(folder / ("in_domain" if in_domain else "off_domain"), domain)
             scores.append(
                 score_conditions(
                     model, asked, conditions, place, domain=domain, in_domain=in_domain, **asking
@@ -189,11 +200,6 @@ def compare(
     with atomic_write(folder / "comparison.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return table
-
-
-def _file_name(domain: str) -> str:
-    """A domain as the name of a folder, whatever it holds."""
-    return quote(domain, safe=" ").replace(".", "%2E")
 
 
 def _takes_system(model: Model) -> bool:

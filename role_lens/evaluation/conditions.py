@@ -29,9 +29,9 @@ class Condition:
     """One way of asking all questions."""
 
     kind: str
-    """`none` (the baseline); one condition per role: `persona, neutral_persona, add, ablate,
-    shared, shared_matched, specific, specific_matched`; several: `phrasing, random, shuffled,
-    other`."""
+    """`none` (the baseline); one condition per role: `persona, neutral_persona, add, both` (persona
+    prompt and addition), `ablate, shared, shared_matched, specific, specific_matched`; several:
+    `phrasing, random, shuffled, other`."""
     role: str | None = None
     detail: str | None = None
     """Which of several: the number of a phrasing or direction, or another role."""
@@ -66,6 +66,18 @@ def judged_conditions(
         conditions.append(Condition(kind, role, patches=(_like(patch, part),)))
         conditions.append(Condition(f"{kind}_matched", role, patches=(_like(patch, matched),)))
     return conditions
+
+
+def persona_conditions(vectors: RoleVectors, choice: Choice) -> list[Condition]:
+    """Persona prompt, one without a role, addition, and persona prompt and addition together."""
+    role, patches = choice.role, (choice.addition(vectors),)
+    persona = persona_prompts(role)[0]
+    return [
+        Condition("persona", role, system=persona),
+        Condition("neutral_persona", role, system=NEUTRAL_PERSONA),
+        Condition("add", role, patches=patches),
+        Condition("both", role, patches=patches, system=persona),
+    ]
 
 
 def random_conditions(random: Sequence[RandomChoice]) -> list[Condition]:

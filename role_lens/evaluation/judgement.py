@@ -22,10 +22,20 @@ from role_lens.evaluation.statistics import (
 
 LEVEL = 0.05
 _PLACE = ["role", "domain", "in_domain"]
-JUDGED = ("persona", "add", "ablate", "shared", "shared_matched", "specific", "specific_matched")
+JUDGED = (
+    "persona",
+    "add",
+    "both",
+    "ablate",
+    "shared",
+    "shared_matched",
+    "specific",
+    "specific_matched",
+)
 """Kinds of condition whose effects are tested: those with one condition per role."""
 PAIRS = {
     "add_over_persona": ("add", "persona"),
+    "both_over_persona": ("both", "persona"),
     "specific_over_shared": ("specific_matched", "shared_matched"),
     "persona_over_neutral": ("persona", "neutral_persona"),
 }

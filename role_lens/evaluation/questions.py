@@ -30,9 +30,9 @@ class Question:
     def __post_init__(self) -> None:
         if not self.question.strip():
             raise RoleLensError(f"question {self.id}: the text is empty")
-        if not 2 <= len(self.choices) <= len(LETTERS):
+        if len(self.choices) < 2:
             raise RoleLensError(
-                f"question {self.id}: expected 2 to {len(LETTERS)} choices, got {len(self.choices)}"
+                f"question {self.id}: expected at least 2 choices, got {len(self.choices)}"
             )
         if not all(choice.strip() for choice in self.choices):
             raise RoleLensError(f"question {self.id}: a choice is empty")
@@ -141,7 +141,15 @@ def question_text(question: Question, template: Template = "paper") -> str:
 
     `paper` is the layout of arXiv 2502.12055; `mmlu` that of Hendrycks et al. 2021
     (arXiv 2009.03300): question, one `A. choice` a line, `Answer:`.
+
+    Raises:
+        RoleLensError: an unknown template, more choices than letters.
     """
+    if len(question.choices) > len(LETTERS):
+        raise RoleLensError(
+            f"question {question.id} has {len(question.choices)} choices, more than there are "
+            "letters: use scoring='cloze'"
+        )
     if template not in get_args(Template):
         raise RoleLensError(f"template must be one of {get_args(Template)}, got {template!r}")
     indent = "\n\t\t\t" if template == "paper" else "\n"

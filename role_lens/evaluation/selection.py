@@ -3,10 +3,11 @@
 Knows nothing of the questions that test the choice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -127,6 +128,41 @@ def select(
                 choices[name] = choice
                 break
     return choices
+
+
+def select_by_domain(
+    model: Model,
+    vectors: RoleVectors,
+    questions: Mapping[str, Sequence[Question]],
+    out: str | Path,
+    grid: Grid,
+    homes: Mapping[str, str],
+    **options: Any,
+) -> dict[str, Choice]:
+    """`select` for each domain's own roles; those for which nothing was chosen are left out.
+
+    Args:
+        questions: domain -> the questions that choose.
+        out: folder for the scores, a folder in it for each domain.
+        homes: role -> its domain.
+        options: as for `select`.
+
+    Raises:
+        RoleLensError: nothing was chosen for any role, and all that `select` raises.
+    """
+    chosen: dict[str, Choice] = {}
+    for domain, asked in questions.items():
+        own = replace(grid, roles=tuple(role for role in homes if homes[role] == domain))
+        best = select(model, vectors, asked, folder_of(out, domain), own, **options)
+        chosen |= {role: choice for role, choice in best.items() if choice is not None}
+    if not chosen:
+        raise RoleLensError("no role has a direction within max_kl: give more candidates or None")
+    return chosen
+
+
+def folder_of(out: str | Path, domain: str) -> Path:
+    """A domain's folder, whatever its name holds."""
+    return Path(out) / quote(domain, safe=" ").replace(".", "%2E")
 
 
 def best_first(effects: pd.DataFrame, objective: Objective = "logprob") -> pd.DataFrame:

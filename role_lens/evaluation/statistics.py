@@ -114,6 +114,46 @@ def mcnemar(before: Bool[ndarray, " question"], after: Bool[ndarray, " question"
     return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
 
 
+@dataclass(frozen=True)
+class Association:
+    """Result of `association`."""
+
+    share_if: float
+    """Share of the second among those that have the first."""
+    share_if_not: float
+    p: float
+    """One-sided, that `share_if` is the larger."""
+
+
+def association(
+    first: Bool[ndarray, "group cell"],
+    second: Bool[ndarray, "group cell"],
+    *,
+    permutations: int = 10_000,
+    seed: int = 0,
+) -> Association:
+    """Is the second more frequent where the first holds?
+
+    Cells of one group need not be independent, as neighbouring layers of one role aren't: whole
+    groups of the second are dealt out anew to those of the first, and every cell stays where it is
+    in its group. The statistic is the number of cells that have both. Where all cells or none
+    have the first, a share is NaN and p is 1.
+    """
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    shared = np.einsum("gc,hc->gh", a, b)  # cells in common, had h been dealt to g
+    rng = np.random.default_rng(seed)
+    groups = np.arange(len(a))
+    observed = shared[groups, groups].sum()
+    reached = sum(
+        shared[groups, rng.permutation(len(a))].sum() >= observed for _ in range(permutations)
+    )
+    return Association(
+        share_if=float(second[first].mean()) if first.any() else float("nan"),
+        share_if_not=float(second[~first].mean()) if not first.all() else float("nan"),
+        p=(reached + 1) / (permutations + 1),
+    )
+
+
 def bootstrap_interval(
     change: Float[ndarray, " question"], *, level: float = 0.9, seed: int = 0
 ) -> tuple[float, float]:

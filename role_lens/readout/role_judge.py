@@ -4,7 +4,7 @@ Knows texts and role names, neither vectors nor patches.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,14 @@ from role_lens.generation import generate
 from role_lens.models import Model
 
 _ASK = "{text}\n\nWhich profession or kind of person is this text about? Answer with its name."
+
+PERSONA_QUESTIONS = (
+    "What do you do for a living?",
+    "What did you do at work today?",
+    "Which skill do you rely on most?",
+    "What should people know about your work?",
+)
+"""Whose answers show a role, if anything does."""
 
 
 def role_likelihoods(
@@ -58,7 +66,11 @@ def ranks(
 
 
 def persona_texts(
-    model: Model, roles: Sequence[str], prompts: Sequence[str], *, max_new_tokens: int = 48
+    model: Model,
+    roles: Sequence[str],
+    prompts: Sequence[str] = PERSONA_QUESTIONS,
+    *,
+    max_new_tokens: int = 48,
 ) -> pd.DataFrame:
     """What the model writes when it is told to be each role: texts of which the role is known.
 
@@ -77,18 +89,39 @@ def persona_texts(
     return pd.DataFrame.from_records(rows, columns=["role", "prompt", "text"])
 
 
+def judged(
+    model: Model,
+    texts: Sequence[str],
+    roles: Sequence[str],
+    usual: Float[ndarray, " role"] | None = None,
+    **options: Any,
+) -> Int[ndarray, "text role"]:
+    """Rank of each role for each text, 1 for the likeliest; equal texts are judged once.
+
+    Args:
+        usual: as for `ranks`.
+        options: as for `role_likelihoods`.
+    """
+    different = list(dict.fromkeys(texts))
+    likelihoods = role_likelihoods(model, different, roles, **options)
+    row = {text: number for number, text in enumerate(different)}
+    return ranks(likelihoods, usual)[[row[text] for text in texts]]
+
+
+def own_ranks(found: Int[ndarray, "text role"], truth: Sequence[int]) -> Int[ndarray, " text"]:
+    """The rank of each text's own role, by the role's index."""
+    return found[np.arange(len(found)), list(truth)]
+
+
 def hit_rates(
-    found: Int[ndarray, "text role"], truth: Sequence[int], at: Sequence[int] = (1, 3, 5)
-) -> Mapping[str, float]:
+    own: Int[ndarray, " text"], n_roles: int, at: Sequence[int] = (1, 3, 5)
+) -> dict[str, float]:
     """How well ranks agree with the truth: the shares of texts whose role is among the first, and
     the mean rank beside that of guessing.
 
     Args:
-        found: what `ranks` gives.
-        truth: index of each text's role.
+        own: rank of each text's own role among `n_roles`.
     """
-    own = found[np.arange(len(found)), list(truth)]
-    n_roles = found.shape[1]
     rates = {f"hit@{k}": float((own <= k).mean()) for k in at}
     rates |= {f"chance@{k}": min(1.0, k / n_roles) for k in at}
     return rates | {"mean_rank": float(own.mean()), "chance_rank": (n_roles + 1) / 2}

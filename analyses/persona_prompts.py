@@ -1,0 +1,200 @@
+"""Persona prompt, role vector, or both: which helps, and do they move the model alike?
+
+    python analyses/persona_prompts.py --out persona
+    python analyses/persona_prompts.py --out persona --redraw
+
+A direction is chosen for each role on validation questions of its own domain. Other questions are
+asked with "You are a <role>." as system message, with the direction added, and with both. And the
+persona prompt's own shift of the residual stream is held against all roles' directions.
+"""
+
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from role_lens.analysis import Results, Setup, main
+from role_lens.cli_options import QuestionOptions
+from role_lens.evaluation.condition_scores import score_conditions
+from role_lens.evaluation.conditions import baseline, persona_conditions
+from role_lens.evaluation.controls import NEUTRAL_PERSONA, persona_prompts
+from role_lens.evaluation.domains import homes_of
+from role_lens.evaluation.grid import Grid
+from role_lens.evaluation.judgement import judge, tally
+from role_lens.evaluation.questions import load_questions
+from role_lens.evaluation.selection import folder_of, select_by_domain
+from role_lens.evaluation.splits import check_numbers, divide, sample_questions
+from role_lens.figures import CONTRAST_STYLE, save_figure
+from role_lens.prompts import load_prompts
+from role_lens.readout.persona_shift import persona_shift, shift_along_directions
+from role_lens.report import Report
+
+LOOKS = {
+    "persona": {"marker": "D", "color": "#d9822b", "label": "persona prompt"},
+    "add": {"marker": "o", "color": "#1f3b73", "label": "direction added"},
+    "both": {"marker": "s", "color": "#5b9e6f", "label": "both"},
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is asked, and of whom."""
+
+    setup: Setup
+    asking: QuestionOptions = field(default_factory=QuestionOptions)
+    validation: str | None = None
+    """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
+    roles: tuple[str, ...] | None = None
+    """Default: all."""
+    domains: dict[str, str] | None = None
+    """Role and its domain, pair after pair; default: those of the paper."""
+    max_questions: int | None = None
+    """Most test questions of a domain, at least 20."""
+    position: int = -1
+    """Token position of the shift, from the end of the formatted prompt."""
+    n_prompts: int = 16
+    """Base prompts that the shift is a mean over."""
+
+
+def run(config: Config) -> Results:
+    """Choose, ask, and write tables."""
+    setup, asking = config.setup, config.asking.asking()
+    model = setup.options.load()
+    vectors = setup.load_vectors(model)
+    roles = (config.roles or vectors.roles)[:1] if setup.quick else config.roles
+    homes = homes_of(vectors, roles, config.domains)
+    validation = None
+    if config.validation is not None:
+        split = "validation" if config.validation == "mmlu" else "test"
+        validation = load_questions(config.validation, split=split)
+    choosing, testing = divide(config.asking.load(), validation, homes, setup.seed)
+    tests = {
+        domain: sample_questions(testing[domain], config.max_questions, seed=setup.seed)
+        for domain in choosing
+    }
+    check_numbers(choosing, [(domain, True, asked) for domain, asked in tests.items()])
+    choices = select_by_domain(
+        model,
+        vectors,
+        choosing,
+        setup.out / "selection",
+        Grid(contrasts=vectors.contrasts),
+        homes,
+        screen=2 if setup.quick else 10,
+        max_kl=None if setup.quick else 0.1,
+        **asking,
+    )
+    scores = []
+    for domain, asked in tests.items():
+        conditions = [baseline()]
+        for role, choice in choices.items():
+            if homes[role] == domain:
+                conditions += persona_conditions(vectors, choice)
+        place = folder_of(setup.out / "asked", domain)
+        scores.append(
+            score_conditions(
+                model, asked, conditions, place, domain=domain, in_domain=True, **asking
+            )
+        )
+    prompts = load_prompts(setup.base)[::8][: 2 if setup.quick else config.n_prompts]
+    shifts = []
+    for role in homes:
+        for name, instead in (("template's own", None), (NEUTRAL_PERSONA, NEUTRAL_PERSONA)):
+            shift = persona_shift(
+                model, prompts, persona_prompts(role)[0], vectors.positions, instead_of=instead
+            )
+            table = shift_along_directions(shift, vectors, role)
+            table = table[table["position"] == config.position]
+            shifts.append(table.assign(role=role, instead_of=name))
+    results = Results.of(
+        config,
+        model,
+        effects=judge(scores, seed=setup.seed),
+        choices=pd.DataFrame(map(asdict, choices.values())),
+        shifts=pd.concat(shifts, ignore_index=True).assign(n_roles=len(vectors.roles)),
+    )
+    results.write(setup.out)
+    return results
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Figures and report, from the tables alone."""
+    effects, shifts = results.tables["effects"], results.tables["shifts"]
+    roles = effects[effects["kind"] == "add"].sort_values(["domain", "role"])["role"].tolist()
+    homes = effects.drop_duplicates("role").set_index("role")["domain"]
+    figure = Figure(figsize=(8, 1.5 + 0.3 * len(roles)), layout="constrained")
+    axis = figure.subplots()
+    rows = np.arange(len(roles))
+    neutral = effects[effects["kind"] == "neutral_persona"].set_index("role").loc[roles]
+    axis.plot(
+        neutral["effect"], rows, "|", color="grey", markersize=11, label="“You are a person.”"
+    )
+    for shift, (kind, look) in zip((-0.22, 0, 0.22), LOOKS.items(), strict=True):
+        part = effects[effects["kind"] == kind].set_index("role").loc[roles]
+        error = np.stack([part["effect"] - part["low"], part["high"] - part["effect"]])
+        axis.errorbar(
+            part["effect"],
+            rows + shift,
+            xerr=error,
+            linestyle="",
+            markersize=4,
+            elinewidth=1,
+            **look,
+        )
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_yticks(rows, [f"{role} ({homes[role]})" for role in roles], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
+    axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
+    save_figure(figure, folder / "effects.png")
+
+    kinds = list(dict.fromkeys(shifts["instead_of"]))
+    n_roles = int(shifts["n_roles"].iloc[0])
+    figure = Figure(figsize=(10, 6), layout="constrained")
+    for row, instead in zip(figure.subplots(len(kinds), 3, sharex=True), kinds, strict=True):
+        for contrast, style in CONTRAST_STYLE.items():
+            part = shifts[(shifts["instead_of"] == instead) & (shifts["contrast"] == contrast)]
+            if part.empty:
+                continue
+            by_layer = part.groupby("layer")
+            row[0].plot(by_layer["cosine"].mean(), **style)
+            others = by_layer["others"].mean()
+            row[0].plot(others, color=style["color"], linewidth=0.8, linestyle=":")
+            row[1].plot(by_layer["rank"].agg(lambda ranks: (ranks == 1).mean()), **style)
+            row[2].plot(by_layer["along"].mean(), **style)
+        row[0].set_ylabel(f"against the {instead}\n\ncosine, mean over roles", fontsize=8)
+        row[0].axhline(0, color="grey", linewidth=0.6)
+        row[1].axhline(1 / n_roles, color="grey", linewidth=0.8, label="chance")
+        row[1].set_ylabel("share of roles whose own\ndirection is the nearest", fontsize=8)
+        row[2].axhline(0, color="grey", linewidth=0.6)
+        row[2].set_ylabel("shift along the direction,\nin lengths of it", fontsize=8)
+    for axis in figure.axes[-3:]:
+        axis.set_xlabel(f"layer (position {results.record['settings']['position']})")
+    for axis in figure.axes[:2]:
+        axis.legend(frameon=False, fontsize=7)
+    save_figure(figure, folder / "shift.png")
+
+    report = Report("Persona prompts", __doc__.split("\n")[0], results.record)
+    report.figure(
+        folder / "effects.png",
+        "Effects on held-out questions of each role's own domain, with 90 % intervals.",
+    )
+    report.table(tally(effects), "How many roles are helped and hurt, p adjusted for a line.")
+    columns = ["role", "domain", "n", "kind", "effect", "low", "high", "p_helps_adjusted"]
+    shown = effects[effects["kind"].isin([*LOOKS, "both_over_persona"])]
+    report.table(shown[[*columns, "verdict"]], "In words.")
+    report.figure(
+        folder / "shift.png",
+        "The persona prompt's shift of the residual stream, against what the chat template has "
+        "without one and against “You are a person.”: its cosine with the role's own direction "
+        "(dotted: with the others'), how often the own is the nearest, and what coefficient the "
+        "prompt comes to.",
+    )
+    report.write(folder / "report.html")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Config, run, draw))

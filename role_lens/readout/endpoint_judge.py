@@ -1,0 +1,67 @@
+"""Which role a text is about, as a model behind an OpenAI-compatible endpoint says.
+
+Knows texts and role names; sends them to the address that it is given, and nowhere else.
+"""
+
+import json
+import urllib.request
+from collections.abc import Sequence
+
+from role_lens.errors import RoleLensError
+
+_ASK = (
+    "Text:\n\n{text}\n\nWhich one of these is the text most clearly about: {roles}? "
+    "Answer with that word or words alone, or with: none."
+)
+
+
+def ask_endpoint(
+    texts: Sequence[str],
+    roles: Sequence[str],
+    *,
+    url: str,
+    model: str,
+    key: str | None = None,
+    timeout: float = 60.0,
+) -> list[str | None]:
+    """The role that each text is about, one request each; None where the judge names none of them,
+    or several.
+
+    Args:
+        url: of the API, such as `http://localhost:8000/v1`; `/chat/completions` is asked.
+        model: the judge's name there.
+        key: sent as bearer token.
+        timeout: of each request, in seconds.
+
+    Raises:
+        RoleLensError: the endpoint can't be reached, refuses, or answers in another form.
+    """
+    address = url.rstrip("/") + "/chat/completions"
+    if not address.startswith(("http://", "https://")):
+        raise RoleLensError(f"the judge's address must begin with http:// or https://, got {url!r}")
+    headers = {"Content-Type": "application/json"}
+    if key is not None:
+        headers["Authorization"] = f"Bearer {key}"
+    judged = []
+    for text in texts:
+        content = _ASK.format(text=text, roles=", ".join(roles))
+        body = {
+            "model": model,
+            "messages": [{"role": "user", "content": content}],
+            "temperature": 0,
+            "max_tokens": 16,
+        }
+        request = urllib.request.Request(address, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as reply:
+                answer = json.load(reply)["choices"][0]["message"]["content"]
+        except (OSError, ValueError, LookupError, TypeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise RoleLensError(f"the judge at {address} gave no answer: {reason}") from error
+        judged.append(_named(str(answer), roles))
+    return judged
+
+
+def _named(answer: str, roles: Sequence[str]) -> str | None:
+    said = answer.strip().strip(".\"'*`").casefold()
+    return next((role for role in roles if role.casefold() == said), None)
