@@ -14,6 +14,7 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from textwrap import fill
 
 import pandas as pd
 import torch
@@ -157,7 +158,8 @@ def draw(results: Results, folder: Path) -> None:
     roles = list(dict.fromkeys(texts["role"]))
     chance = results.tables["rates"]["chance@1"].iloc[0]
     texts["way"] = [
-        f"“{row.target}”\nat {'its own layer' if row.inject < 0 else f'layer {row.inject}'}, "
+        fill(f"“{row.target}”", 36)
+        + f"\nat {'its own layer' if row.inject < 0 else f'layer {row.inject}'}, "
         f"× {row.scale:g}"
         for row in texts.itertuples()
     ]

@@ -102,7 +102,10 @@ def run(config: Config) -> Results:
     prompts = load_prompts(setup.base)[::8][: 2 if setup.quick else config.n_prompts]
     shifts = []
     for role in homes:
-        for name, instead in (("template's own", None), (NEUTRAL_PERSONA, NEUTRAL_PERSONA)):
+        for name, instead in (
+            ("the template's own", None),
+            (f"“{NEUTRAL_PERSONA}”", NEUTRAL_PERSONA),
+        ):
             shift = persona_shift(
                 model, prompts, persona_prompts(role)[0], vectors.positions, instead_of=instead
             )
@@ -156,7 +159,8 @@ def draw(results: Results, folder: Path) -> None:
     figure = Figure(figsize=(10, 6), layout="constrained")
     for row, instead in zip(figure.subplots(len(kinds), 3, sharex=True), kinds, strict=True):
         for contrast, style in CONTRAST_STYLE.items():
-            part = shifts[(shifts["instead_of"] == instead) & (shifts["contrast"] == contrast)]
+            some = (shifts["instead_of"] == instead) & (shifts["contrast"] == contrast)
+            part = shifts[some & shifts["rank"].notna()]
             if part.empty:
                 continue
             by_layer = part.groupby("layer")
@@ -165,7 +169,7 @@ def draw(results: Results, folder: Path) -> None:
             row[0].plot(others, color=style["color"], linewidth=0.8, linestyle=":")
             row[1].plot(by_layer["rank"].agg(lambda ranks: (ranks == 1).mean()), **style)
             row[2].plot(by_layer["along"].mean(), **style)
-        row[0].set_ylabel(f"against the {instead}\n\ncosine, mean over roles", fontsize=8)
+        row[0].set_ylabel(f"against {instead}\n\ncosine, mean over roles", fontsize=8)
         row[0].axhline(0, color="grey", linewidth=0.6)
         row[1].axhline(1 / n_roles, color="grey", linewidth=0.8, label="chance")
         row[1].set_ylabel("share of roles whose own\ndirection is the nearest", fontsize=8)

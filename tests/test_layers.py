@@ -18,7 +18,13 @@ FLOORS = [
     ["activations", "fingerprint"],
     ["patches", "fitting"],
     ["role_vectors", "generation"],
-    ["evaluation.domains", "evaluation.prefixes", "evaluation.statistics", "evaluation.statements"],
+    [
+        "evaluation.domains",
+        "evaluation.prefixes",
+        "evaluation.statistics",
+        "evaluation.statements",
+        "evaluation.best_of_many",
+    ],
     ["evaluation.questions"],
     [
         "evaluation.items",

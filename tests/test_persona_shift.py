@@ -43,3 +43,9 @@ def test_a_direction_lies_along_itself(vectors):
         assert row["others"] == pytest.approx(float(cosines.mean()), abs=1e-5)
     opposite = shift_along_directions(-vectors.directions("base")[1], vectors, "cook")
     assert opposite[(opposite["layer"] > 0) & (opposite["contrast"] == "base")]["rank"].max() == 3
+
+
+def test_nothing_is_nearest_to_no_shift(vectors):
+    """Where all prompts share their last tokens there is no direction and no rank."""
+    table = shift_along_directions(vectors.directions("base")[1], vectors, "cook")
+    assert table[table["layer"] == 0][["cosine", "rank", "along"]].isna().all(axis=None)

@@ -45,7 +45,7 @@ def shift_along_directions(
         One row per contrast, position and layer: `cosine` with the role's own direction, `others`,
         the mean cosine with the other roles', `rank` of the own among all (1 is the nearest), and
         `along`, the length of the shift along it over the direction's own length: what coefficient
-        the persona prompt comes to.
+        the persona prompt comes to. NaN where the shift or the direction is zero.
     """
     own = vectors.role_index(role)
     rows = []
@@ -59,7 +59,8 @@ def shift_along_directions(
         lengths = torch.linalg.vector_norm(directions, dim=-1)
         cosines = dots / (lengths * torch.linalg.vector_norm(shift, dim=-1))
         others = torch.cat([cosines[:own], cosines[own + 1 :]]).mean(dim=0)
-        rank = (cosines > cosines[own]).sum(dim=0) + 1
+        rank = (cosines > cosines[own]).sum(dim=0) + 1.0
+        rank[cosines[own].isnan()] = torch.nan
         along = dots[own] / lengths[own].square()
         for place, position in enumerate(vectors.positions):
             for layer in range(vectors.n_layers):

@@ -1,0 +1,60 @@
+"""What the best of many candidates is worth on questions that didn't choose it.
+
+Knows arrays of scores per candidate and question, neither models nor roles.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from numpy import ndarray
+
+
+@dataclass(frozen=True)
+class BestOfMany:
+    """The best candidate on the questions that chose it, and on others."""
+
+    best: int
+    """The candidate with the largest mean change on all questions, the first of equals."""
+    apparent: float
+    """Its mean change on the questions that chose it: all of them."""
+    held_out: float
+    """Mean change of the best of one random half on the other half, mean over halves."""
+    low: float
+    high: float
+    """5th and 95th percentile over halves. They overlap, so this is no confidence interval."""
+
+
+def best_of_many(
+    changes: Float[ndarray, "candidate question"], *, halves: int = 1_000, seed: int = 0
+) -> BestOfMany:
+    """How much of the largest of many mean changes is left on other questions.
+
+    Every random half of the questions chooses the candidate with the largest mean change, and the
+    other half tests it: repeated split-sample validation of the choice, which is unbiased for
+    choices by half of the questions.
+
+    Args:
+        changes: patched minus unpatched, in any unit, such as 1, 0 and -1 of correct answers.
+        halves: random halves.
+    """
+    n = changes.shape[1]
+    rng = np.random.default_rng(seed)
+    n_chosen = n // 2
+    chooses = np.zeros((halves, n))
+    for row in chooses:
+        row[rng.permutation(n)[:n_chosen]] = 1
+    sums = chooses @ changes.T
+    # Of equals a random one: the order of candidates, by layer, is not to decide.
+    ties = rng.random(sums.shape) * 1e-9
+    best = (sums + ties).argmax(axis=1)
+    rest = changes.sum(axis=1)[None] - sums
+    left = rest[np.arange(halves), best] / (n - n_chosen)
+    whole = changes.mean(axis=1)
+    return BestOfMany(
+        best=int(whole.argmax()),
+        apparent=float(whole.max()),
+        held_out=float(left.mean()),
+        low=float(np.quantile(left, 0.05)),
+        high=float(np.quantile(left, 0.95)),
+    )
