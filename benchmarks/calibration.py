@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from role_lens import read_sweep
 from role_lens.evaluation.calibration import (
     Draw,
     declared_improved,
@@ -24,6 +23,7 @@ from role_lens.evaluation.calibration import (
     resampled_changes,
 )
 from role_lens.evaluation.splits import MIN_QUESTIONS
+from role_lens.evaluation.sweep import read_changes
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,7 @@ def main(config: Config) -> None:
 def measured_changes(config: Config) -> np.ndarray:
     """Changes of log p(correct) of some of a sweep's candidates, by candidate and question."""
     assert config.sweep is not None
-    table = read_sweep(config.sweep)
-    n_questions = int((table["kind"] == "none").sum())  # the baseline, which comes first
-    scores = table["logprob_correct"].to_numpy().reshape(-1, n_questions)
-    changes = scores[1:] - scores[0]
+    _, changes = read_changes(config.sweep)
     chosen = np.random.default_rng(config.seed).permutation(len(changes))[: config.n_candidates]
     return changes[chosen]
 

@@ -16,6 +16,7 @@ from tiny import BASE, ROLES, tiny_bridge
 from role_lens import Grid, Question, RoleLensError, RoleVectors, evaluate, read_sweep, sweep
 from role_lens.evaluation import cells
 from role_lens.evaluation.replay import Replay
+from role_lens.evaluation.sweep import read_changes
 
 QUESTIONS = [
     Question(f"q{i}", f"Which{' one' * i}?", ("a", "bc", "def")[: 2 + i % 2], i % 2, "s", "d")
@@ -73,6 +74,13 @@ def test_equals_evaluate(llama, vectors, tmp_path, scoring):
     long = read_sweep(tmp_path)
     assert len(long) == len(effects) * 5
     assert long["kind"].iloc[:5].eq("none").all()
+    candidates, changes = read_changes(tmp_path)
+    both = effects.iloc[1:].merge(candidates.assign(change=changes.mean(axis=1)))
+    assert len(both) == len(candidates) == len(effects) - 1
+    assert both["change"].to_numpy() == pytest.approx(both["effect"].to_numpy(), abs=1e-6)
+    candidates, changes = read_changes(tmp_path, "correct")
+    both = effects.iloc[1:].merge(candidates.assign(change=changes.mean(axis=1)))
+    assert both["change"].to_numpy() == pytest.approx(both["accuracy_change"].to_numpy())
     first = long.iloc[:5].set_index("question_id")["logprob_correct"]
     np.testing.assert_allclose(first, scores["b"], atol=1e-5)
 
@@ -129,6 +137,7 @@ import sys, time
 sys.path[:0] = {[str(Path(__file__).parent)]!r}
 import test_sweep as t
 from role_lens.evaluation.replay import Replay
+from role_lens.evaluation.sweep import read_changes
 Replay.chunk_size = lambda self, layer: 3
 logprobs = Replay.logprobs
 def slow(self, candidates):

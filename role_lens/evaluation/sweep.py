@@ -5,7 +5,7 @@ Knows role vectors, questions and the folder of finished cells, not how a model 
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -137,6 +137,23 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
         [*Cell._fields, *questions.columns, "cell", "question", "is_candidate"]
     )
     return table[[*Cell._fields, *questions.columns, *scores]].reset_index(drop=True)
+
+
+def read_changes(
+    path: str | Path, score: Literal["logprob_correct", "correct"] = "logprob_correct"
+) -> tuple[pd.DataFrame, Float[np.ndarray, "candidate question"]]:
+    """The candidates of a sweep's folder, and what each changed against the unpatched model, for
+    the statistics of `role_lens.evaluation.statistics`.
+
+    Args:
+        score: log p(correct), in nats; or whether the answer is correct: 1 where it became so, -1
+            where it no longer is.
+    """
+    table = read_sweep(path)
+    n = int((table["kind"] == BASELINE.kind).sum())
+    scores = table[score].to_numpy(dtype=np.float64).reshape(-1, n)
+    candidates = table.iloc[n::n][list(Cell._fields)].reset_index(drop=True)
+    return candidates, scores[1:] - scores[0]
 
 
 def _first_layer(cell: Cell) -> int:

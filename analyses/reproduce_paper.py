@@ -1,0 +1,206 @@
+"""The protocol and tables of arXiv 2502.12055 on any model, with what they leave out beside them.
+
+    python analyses/reproduce_paper.py --out paper
+    python analyses/reproduce_paper.py --out paper --questions mmlu --screen 50
+    python analyses/reproduce_paper.py --out paper --redraw
+
+Every role's direction of every layer and position is added while the questions of its domain are
+answered, and the one with the largest accuracy is reported, on those questions; it is ablated too,
+and taken to the other domains. Beside that: what such a choice is worth on questions that didn't
+choose it, and p adjusted for all candidates.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from role_lens.analysis import Results, Setup, main
+from role_lens.cli_options import QuestionOptions
+from role_lens.evaluation.best_of_many import best_of_many
+from role_lens.evaluation.condition_scores import score_conditions
+from role_lens.evaluation.conditions import Condition, baseline
+from role_lens.evaluation.domains import homes_of
+from role_lens.evaluation.grid import Grid
+from role_lens.evaluation.judgement import judge
+from role_lens.evaluation.selection import best_first, folder_of
+from role_lens.evaluation.splits import sample_questions
+from role_lens.evaluation.statistics import mcnemar, sign_flip_test
+from role_lens.evaluation.sweep import read_changes, sweep
+from role_lens.figures import heat_map, save_figure
+from role_lens.report import Report
+
+
+@dataclass(frozen=True)
+class Config:
+    """What is reproduced."""
+
+    setup: Setup
+    asking: QuestionOptions = field(default_factory=QuestionOptions)
+    roles: tuple[str, ...] | None = None
+    """Default: all."""
+    domains: dict[str, str] | None = None
+    """Role and its domain, pair after pair; default: those of the paper."""
+    coefficients: tuple[float, ...] = (1.0,)
+    """How many times the raw direction is added."""
+    screen: int | None = None
+    """Compute exactly only this many directions of each role, those estimated to be best; default:
+    all, as in the paper."""
+    max_questions: int | None = None
+    """Most questions of a role's own domain."""
+    max_off_domain: int | None = None
+    """Most questions of every other domain."""
+
+
+def run(config: Config) -> Results:
+    """Sweep, take the best, and write tables."""
+    setup, quick, asking = config.setup, config.setup.quick, config.asking.asking()
+    model = setup.options.load()
+    vectors = setup.load_vectors(model)
+    roles = (config.roles or vectors.roles)[:1] if quick else config.roles
+    homes = homes_of(vectors, roles, config.domains)
+    questions = config.asking.load()
+    layers = tuple(range(1, vectors.n_layers, 8)) if quick else None
+    positions = (-1,) if quick else None
+    rows, patches = [], {}
+    for domain in dict.fromkeys(homes.values()):
+        asked = [one for one in questions if one.domain == domain]
+        asked = sample_questions(asked, 20 if quick else config.max_questions, seed=setup.seed)
+        own = tuple(role for role in homes if homes[role] == domain)
+        grid = Grid(own, layers, positions, ("base",), ("add",), config.coefficients)
+        place = folder_of(setup.out / "sweeps", domain)
+        effects = sweep(model, vectors, asked, place, grid, screen=config.screen, **asking)
+        candidates, changes = read_changes(place, "correct")
+        accuracy = float(effects["accuracy"].iloc[0])
+        for role in own:
+            best = best_first(effects[effects["role"] == role], "accuracy").iloc[0]
+            mine = candidates["role"] == role
+            tried = changes[mine.to_numpy()]
+            left = best_of_many(tried, seed=setup.seed)
+            test = sign_flip_test(tried, alternative="greater", seed=setup.seed)
+            keys = ["layer", "position", "coefficient"]
+            (top,) = np.flatnonzero((candidates.loc[mine, keys] == best[keys]).all(axis=1))
+            where = {"layer": int(best["layer"]), "position": int(best["position"])}
+            patches[role] = {
+                "add": vectors.add(role, coefficient=best["coefficient"], **where),
+                "ablate": vectors.ablate(role, **where),
+            }
+            rows.append(
+                {
+                    "role": role,
+                    "domain": domain,
+                    "n": len(asked),
+                    "baseline": accuracy,
+                    **where,
+                    "coefficient": best["coefficient"],
+                    "best": accuracy + left.apparent,
+                    "tried": len(tried),
+                    "apparent": left.apparent,
+                    "held_out": left.held_out,
+                    "held_out_low": left.low,
+                    "held_out_high": left.high,
+                    # Two-sided, of this candidate alone: what a paper would report.
+                    "p_alone": mcnemar(tried[top] < 0, tried[top] > 0),
+                    "p_adjusted": float(test.p_adjusted[top]),
+                }
+            )
+    scores = []
+    for domain in sorted({question.domain for question in questions}):
+        for in_domain in (True, False):
+            conditions = [baseline()] + [
+                Condition(kind, role, patches=(patch,))
+                for role, both in patches.items()
+                if (homes[role] == domain) == in_domain
+                for kind, patch in both.items()
+            ]
+            if len(conditions) == 1 or (quick and not in_domain):
+                continue
+            asked = [one for one in questions if one.domain == domain]
+            limit = config.max_questions if in_domain else config.max_off_domain
+            asked = sample_questions(asked, 20 if quick else limit, seed=setup.seed)
+            place = folder_of(setup.out / ("own" if in_domain else "others"), domain)
+            scores.append(
+                score_conditions(
+                    model, asked, conditions, place, domain=domain, in_domain=in_domain, **asking
+                )
+            )
+    results = Results.of(
+        config, model, best=pd.DataFrame(rows), effects=judge(scores, seed=setup.seed)
+    )
+    results.write(setup.out)
+    return results
+
+
+def draw(results: Results, folder: Path) -> None:
+    """Figures and report, from the tables alone."""
+    best, effects = results.tables["best"], results.tables["effects"]
+    best = best.sort_values(["domain", "role"]).reset_index(drop=True)
+    roles, homes = best["role"].tolist(), best.set_index("role")["domain"]
+
+    figure = Figure(figsize=(8, 1.5 + 0.27 * len(best)), layout="constrained")
+    axis = figure.subplots()
+    rows = np.arange(len(best))
+    axis.hlines(rows, best["held_out"], best["apparent"], color="#bbbbbb", zorder=0)
+    axis.plot(
+        best["apparent"],
+        rows,
+        "D",
+        markerfacecolor="white",
+        markeredgecolor="#d9822b",
+        label="on the questions that chose it (the paper's column)",
+    )
+    axis.plot(best["held_out"], rows, "o", color="#1f3b73", label="on other questions")
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_yticks(rows, [f"{role} ({homes[role]})" for role in roles], fontsize=8)
+    axis.invert_yaxis()
+    axis.set_xlabel("change of accuracy by the best direction of each role")
+    axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    save_figure(figure, folder / "best.png")
+
+    domains = sorted(set(effects["domain"]))
+    figure = Figure(figsize=(2 + 0.95 * len(domains), 2.4 + 0.2 * len(roles)), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    largest = float(effects["accuracy_change"].abs().max()) or 1.0
+    for axis, kind in zip(axes, ("add", "ablate"), strict=True):
+        wide = effects[effects["kind"] == kind].pivot(
+            index="role", columns="domain", values="accuracy_change"
+        )
+        matrix = wide.reindex(index=roles, columns=domains).to_numpy(dtype=float)
+        image = heat_map(axis, matrix, roles, domains, largest=largest)
+        axis.set_xticks(range(len(domains)), domains, rotation=90, fontsize=7)
+        for row, role in enumerate(roles):
+            corner = domains.index(homes[role]) - 0.5, row - 0.5
+            axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black"))
+        axis.set_title(kind)
+    figure.colorbar(image, ax=axes.tolist(), label="change of accuracy", shrink=0.6)
+    save_figure(figure, folder / "transfer.png")
+
+    report = Report("The paper, and beside it", __doc__.split("\n")[0], results.record)
+    report.figure(
+        folder / "best.png",
+        "The best of all directions of each role: on the questions that chose it, and on others "
+        "(random halves choose, the other halves test; mean of 1,000).",
+    )
+    ablated = effects[(effects["kind"] == "ablate") & effects["in_domain"]].set_index("role")
+    paper = best.assign(ablated=best["baseline"] + best["role"].map(ablated["accuracy_change"]))
+    columns = ["role", "domain", "n", "baseline", "layer", "position", "best", "ablated"]
+    report.table(paper[columns], "As in the paper: accuracies on the questions that chose.")
+    columns = ["role", "tried", "apparent", "held_out", "held_out_low", "held_out_high"]
+    report.table(
+        best[[*columns, "p_alone", "p_adjusted"]],
+        "Beside it: the change of accuracy on questions that didn't choose, with the 5th and 95th "
+        "percentile over halves; p of the best candidate alone, and adjusted for all tried.",
+    )
+    report.figure(
+        folder / "transfer.png",
+        "The same direction on all domains; boxed: the role's own, whose questions chose it.",
+    )
+    report.write(folder / "report.html")
+
+
+if __name__ == "__main__":
+    sys.exit(main(Config, run, draw))
