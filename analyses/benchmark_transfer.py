@@ -57,6 +57,8 @@ class Config:
     """Default: all."""
     domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
+    max_kl: float | None = 0.1
+    """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
     max_questions: int | None = None
     """Most test questions of a role's own domain."""
     max_off_domain: int | None = 20
@@ -91,7 +93,7 @@ def run(config: Config) -> Results:
         base=load_prompts(setup.base) if config.n_shuffled else None,
         grid=Grid(roles, contrasts=vectors.contrasts),
         # The guard on neutral prompts takes a minute, for the random directions too.
-        max_kl=None if setup.quick else 0.1,
+        max_kl=None if setup.quick else config.max_kl,
         max_questions=20 if setup.quick else config.max_questions,
         max_off_domain=0 if setup.quick else config.max_off_domain,
         n_random=config.n_random,

@@ -1,6 +1,6 @@
 """Where in the model does adding or ablating a role's direction change the answers?
 
-    python analyses/layer_sweep.py --out layer-sweep --scoring cloze
+    python analyses/layer_sweep.py --out layer-sweep --roles economist nurse
     python analyses/layer_sweep.py --out layer-sweep --redraw
 
 Effects on the questions of the role's own domain, by layer and position and for both contrasts:
@@ -36,8 +36,8 @@ class Config:
 
     setup: Setup
     asking: QuestionOptions = field(default_factory=QuestionOptions)
-    roles: tuple[str, ...] = ("economist", "lawyer", "nurse", "software engineer")
-    """Roles that are swept exactly; the others are estimated."""
+    roles: tuple[str, ...] | None = None
+    """Roles that are swept exactly, the others are estimated; default: the first of each domain."""
     domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     position: int = -1
@@ -57,9 +57,12 @@ def run(config: Config) -> Results:
     setup, asking, folder = config.setup, config.asking.asking(), config.setup.out
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    named = config.roles[:1] if setup.quick else config.roles
-    homes = homes_of(vectors, named if setup.quick else None, config.domains)
-    chosen = [vectors.roles[vectors.role_index(role)] for role in named]
+    homes = homes_of(vectors, None, config.domains)
+    firsts = {domain: role for role, domain in reversed(homes.items())}
+    chosen = tuple(homes_of(vectors, config.roles or tuple(firsts.values()), config.domains))
+    if setup.quick:
+        chosen = chosen[:1]
+        homes = {role: homes[role] for role in chosen}
     layers = tuple(range(1, vectors.n_layers, 12)) if setup.quick else None
     most = 20 if setup.quick else config.max_questions
     positions = (config.position,)

@@ -1,6 +1,6 @@
 """What does each direction say, layer by layer, and what does the model say with it added?
 
-    python analyses/logit_lens.py --out logit-lens
+    python analyses/logit_lens.py --out logit-lens --shown lawyer nurse
     python analyses/logit_lens.py --out logit-lens --redraw
 
 Every role's direction is read through the final norm and the unembedding, for both contrasts; is
@@ -42,8 +42,8 @@ class Config:
     """How many times the raw direction of contrast `roles` is added."""
     n_prompts: int = 8
     """Base prompts that the model answers with each direction added."""
-    shown: tuple[str, ...] = ("lawyer", "nurse")
-    """Roles whose predictions and coloured tokens are shown."""
+    shown: tuple[str, ...] | None = None
+    """Roles whose predictions and coloured tokens are shown; default: the first two."""
 
 
 def run(config: Config) -> Results:
@@ -54,6 +54,7 @@ def run(config: Config) -> Results:
     place, n_layers = vectors.positions.index(config.position), vectors.n_layers
     layer = 3 * n_layers // 4 if config.layer is None else config.layer
     system = vectors.provenance["system"]
+    shown = [vectors.roles[vectors.role_index(role)] for role in config.shown or vectors.roles[:2]]
 
     words, named = [], []
     for contrast in vectors.contrasts:
@@ -69,7 +70,7 @@ def run(config: Config) -> Results:
     plain = [layer_logprobs(model, prompt, system=system) for prompt in prompts]
     contrast = vectors.contrasts[-1]
     moved, predicted = [], []
-    for role in vectors.roles[:: 8 if setup.quick else 1]:
+    for role in shown if setup.quick else vectors.roles:
         patch = vectors.add(
             role,
             layer=layer,
@@ -81,13 +82,13 @@ def run(config: Config) -> Results:
             after = layer_logprobs(model, prompt, patch, system=system)
             kl = kl_divergence(before, after)
             moved += [(role, number, at, float(value)) for at, value in enumerate(kl)]
-            if number == 0 and role in config.shown:
+            if number == 0 and role in shown:
                 for name, logprobs in (("plain", before), ("patched", after)):
                     some = most_likely(model, logprobs, top_k=3)
                     predicted.append(some.assign(role=role, model=name, prompt=prompt))
 
     own, views = load_roles(setup.prompts), []
-    for role in config.shown:
+    for role in shown:
         direction = vectors.direction(
             role, layer=layer, position=config.position, contrast=contrast
         )

@@ -51,6 +51,8 @@ class Config:
     """Default: all."""
     domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
+    max_kl: float | None = 0.1
+    """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
     max_questions: int | None = None
     """Most test questions of a domain, at least 20."""
     position: int = -1
@@ -84,7 +86,7 @@ def run(config: Config) -> Results:
         Grid(contrasts=vectors.contrasts),
         homes,
         screen=2 if setup.quick else 10,
-        max_kl=None if setup.quick else 0.1,
+        max_kl=None if setup.quick else config.max_kl,
         **asking,
     )
     scores = []

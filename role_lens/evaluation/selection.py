@@ -156,7 +156,10 @@ def select_by_domain(
         best = select(model, vectors, asked, folder_of(out, domain), own, **options)
         chosen |= {role: choice for role, choice in best.items() if choice is not None}
     if not chosen:
-        raise RoleLensError("no role has a direction within max_kl: give more candidates or None")
+        raise RoleLensError(
+            f"no role has a direction whose KL divergence is at most {options.get('max_kl', 0.1)}: "
+            "raise max_kl, or try more candidates"
+        )
     return chosen
 
 

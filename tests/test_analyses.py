@@ -1,0 +1,154 @@
+"""Every analysis from its command line: on a tiny model with all options at work, and in its quick
+form on the packaged model."""
+
+import importlib.util
+import json
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
+
+from role_lens import RoleVectors, load_prompts, load_roles
+from role_lens.analysis import main
+from role_lens.cli_options import ModelOptions
+
+FOLDER = Path(__file__).parents[1] / "analyses"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
+DOMAINS = ["poet", "verse", "cook", "food", "ship cook", "food"]
+QUESTIONS = ["--questions", "{0}/questions", "--domains", *DOMAINS]
+OPTIONS = {
+    "geometry": ["--numbers", "2", "--repeats", "3", "--layer-step", "1"],
+    "layer_sweep": [*QUESTIONS, "--n-random", "2", "--random-step", "1"],
+    "logit_lens": ["--n-prompts", "2", "--top-k", "3", "--shown", "poet"],
+    "benchmark_transfer": [
+        *QUESTIONS,
+        "--benchmarks",
+        "{0}/more.jsonl",
+        "--n-shuffled",
+        "2",
+        "--max-kl",
+        "None",
+    ],
+    "patchscope": [*QUESTIONS, "--layer-step", "1", "--max-new-tokens", "3", "--inject", "-1", "1"],
+    "persona_prompts": [*QUESTIONS, "--n-prompts", "3", "--max-kl", "None"],
+    "reproduce_paper": [*QUESTIONS, "--coefficients", "1", "2", "--max-off-domain", "20"],
+}
+TABLES = {
+    "geometry": {"by_layer", "cosines", "components", "separable", "stable", "pulls"},
+    "layer_sweep": {"estimated", "exact", "random"},
+    "logit_lens": {"words", "named", "moved", "predicted", "views"},
+    "benchmark_transfer": {"table", "effects", "choices"},
+    "patchscope": {"texts", "persona", "effects", "rates", "improving"},
+    "persona_prompts": {"effects", "choices", "shifts"},
+    "reproduce_paper": {"best", "effects"},
+}
+
+
+def analysis(name):
+    spec = importlib.util.spec_from_file_location(f"analysis_{name}", FOLDER / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where tyro looks for its annotations
+    spec.loader.exec_module(module)
+    return module
+
+
+def start(name, *arguments):
+    module = analysis(name)
+    return main(module.Config, module.run, module.draw, [str(one) for one in arguments])
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory):
+    """A tiny model folder, role and base prompts, and questions of three domains."""
+    folder = tmp_path_factory.mktemp("analyses")
+    tiny_hf("llama").save_pretrained(folder / "model")
+    tiny_tokenizer(template=CHAT_TEMPLATE).save_pretrained(folder / "model")
+    (folder / "roles").mkdir()
+    words = {"poet": "rhyme", "cook": "salt", "ship_cook": "rum"}
+    for role, word in words.items():
+        lines = [f"How much {word}, {number}?" for number in range(8)]
+        (folder / "roles" / f"{role}.txt").write_text("\n".join(lines))
+    (folder / "base.txt").write_text("\n".join(f"Is it {number}?" for number in range(16)))
+    (folder / "questions").mkdir()
+    for domain, word in (("verse", "line"), ("food", "dish"), ("other", "thing")):
+        path = folder / "questions" / f"{domain}.jsonl"
+        path.write_text("\n".join(json.dumps(row(f"Which {word} {i}?", i)) for i in range(42)))
+    path = folder / "more.jsonl"
+    path.write_text("\n".join(json.dumps(row(f"What {i}?", i)) for i in range(20)))
+    return folder
+
+
+def row(question, number):
+    return {"question": question, "choices": ["a", "bc", "def"], "answer": number % 3}
+
+
+def model_options(folder):
+    return [
+        *("--model", folder / "model", "--prompts", folder / "roles"),
+        *("--base", folder / "base.txt"),
+    ]
+
+
+def test_every_analysis_is_tried():
+    assert sorted(OPTIONS) == sorted(TABLES) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tables_figures_report_and_drawing_again(name, workplace, tmp_path, capsys, monkeypatch):
+    options = [option.format(workplace) for option in OPTIONS[name]]
+    out = tmp_path / "out"
+    assert start(name, "--out", out, *model_options(workplace), *options) == 0
+    assert f"Written to {out}" in capsys.readouterr().out
+    record = json.loads((out / "results.json").read_text())
+    assert set(record["tables"]) >= TABLES[name]
+    assert record["settings"]["setup"]["seed"] == 0
+    assert record["versions"]["torch"]
+    for table in record["tables"]:
+        assert len(pd.read_parquet(out / f"{table}.parquet"))
+    report = (out / "report.html").read_text()
+    figures = sorted(out.glob("*.png"))
+    assert len(figures) == report.count("data:image/png") > 0
+    # Nothing is fetched: all sources are data, and the only addresses are in the script's text.
+    page = re.sub(r"<script>.*?</script>", "", report, flags=re.DOTALL)
+    assert not re.search(r"(src|href)=[\"']?(?!data:)", page)
+    drawn = {path.name: path.read_bytes() for path in figures}
+
+    def no_model(self):
+        raise AssertionError("drawing again loaded the model")
+
+    monkeypatch.setattr(ModelOptions, "load", no_model)
+    for path in figures:
+        path.unlink()
+    assert start(name, "--out", out, "--redraw") == 0
+    assert {path.name: path.read_bytes() for path in out.glob("*.png")} == drawn
+
+
+def test_a_role_without_a_domain_is_one_line(workplace, tmp_path, capsys):
+    arguments = ["--questions", workplace / "questions", *model_options(workplace)]
+    assert start("layer_sweep", "--out", tmp_path, *arguments) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("role-lens: role 'cook' has no domain")
+
+
+def test_drawing_nothing_is_one_line(tmp_path, capsys):
+    assert start("geometry", "--out", tmp_path, "--redraw") == 2
+    assert "holds no results to draw" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def fitted(packaged, tmp_path_factory):
+    """The built-in vectors of the packaged model."""
+    path = tmp_path_factory.mktemp("fitted") / "vectors.safetensors"
+    RoleVectors.fit(packaged, load_roles(), load_prompts(), progress=False).save(path)
+    return path
+
+
+@pytest.mark.packaged
+@pytest.mark.parametrize("name", NAMES)
+def test_quick_on_the_packaged_model(name, packaged, fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(ModelOptions, "load", lambda self: packaged)
+    assert start(name, "--out", tmp_path, "--vectors", fitted, "--quick") == 0
+    assert (tmp_path / "report.html").stat().st_size > 10_000
