@@ -32,7 +32,7 @@ lint: .venv/.done
 
 docs: .venv/.done
 	$(BIN)/pip install -q -c constraints.txt -e ".[docs]"
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 .venv/.done: pyproject.toml constraints.txt requirements-model.txt
 	$(PYTHON) -m venv .venv

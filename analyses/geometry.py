@@ -198,6 +198,7 @@ def draw(results: Results, folder: Path) -> None:
         ylabel=f"second component ({share.iloc[1]:.0%})",
         title=f"contrast {contrast}",
     )
+    left.margins(x=0.14)  # room for the names
     left.axhline(0, color="grey", linewidth=0.6)
     left.axvline(0, color="grey", linewidth=0.6)
     left.legend(fontsize=7, frameon=False)

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
 
-from role_lens import RoleVectors, load_prompts, load_roles
+from role_lens import RoleVectors, load_model, load_prompts, load_roles
 from role_lens.analysis import main
 from role_lens.cli_options import ModelOptions
+from role_lens.models import PACKAGED_MODEL
 
 FOLDER = Path(__file__).parents[1] / "analyses"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -139,16 +141,22 @@ def test_drawing_nothing_is_one_line(tmp_path, capsys):
 
 
 @pytest.fixture(scope="module")
-def fitted(packaged, tmp_path_factory):
+def half(packaged):
+    """The packaged model in bfloat16, which is twice as fast."""
+    return load_model(PACKAGED_MODEL, dtype=torch.bfloat16)
+
+
+@pytest.fixture(scope="module")
+def fitted(half, tmp_path_factory):
     """The built-in vectors of the packaged model."""
     path = tmp_path_factory.mktemp("fitted") / "vectors.safetensors"
-    RoleVectors.fit(packaged, load_roles(), load_prompts(), progress=False).save(path)
+    RoleVectors.fit(half, load_roles(), load_prompts(), progress=False).save(path)
     return path
 
 
 @pytest.mark.packaged
 @pytest.mark.parametrize("name", NAMES)
-def test_quick_on_the_packaged_model(name, packaged, fitted, tmp_path, monkeypatch):
-    monkeypatch.setattr(ModelOptions, "load", lambda self: packaged)
+def test_quick_on_the_packaged_model(name, half, fitted, tmp_path, monkeypatch):
+    monkeypatch.setattr(ModelOptions, "load", lambda self: half)
     assert start(name, "--out", tmp_path, "--vectors", fitted, "--quick") == 0
     assert (tmp_path / "report.html").stat().st_size > 10_000
