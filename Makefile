@@ -15,10 +15,10 @@ demo: .venv/.done
 test: .venv/.done
 	$(BIN)/python -m pytest
 
-# The same tests, but for the packaged model's, under the last TransformerLens that still has
-# HookedTransformer.
+# The same tests, but for the packaged model's and the site's, under the last TransformerLens that
+# still has HookedTransformer.
 test-legacy: .venv-legacy/.done
-	$(LEGACY)/python -m pytest -m "not packaged"
+	$(LEGACY)/python -m pytest -m "not packaged and not site"
 
 # How fast, beside the usual ways: about 25 minutes on two cores. Options in BENCH, for example
 #   make bench BENCH="--device cuda --questions questions.jsonl"

@@ -182,7 +182,7 @@ def draw(results: Results, folder: Path) -> None:
         report.table(
             _side_by_side(part),
             f"The three likeliest next tokens after {part['prompt'].iloc[0]!r}, read at every "
-            f"layer, plain and with {role} added at layer {patched}.",
+            f"layer that {role}, added at layer {patched}, reaches.",
         )
     for row in tables["views"].itertuples():
         view = TokenView(tuple(row.tokens), tuple(map(float, row.values)))
@@ -194,7 +194,8 @@ def _side_by_side(predicted: pd.DataFrame) -> pd.DataFrame:
     """One row a layer, the tokens of each model in a cell."""
     shown = predicted["token"].map(repr) + predicted["logprob"].map(lambda x: f" {np.exp(x):.0%}")
     cells = shown.groupby([predicted["layer"], predicted["model"]], sort=False).agg(", ".join)
-    return cells.unstack("model")[["plain", "patched"]].reset_index()
+    wide = cells.unstack("model")[["plain", "patched"]].reset_index()
+    return wide[wide["plain"] != wide["patched"]]
 
 
 if __name__ == "__main__":

@@ -30,6 +30,9 @@ NEEDS_A_HUB = re.compile(r"arc_(easy|challenge)|--questions mmlu ")
 ENVIRONMENT = re.compile(r"^(cd |git |python3? -m venv|\.venv/bin/)")
 
 
+pytestmark = pytest.mark.site
+
+
 def blocks(page, kind):
     return [text for found, text in BLOCK.findall(page.read_text("utf-8")) if found == kind]
 
@@ -148,7 +151,10 @@ def parse_script(path, arguments):
     sys.modules[spec.name] = module  # where tyro looks for annotations
     spec.loader.exec_module(module)
     config = (tyro.conf.OmitArgPrefixes,) if path.parent.name == "analyses" else ()
-    tyro.cli(module.Config, args=arguments, config=config)
+    try:
+        tyro.cli(module.Config, args=arguments, config=config)
+    except SystemExit as end:  # of --help
+        assert end.code == 0, arguments
 
 
 def only_parsed(command):
