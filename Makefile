@@ -6,6 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LEGACY := .venv-legacy/bin
+# Most tests leave a second core idle; the tests of one file share what they have built.
+TWO_AT_ONCE := -n 2 --dist loadfile
 
 .PHONY: demo test test-legacy bench lint docs clean
 
@@ -13,12 +15,12 @@ demo: .venv/.done
 	$(BIN)/role-lens demo
 
 test: .venv/.done
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO_AT_ONCE)
 
 # The same tests, but for the packaged model's and the site's, under the last TransformerLens that
 # still has HookedTransformer.
 test-legacy: .venv-legacy/.done
-	$(LEGACY)/python -m pytest -m "not packaged and not site"
+	$(LEGACY)/python -m pytest $(TWO_AT_ONCE) -m "not packaged and not site"
 
 # How fast, beside the usual ways: about 25 minutes on two cores. Options in BENCH, for example
 #   make bench BENCH="--device cuda --questions questions.jsonl"

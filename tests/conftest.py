@@ -6,6 +6,9 @@ from pathlib import Path
 
 # Before any import of the hub client: no test may reach a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Workers that each take all cores get in one another's way.
+if n_workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(n_workers)))
 
 import pytest
 import torch

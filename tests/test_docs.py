@@ -154,7 +154,8 @@ def parse_script(path, arguments):
     try:
         tyro.cli(module.Config, args=arguments, config=config)
     except SystemExit as end:  # of --help
-        assert end.code == 0, arguments
+        if end.code:
+            raise
 
 
 def only_parsed(command):
