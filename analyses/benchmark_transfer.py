@@ -14,18 +14,16 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from role_lens.analysis import Results, Setup, main
-from role_lens.cli_options import QuestionOptions
+from role_lens.cli_options import SplitOptions
 from role_lens.evaluation.comparison import compare
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import LEVEL, tally
 from role_lens.evaluation.questions import load_questions
-from role_lens.figures import heat_map, plot_comparison, save_figure
+from role_lens.figures import plot_comparison, plot_transfer, save_figure
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.report import Report
 
@@ -47,9 +45,7 @@ class Config:
     """What is compared."""
 
     setup: Setup
-    asking: QuestionOptions = field(default_factory=QuestionOptions)
-    validation: str | None = None
-    """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
+    asking: SplitOptions = field(default_factory=SplitOptions)
     benchmarks: tuple[str, ...] = ()
     """More questions, files or folders; those without a domain of their own are named after their
     file."""
@@ -75,10 +71,7 @@ def run(config: Config) -> Results:
     questions = config.asking.load()
     for source in config.benchmarks:
         questions += load_questions(source)
-    validation = None
-    if config.validation is not None:
-        split = "validation" if config.validation == "mmlu" else "test"
-        validation = load_questions(config.validation, split=split)
+    validation = config.asking.load_validation()
     model = setup.options.load()
     vectors = setup.load_vectors(model)
     roles = (config.roles or vectors.roles)[:1] if setup.quick else config.roles
@@ -118,37 +111,14 @@ def draw(results: Results, folder: Path) -> None:
     table, effects = results.tables["table"], results.tables["effects"]
     plot_comparison(table, folder / "own_domain.png")
 
-    homes = table[table["in_domain"]].set_index("role")["domain"]
-    roles = list(homes.sort_values(kind="stable").index)
-    domains = sorted(set(table["domain"]), key=lambda name: (name not in set(homes), name))
-    kinds = [kind for kind in ("add", "persona") if kind in table.columns]
-    figure = Figure(
-        figsize=(2.5 + 0.9 * len(domains) * len(kinds) / 1.6, 2.4 + 0.2 * len(roles)),
-        layout="constrained",
+    plot_transfer(
+        effects,
+        folder / "transfer.png",
+        kinds={kind: SHOWN[kind] for kind in ("add", "persona") if kind in table.columns},
+        value="effect",
+        label="effect, nats",
+        level=LEVEL,
     )
-    axes = np.atleast_1d(figure.subplots(1, len(kinds), sharey=True))
-    largest = float(np.nanmax(np.abs(table[kinds].to_numpy(dtype=float))))
-    for axis, kind in zip(axes, kinds, strict=True):
-        part = effects[effects["kind"] == kind]
-        matrix, found = (
-            part.pivot(index="role", columns="domain", values=name).reindex(roles, columns=domains)
-            for name in ("effect", "p_helps_adjusted")
-        )
-        hurts = part.pivot(index="role", columns="domain", values="p_hurts_adjusted")
-        hurts = hurts.reindex(roles, columns=domains)
-        image = heat_map(axis, matrix.to_numpy(dtype=float), roles, domains, largest=largest)
-        axis.set_xticks(range(len(domains)), domains, rotation=90, fontsize=7)
-        for row, role in enumerate(roles):
-            column = domains.index(homes[role])
-            axis.add_patch(
-                Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor="black")
-            )
-        for mark, some in (("+", found), ("–", hurts)):
-            for row, column in zip(*np.nonzero(some.to_numpy() <= LEVEL), strict=True):
-                axis.text(column, row, mark, ha="center", va="center", fontsize=8)
-        axis.set_title(SHOWN[kind], fontsize=10)
-    figure.colorbar(image, ax=axes.tolist(), label="effect, nats", shrink=0.6)
-    save_figure(figure, folder / "transfer.png")
 
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True)

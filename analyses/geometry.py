@@ -11,11 +11,9 @@ against the number of prompts; and which prompts pull them most.
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import pandas as pd
-import tyro
 from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
@@ -23,7 +21,7 @@ from role_lens.activations import activations_at
 from role_lens.analysis import Results, Setup, main
 from role_lens.directions import cosine_similarity, principal_components
 from role_lens.evaluation.domains import home_domains
-from role_lens.figures import heat_map, save_figure
+from role_lens.figures import CONTRAST_STYLE, heat_map, save_figure
 from role_lens.fitting import check_prompts
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.readout.geometry import geometry_by_layer, role_tree
@@ -36,7 +34,6 @@ from role_lens.readout.stability import (
 from role_lens.report import Report
 from role_lens.tokens import encode_chat
 
-STYLES = {"base": ("-", "#1f3b73"), "roles": ("--", "#d9822b")}
 MARKERS = "osD^v<>PX"
 
 
@@ -44,7 +41,7 @@ MARKERS = "osD^v<>PX"
 class Config:
     """What is looked at."""
 
-    setup: Annotated[Setup, tyro.conf.arg(name="")]
+    setup: Setup
     position: int = -1
     """Token position, from the end of the formatted prompt."""
     layer: int | None = None
@@ -148,13 +145,13 @@ def draw(results: Results, folder: Path) -> None:
     separable = tables["separable"].groupby(["contrast", "layer"])["auc"]
     lines = separable.agg(["mean", "min", "max"]).reset_index()
     for axis, (name, label, level) in zip(figure.subplots(1, 3), panels, strict=True):
-        for contrast, (style, colour) in STYLES.items():
+        for contrast, style in CONTRAST_STYLE.items():
             part = by_layer[by_layer["contrast"] == contrast]
             if name == "auc":
                 part = lines[lines["contrast"] == contrast]
-                axis.fill_between(part["layer"], part["min"], part["max"], color=colour, alpha=0.15)
-            values = part["mean" if name == "auc" else name]
-            axis.plot(part["layer"], values, style, color=colour, label=f"contrast {contrast}")
+                shade = {"color": style["color"], "alpha": 0.15}
+                axis.fill_between(part["layer"], part["min"], part["max"], **shade)
+            axis.plot(part["layer"], part["mean" if name == "auc" else name], **style)
         axis.axhline(level, color="grey", linewidth=0.8)
         axis.set(xlabel=f"layer (position {position})", ylabel=label)
     figure.axes[0].legend(frameon=False, fontsize=8)
@@ -218,11 +215,11 @@ def draw(results: Results, folder: Path) -> None:
 
     figure = Figure(figsize=(6, 3.6), layout="constrained")
     axis = figure.subplots()
-    for contrast, (style, colour) in STYLES.items():
+    for contrast, style in CONTRAST_STYLE.items():
         part = tables["stable"][tables["stable"]["contrast"] == contrast]
         found = part.groupby("n")["split_half"].agg(["mean", "min", "max"])
-        axis.plot(found.index, found["mean"], style, marker="o", color=colour, label=contrast)
-        axis.fill_between(found.index, found["min"], found["max"], color=colour, alpha=0.15)
+        axis.plot(found.index, found["mean"], marker="o", **style)
+        axis.fill_between(found.index, found["min"], found["max"], color=style["color"], alpha=0.15)
     axis.set(
         xscale="log",
         xlabel="prompts of the role",
@@ -232,7 +229,7 @@ def draw(results: Results, folder: Path) -> None:
     numbers = sorted(set(tables["stable"]["n"]))
     axis.set_xticks(numbers, numbers)
     axis.minorticks_off()
-    axis.legend(title="contrast", frameon=False)
+    axis.legend(frameon=False)
     save_figure(figure, folder / "stability.png")
 
     report = Report("Geometry of role directions", __doc__.split("\n")[0], results.record)

@@ -22,7 +22,8 @@ from role_lens.evaluation.attribution import attribute
 from role_lens.evaluation.domains import homes_of
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.random_sweep import sweep_random
-from role_lens.evaluation.splits import sample_questions
+from role_lens.evaluation.selection import folder_of
+from role_lens.evaluation.splits import sample_by_domain
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import CONTRAST_STYLE, heat_map, save_figure
 from role_lens.report import Report
@@ -67,9 +68,8 @@ def run(config: Config) -> Results:
     most = 20 if setup.quick else config.max_questions
     positions = (config.position,)
     estimated, exact, random = [], [], []
-    for domain in dict.fromkeys(homes.values()):
-        asked = [one for one in config.asking.load() if one.domain == domain]
-        asked = sample_questions(asked, most, seed=setup.seed)
+    questions = sample_by_domain(config.asking.load(), homes.values(), most, seed=setup.seed)
+    for domain, asked in questions.items():
         own = [role for role, home in homes.items() if home == domain]
         found = attribute(model, vectors, asked, contrasts=vectors.contrasts, **asking)
         estimated.append(found[found["role"].isin(own)].assign(domain=domain))
@@ -88,7 +88,8 @@ def run(config: Config) -> Results:
             "ablate": Grid(some, layers, positions, vectors.contrasts, ("ablate",)),
         }
         for kind, grid in kinds.items():
-            table = sweep(model, vectors, asked, folder / "sweeps" / domain, grid, **asking)
+            place = folder_of(folder / "sweeps", domain)
+            table = sweep(model, vectors, asked, place, grid, **asking)
             exact.append(table.iloc[1:].assign(domain=domain))
             # A random direction has no length when it is ablated: one contrast stands for both.
             contrasts = vectors.contrasts if kind == "add" else vectors.contrasts[:1]
@@ -98,7 +99,7 @@ def run(config: Config) -> Results:
                 model,
                 vectors,
                 asked,
-                folder / "random" / domain,
+                folder_of(folder / "random", domain),
                 at_lines,
                 2 if setup.quick else config.n_random,
                 seed=setup.seed,

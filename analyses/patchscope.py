@@ -24,7 +24,8 @@ from role_lens.analysis import Results, Setup, main
 from role_lens.cli_options import QuestionOptions
 from role_lens.evaluation.domains import homes_of
 from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.splits import sample_questions
+from role_lens.evaluation.selection import folder_of
+from role_lens.evaluation.splits import sample_by_domain
 from role_lens.evaluation.statistics import association
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import CONTRAST_STYLE, save_figure
@@ -83,6 +84,12 @@ def run(config: Config) -> Results:
     step = 12 if quick else config.layer_step
     layers = range(2, vectors.n_layers, step)
     told = roles[::8] if quick else roles
+    questions = sample_by_domain(
+        config.asking.load(),
+        (homes[role] for role in told),
+        20 if quick else config.max_questions,
+        seed=setup.seed,
+    )
 
     asked = PERSONA_QUESTIONS[: 1 if quick else None]
     written = persona_texts(model, told, asked, max_new_tokens=config.max_new_tokens)
@@ -129,12 +136,10 @@ def run(config: Config) -> Results:
         )
 
     effects = []
-    for domain in dict.fromkeys(homes[role] for role in told):
-        asked = [one for one in config.asking.load() if one.domain == domain]
-        asked = sample_questions(asked, 20 if quick else config.max_questions, seed=setup.seed)
+    for domain, asked in questions.items():
         some = tuple(role for role in told if homes[role] == domain)
         grid = Grid(some, tuple(layers), (config.position,), vectors.contrasts)
-        kept = setup.out / "sweeps" / domain
+        kept = folder_of(setup.out / "sweeps", domain)
         found = sweep(model, vectors, asked, kept, grid, **config.asking.asking())
         effects.append(found.iloc[1:].assign(domain=domain))
     measured = pd.concat(effects, ignore_index=True)
@@ -157,12 +162,14 @@ def draw(results: Results, folder: Path) -> None:
     contrasts = list(dict.fromkeys(texts["contrast"]))
     roles = list(dict.fromkeys(texts["role"]))
     chance = results.tables["rates"]["chance@1"].iloc[0]
-    texts["way"] = [
-        fill(f"“{row.target}”", 36)
-        + f"\nat {'its own layer' if row.inject < 0 else f'layer {row.inject}'}, "
-        f"× {row.scale:g}"
-        for row in texts.itertuples()
-    ]
+    texts = texts.assign(
+        way=[
+            fill(f"“{row.target}”", 36)
+            + f"\nat {'its own layer' if row.inject < 0 else f'layer {row.inject}'}, "
+            f"× {row.scale:g}"
+            for row in texts.itertuples()
+        ]
+    )
     ways = list(dict.fromkeys(texts["way"]))
     columns = min(4, len(ways))
     rows = -(-len(ways) // columns)
@@ -237,7 +244,7 @@ def _improving(texts: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
             "named": texts["named"].groupby([texts[key] for key in keys]).any(),
         }
     )
-    effects = effects.set_index(keys)
+    effects = effects.set_index(keys).loc[says.index]
     improves = {
         "effect > 0": effects["effect"] > 0,
         "effect > 2 standard errors": effects["effect"] > 2 * effects["sem"],
@@ -245,16 +252,16 @@ def _improving(texts: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
     }
     rows = []
     for (what, better), name in itertools.product(improves.items(), says.columns):
-        both = pd.DataFrame({"better": better, "says": says[name]}).dropna().astype(bool)
-        wide = both.unstack(["contrast", "layer"])
-        first, second = (wide[half].to_numpy(dtype=bool) for half in ("better", "says"))
+        first, second = (
+            one.unstack(["contrast", "layer"], sort=True).to_numpy() for one in (better, says[name])
+        )
         found = association(first, second)
         rows.append(
             {
                 "improves": what,
                 "says": name,
-                "directions": len(both),
-                "improving": int(both["better"].sum()),
+                "directions": len(says),
+                "improving": int(better.sum()),
                 "say, of improving": found.share_if,
                 "say, of others": found.share_if_not,
                 "p": found.p,

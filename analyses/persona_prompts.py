@@ -17,20 +17,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from role_lens.analysis import Results, Setup, main
-from role_lens.cli_options import QuestionOptions
+from role_lens.cli_options import SplitOptions
 from role_lens.evaluation.condition_scores import score_conditions
 from role_lens.evaluation.conditions import baseline, persona_conditions
 from role_lens.evaluation.controls import NEUTRAL_PERSONA, persona_prompts
 from role_lens.evaluation.domains import homes_of
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import judge, tally
-from role_lens.evaluation.questions import load_questions
 from role_lens.evaluation.selection import folder_of, select_by_domain
 from role_lens.evaluation.splits import check_numbers, divide, sample_questions
 from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.prompts import load_prompts
 from role_lens.readout.persona_shift import persona_shift, shift_along_directions
 from role_lens.report import Report
+from role_lens.tokens import chat_text
 
 LOOKS = {
     "persona": {"marker": "D", "color": "#d9822b", "label": "persona prompt"},
@@ -44,9 +44,7 @@ class Config:
     """What is asked, and of whom."""
 
     setup: Setup
-    asking: QuestionOptions = field(default_factory=QuestionOptions)
-    validation: str | None = None
-    """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
+    asking: SplitOptions = field(default_factory=SplitOptions)
     roles: tuple[str, ...] | None = None
     """Default: all."""
     domains: dict[str, str] | None = None
@@ -65,14 +63,13 @@ def run(config: Config) -> Results:
     """Choose, ask, and write tables."""
     setup, asking = config.setup, config.asking.asking()
     model = setup.options.load()
+    chat_text(model, "Hello?", NEUTRAL_PERSONA)  # an error now, not after the choice
     vectors = setup.load_vectors(model)
     roles = (config.roles or vectors.roles)[:1] if setup.quick else config.roles
     homes = homes_of(vectors, roles, config.domains)
-    validation = None
-    if config.validation is not None:
-        split = "validation" if config.validation == "mmlu" else "test"
-        validation = load_questions(config.validation, split=split)
-    choosing, testing = divide(config.asking.load(), validation, homes, setup.seed)
+    choosing, testing = divide(
+        config.asking.load(), config.asking.load_validation(), homes, setup.seed
+    )
     tests = {
         domain: sample_questions(testing[domain], config.max_questions, seed=setup.seed)
         for domain in choosing
@@ -102,15 +99,14 @@ def run(config: Config) -> Results:
             )
         )
     prompts = load_prompts(setup.base)[::8][: 2 if setup.quick else config.n_prompts]
+    instead_of = {"the template's own": None, f"“{NEUTRAL_PERSONA}”": NEUTRAL_PERSONA}
+    personas = [persona_prompts(role)[0] for role in homes]
+    moved = persona_shift(
+        model, prompts, personas, vectors.positions, instead_of=list(instead_of.values())
+    )
     shifts = []
-    for role in homes:
-        for name, instead in (
-            ("the template's own", None),
-            (f"“{NEUTRAL_PERSONA}”", NEUTRAL_PERSONA),
-        ):
-            shift = persona_shift(
-                model, prompts, persona_prompts(role)[0], vectors.positions, instead_of=instead
-            )
+    for role, of_role in zip(homes, moved, strict=True):
+        for name, shift in zip(instead_of, of_role, strict=True):
             table = shift_along_directions(shift, vectors, role)
             table = table[table["position"] == config.position]
             shifts.append(table.assign(role=role, instead_of=name))

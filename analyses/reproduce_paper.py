@@ -17,7 +17,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from role_lens.analysis import Results, Setup, main
 from role_lens.cli_options import QuestionOptions
@@ -28,10 +27,10 @@ from role_lens.evaluation.domains import homes_of
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import judge
 from role_lens.evaluation.selection import best_first, folder_of
-from role_lens.evaluation.splits import sample_questions
+from role_lens.evaluation.splits import sample_by_domain
 from role_lens.evaluation.statistics import mcnemar, sign_flip_test
 from role_lens.evaluation.sweep import read_changes, sweep
-from role_lens.figures import heat_map, save_figure
+from role_lens.figures import plot_transfer, save_figure
 from role_lens.report import Report
 
 
@@ -67,23 +66,20 @@ def run(config: Config) -> Results:
     layers = tuple(range(1, vectors.n_layers, 8)) if quick else None
     positions = (-1,) if quick else None
     rows, patches = [], {}
-    for domain in dict.fromkeys(homes.values()):
-        asked = [one for one in questions if one.domain == domain]
-        asked = sample_questions(asked, 20 if quick else config.max_questions, seed=setup.seed)
+    most = 20 if quick else config.max_questions
+    own_questions = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
+    for domain, asked in own_questions.items():
         own = tuple(role for role in homes if homes[role] == domain)
         grid = Grid(own, layers, positions, ("base",), ("add",), config.coefficients)
         place = folder_of(setup.out / "sweeps", domain)
         effects = sweep(model, vectors, asked, place, grid, screen=config.screen, **asking)
-        candidates, changes = read_changes(place, "correct")
         accuracy = float(effects["accuracy"].iloc[0])
         for role in own:
-            best = best_first(effects[effects["role"] == role], "accuracy").iloc[0]
-            mine = candidates["role"] == role
-            tried = changes[mine.to_numpy()]
+            ranked = best_first(effects[effects["role"] == role], "accuracy")
+            best = ranked.iloc[0]
+            _, tried = read_changes(place, "correct", candidates=ranked)
             left = best_of_many(tried, seed=setup.seed)
             test = sign_flip_test(tried, alternative="greater", seed=setup.seed)
-            keys = ["layer", "position", "coefficient"]
-            (top,) = np.flatnonzero((candidates.loc[mine, keys] == best[keys]).all(axis=1))
             where = {"layer": int(best["layer"]), "position": int(best["position"])}
             patches[role] = {
                 "add": vectors.add(role, coefficient=best["coefficient"], **where),
@@ -104,24 +100,26 @@ def run(config: Config) -> Results:
                     "held_out_low": left.low,
                     "held_out_high": left.high,
                     # Two-sided, of this candidate alone: what a paper would report.
-                    "p_alone": mcnemar(tried[top] < 0, tried[top] > 0),
-                    "p_adjusted": float(test.p_adjusted[top]),
+                    "p_alone": mcnemar(tried[0] < 0, tried[0] > 0),
+                    "p_adjusted": float(test.p_adjusted[0]),
                 }
             )
     scores = []
-    for domain in sorted({question.domain for question in questions}):
-        for in_domain in (True, False):
+    tests = [(True, own_questions)]
+    if not quick:
+        every = sorted({question.domain for question in questions})
+        others = sample_by_domain(questions, every, config.max_off_domain, seed=setup.seed)
+        tests.append((False, others))
+    for in_domain, by_domain in tests:
+        for domain, asked in by_domain.items():
             conditions = [baseline()] + [
                 Condition(kind, role, patches=(patch,))
                 for role, both in patches.items()
                 if (homes[role] == domain) == in_domain
                 for kind, patch in both.items()
             ]
-            if len(conditions) == 1 or (quick and not in_domain):
+            if len(conditions) == 1:
                 continue
-            asked = [one for one in questions if one.domain == domain]
-            limit = config.max_questions if in_domain else config.max_off_domain
-            asked = sample_questions(asked, 20 if quick else limit, seed=setup.seed)
             place = folder_of(setup.out / ("own" if in_domain else "others"), domain)
             scores.append(
                 score_conditions(
@@ -161,23 +159,13 @@ def draw(results: Results, folder: Path) -> None:
     axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     save_figure(figure, folder / "best.png")
 
-    domains = sorted(set(effects["domain"]))
-    figure = Figure(figsize=(2 + 0.95 * len(domains), 2.4 + 0.2 * len(roles)), layout="constrained")
-    axes = figure.subplots(1, 2, sharey=True)
-    largest = float(effects["accuracy_change"].abs().max()) or 1.0
-    for axis, kind in zip(axes, ("add", "ablate"), strict=True):
-        wide = effects[effects["kind"] == kind].pivot(
-            index="role", columns="domain", values="accuracy_change"
-        )
-        matrix = wide.reindex(index=roles, columns=domains).to_numpy(dtype=float)
-        image = heat_map(axis, matrix, roles, domains, largest=largest)
-        axis.set_xticks(range(len(domains)), domains, rotation=90, fontsize=7)
-        for row, role in enumerate(roles):
-            corner = domains.index(homes[role]) - 0.5, row - 0.5
-            axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black"))
-        axis.set_title(kind)
-    figure.colorbar(image, ax=axes.tolist(), label="change of accuracy", shrink=0.6)
-    save_figure(figure, folder / "transfer.png")
+    plot_transfer(
+        effects,
+        folder / "transfer.png",
+        kinds={"add": "direction added", "ablate": "direction ablated"},
+        value="accuracy_change",
+        label="change of accuracy",
+    )
 
     report = Report("The paper, and beside it", __doc__.split("\n")[0], results.record)
     report.figure(

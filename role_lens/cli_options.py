@@ -131,6 +131,22 @@ class QuestionOptions:
 
 
 @dataclass(frozen=True)
+class SplitOptions(QuestionOptions):
+    """Questions that choose, and others that test."""
+
+    validation: str | None = None
+    """Questions that choose (builtin, mmlu, a JSONL file or folder); default: half of the
+    questions."""
+
+    def load_validation(self) -> list[Question] | None:
+        """The questions that choose; of MMLU its validation split. None to divide the others."""
+        if self.validation is None:
+            return None
+        split = "validation" if self.validation == "mmlu" else self.split
+        return load_questions(self.validation, domain=self.domain, split=split)
+
+
+@dataclass(frozen=True)
 class AnswerOptions:
     """How answers are written, for scoring by generated text."""
 

@@ -1,6 +1,6 @@
 """Figures from tables and tensors, as PNG files. Knows no model."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
 from numpy import ndarray
 from torch import Tensor
 
@@ -112,6 +113,53 @@ def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
     axis.invert_yaxis()
     axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
     axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
+    save_figure(figure, path)
+
+
+def plot_transfer(
+    effects: pd.DataFrame,
+    path: str | Path,
+    *,
+    kinds: Mapping[str, str],
+    value: str,
+    label: str,
+    level: float | None = None,
+) -> None:
+    """Role by domain, one heat map for each kind of condition; boxed: the roles' own domains.
+
+    Args:
+        effects: as `role_lens.evaluation.judgement.judge` returns them.
+        kinds: kind -> the title of its map.
+        value: the column that is shown, called `label`.
+        level: + and – stand where the effect is above or below zero, adjusted, at this level.
+    """
+    own = effects[effects["in_domain"]].drop_duplicates("role")
+    homes = own.sort_values(["domain", "role"]).set_index("role")["domain"]
+    roles = list(homes.index)
+    domains = sorted(set(effects["domain"]), key=lambda name: (name not in set(homes), name))
+
+    def matrix(part: pd.DataFrame, column: str) -> Float[ndarray, "role domain"]:
+        wide = part.pivot(index="role", columns="domain", values=column)
+        return wide.reindex(index=roles, columns=domains).to_numpy(dtype=float)
+
+    size = 2.5 + 0.5 * len(domains) * len(kinds), 2.4 + 0.2 * len(roles)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(kinds), sharey=True))
+    parts = {kind: effects[effects["kind"] == kind] for kind in kinds}
+    largest = max(float(part[value].abs().max()) for part in parts.values()) or 1.0
+    for axis, (kind, title) in zip(axes, kinds.items(), strict=True):
+        part = parts[kind]
+        image = heat_map(axis, matrix(part, value), roles, domains, largest=largest)
+        axis.set_xticks(range(len(domains)), domains, rotation=90, fontsize=7)
+        axis.set_title(title, fontsize=10)
+        for row, role in enumerate(roles):
+            corner = domains.index(homes[role]) - 0.5, row - 0.5
+            axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black"))
+        if level is not None:
+            for mark, column in (("+", "p_helps_adjusted"), ("–", "p_hurts_adjusted")):
+                for row, at in zip(*np.nonzero(matrix(part, column) <= level), strict=True):
+                    axis.text(at, row, mark, ha="center", va="center", fontsize=8)
+    figure.colorbar(image, ax=axes.tolist(), label=label, shrink=0.6)
     save_figure(figure, path)
 
 

@@ -38,7 +38,8 @@ def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
     The tokenizer's own chat template; without one the plain format `User: …\\n\\nAssistant:`.
 
     Raises:
-        RoleLensError: the template refuses the conversation (some take no system message).
+        RoleLensError: the template refuses the conversation (some take no system message), or
+            leaves the system message out.
     """
     if not has_chat_template(model):
         head = f"{system}\n\n" if system is not None else ""
@@ -46,11 +47,14 @@ def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
     messages = [{"role": "system", "content": system}] if system is not None else []
     messages.append({"role": "user", "content": prompt})
     try:
-        return model.tokenizer.apply_chat_template(
+        text = model.tokenizer.apply_chat_template(
             messages, tokenize=False, add_generation_prompt=True
         )
     except Exception as error:  # jinja's own errors and whatever a template raises
         raise RoleLensError(f"the chat template refuses this conversation: {error}") from error
+    if system is not None and system.strip() not in text:
+        raise RoleLensError("the chat template leaves system messages out")
+    return text
 
 
 def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None) -> list[list[int]]:

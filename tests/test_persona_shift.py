@@ -18,14 +18,18 @@ def vectors():
 
 
 def test_shift_is_the_difference_on_the_same_prompts(model):
-    shift = persona_shift(model, PROMPTS, PERSONA, [-2, -1])
+    shift = persona_shift(
+        model, PROMPTS, ["You are a cook.", PERSONA], [-2, -1], instead_of=[None, PERSONA]
+    )
     places = [(layer, position) for position in (-2, -1) for layer in range(3)]
     told, plain = (
         activations_at(model, encode_chat(model, PROMPTS, system), places).mean(dim=1)
         for system in (PERSONA, None)
     )
-    torch.testing.assert_close(shift.flatten(0, 1), told - plain, atol=1e-4, rtol=1e-4)
-    assert not persona_shift(model, PROMPTS, PERSONA, [-1], instead_of=PERSONA).any()
+    torch.testing.assert_close(shift[1, 0].flatten(0, 1), told - plain, atol=1e-4, rtol=1e-4)
+    assert not shift[1, 1].any()
+    torch.testing.assert_close(shift[0, 0] - shift[0, 1], shift[1, 0], atol=1e-4, rtol=1e-4)
+    assert torch.equal(persona_shift(model, PROMPTS, [PERSONA], [-2, -1])[0, 0], shift[1, 0])
 
 
 def test_a_direction_lies_along_itself(vectors):

@@ -7,6 +7,7 @@ from role_lens.evaluation.splits import (
     check_numbers,
     distinct,
     divide,
+    sample_by_domain,
     sample_questions,
     split_questions,
     without_repeats,
@@ -43,6 +44,16 @@ def test_sample():
     assert set(sample) < set(sample_questions(QUESTIONS, 20))  # growing a sample keeps it
     assert sample_questions(QUESTIONS, 1000) == QUESTIONS
     assert sample_questions(QUESTIONS, None) == QUESTIONS
+
+
+def test_sample_of_each_domain():
+    mixed = [in_domain(i, "law" if i % 3 else "art") for i in range(60)]
+    found = sample_by_domain(mixed, ["law", "art", "law"], 10)
+    assert list(found) == ["law", "art"]
+    for name, asked in found.items():
+        assert asked == sample_questions([one for one in mixed if one.domain == name], 10)
+    with pytest.raises(RoleLensError, match="no questions of the domain 'chess'"):
+        sample_by_domain(mixed, ["law", "chess"], 10)
 
 
 def test_every_question_is_as_likely_to_be_in_a_sample():

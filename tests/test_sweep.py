@@ -81,6 +81,12 @@ def test_equals_evaluate(llama, vectors, tmp_path, scoring):
     candidates, changes = read_changes(tmp_path, "correct")
     both = effects.iloc[1:].merge(candidates.assign(change=changes.mean(axis=1)))
     assert both["change"].to_numpy() == pytest.approx(both["accuracy_change"].to_numpy())
+    some = effects.iloc[[7, 2, len(effects) - 1]]
+    found, changes = read_changes(tmp_path, candidates=some)
+    assert changes.mean(axis=1) == pytest.approx(some["effect"].to_numpy(), abs=1e-6)
+    assert found["layer"].tolist() == some["layer"].tolist()
+    with pytest.raises(RoleLensError, match="3 of these candidates aren't in"):
+        read_changes(tmp_path, candidates=some.assign(role="nobody"))
     first = long.iloc[:5].set_index("question_id")["logprob_correct"]
     np.testing.assert_allclose(first, scores["b"], atol=1e-5)
 
@@ -137,7 +143,6 @@ import sys, time
 sys.path[:0] = {[str(Path(__file__).parent)]!r}
 import test_sweep as t
 from role_lens.evaluation.replay import Replay
-from role_lens.evaluation.sweep import read_changes
 Replay.chunk_size = lambda self, layer: 3
 logprobs = Replay.logprobs
 def slow(self, candidates):

@@ -54,6 +54,14 @@ def test_template_that_refuses():
         encode_chat(tiny_bridge("llama", tokenizer=tokenizer), ["Hi"], "Be brief.")
 
 
+def test_template_that_leaves_system_messages_out():
+    template = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfor %}"
+    model = tiny_bridge("llama", tokenizer=tiny_tokenizer(template=template))
+    assert chat_text(model, "Hi") == "Hi"
+    with pytest.raises(RoleLensError, match="leaves system messages out"):
+        chat_text(model, "Hi", "Be brief.")
+
+
 def test_positions_that_differ_between_prompts_are_refused():
     template = "{% for m in messages %}{{ m['content'] }}{{ m['content'] | length }}{% endfor %}"
     model = tiny_bridge("llama", tokenizer=tiny_tokenizer(template=template))

@@ -14,10 +14,8 @@ from numpy import ndarray
 class BestOfMany:
     """The best candidate on the questions that chose it, and on others."""
 
-    best: int
-    """The candidate with the largest mean change on all questions, the first of equals."""
     apparent: float
-    """Its mean change on the questions that chose it: all of them."""
+    """Largest mean change on all questions, which chose it."""
     held_out: float
     """Mean change of the best of one random half on the other half, mean over halves."""
     low: float
@@ -50,10 +48,8 @@ def best_of_many(
     best = (sums + ties).argmax(axis=1)
     rest = changes.sum(axis=1)[None] - sums
     left = rest[np.arange(halves), best] / (n - n_chosen)
-    whole = changes.mean(axis=1)
     return BestOfMany(
-        best=int(whole.argmax()),
-        apparent=float(whole.max()),
+        apparent=float(changes.mean(axis=1).max()),
         held_out=float(left.mean()),
         low=float(np.quantile(left, 0.05)),
         high=float(np.quantile(left, 0.95)),

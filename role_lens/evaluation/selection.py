@@ -157,8 +157,8 @@ def select_by_domain(
         chosen |= {role: choice for role, choice in best.items() if choice is not None}
     if not chosen:
         raise RoleLensError(
-            f"no role has a direction whose KL divergence is at most {options.get('max_kl', 0.1)}: "
-            "raise max_kl, or try more candidates"
+            "no role has a direction whose KL divergence is within the limit: raise max_kl, or try "
+            "more candidates"
         )
     return chosen
 

@@ -2,7 +2,7 @@
 
 import random
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from role_lens.errors import RoleLensError
@@ -39,6 +39,23 @@ def sample_questions(
     if n is not None and n < 0:
         raise RoleLensError(f"a sample holds 0 questions or more, not {n}")
     return [questions[i] for i in sorted(_by_share(questions, seed)[:n])]
+
+
+def sample_by_domain(
+    questions: Sequence[Question], domains: Iterable[str], n: int | None, *, seed: int = 0
+) -> dict[str, list[Question]]:
+    """`sample_questions` of each of these domains.
+
+    Raises:
+        RoleLensError: a domain without questions.
+    """
+    sampled = {}
+    for domain in dict.fromkeys(domains):
+        asked = [question for question in questions if question.domain == domain]
+        if not asked:
+            raise RoleLensError(f"there are no questions of the domain {domain!r}")
+        sampled[domain] = sample_questions(asked, n, seed=seed)
+    return sampled
 
 
 def without_repeats(questions: Sequence[Question], others: Sequence[Question]) -> list[Question]:

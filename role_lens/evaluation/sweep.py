@@ -140,7 +140,10 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
 
 
 def read_changes(
-    path: str | Path, score: Literal["logprob_correct", "correct"] = "logprob_correct"
+    path: str | Path,
+    score: Literal["logprob_correct", "correct"] = "logprob_correct",
+    *,
+    candidates: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Float[np.ndarray, "candidate question"]]:
     """The candidates of a sweep's folder, and what each changed against the unpatched model, for
     the statistics of `role_lens.evaluation.statistics`.
@@ -148,12 +151,23 @@ def read_changes(
     Args:
         score: log p(correct), in nats; or whether the answer is correct: 1 where it became so, -1
             where it no longer is.
+        candidates: only these, and in their order, such as rows of what `sweep` returned; None for
+            all in the folder, which may be of several runs.
+
+    Raises:
+        RoleLensError: a candidate isn't in the folder, and all that `read_sweep` raises.
     """
-    table = read_sweep(path)
+    table, names = read_sweep(path), list(Cell._fields)
     n = int((table["kind"] == BASELINE.kind).sum())
     scores = table[score].to_numpy(dtype=np.float64).reshape(-1, n)
-    candidates = table.iloc[n::n][list(Cell._fields)].reset_index(drop=True)
-    return candidates, scores[1:] - scores[0]
+    found, changes = table.iloc[n::n][names].reset_index(drop=True), scores[1:] - scores[0]
+    if candidates is None:
+        return found, changes
+    wanted = candidates[names].reset_index(drop=True)
+    rows = wanted.merge(found.reset_index(), how="left", on=names)["index"]
+    if rows.isna().any():
+        raise RoleLensError(f"{int(rows.isna().sum())} of these candidates aren't in {path}")
+    return wanted, changes[rows.astype(int)]
 
 
 def _first_layer(cell: Cell) -> int:

@@ -6,6 +6,7 @@ Knows texts and role names; sends them to the address that it is given, and nowh
 import json
 import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 
 from role_lens.errors import RoleLensError
 
@@ -24,8 +25,8 @@ def ask_endpoint(
     key: str | None = None,
     timeout: float = 60.0,
 ) -> list[str | None]:
-    """The role that each text is about, one request each; None where the judge names none of them,
-    or several.
+    """The role that each text is about, one request for each text that differs; None where the
+    judge names none of them, or several.
 
     Args:
         url: of the API, such as `http://localhost:8000/v1`; `/chat/completions` is asked.
@@ -42,8 +43,8 @@ def ask_endpoint(
     headers = {"Content-Type": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
-    judged = []
-    for text in texts:
+    judged = {}
+    for text in dict.fromkeys(texts):
         content = _ASK.format(text=text, roles=", ".join(roles))
         body = {
             "model": model,
@@ -55,11 +56,11 @@ def ask_endpoint(
         try:
             with urllib.request.urlopen(request, timeout=timeout) as reply:
                 answer = json.load(reply)["choices"][0]["message"]["content"]
-        except (OSError, ValueError, LookupError, TypeError) as error:
+        except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             raise RoleLensError(f"the judge at {address} gave no answer: {reason}") from error
-        judged.append(_named(str(answer), roles))
-    return judged
+        judged[text] = _named(str(answer), roles)
+    return [judged[text] for text in texts]
 
 
 def _named(answer: str, roles: Sequence[str]) -> str | None:

@@ -20,20 +20,20 @@ from role_lens.tokens import encode_chat
 def persona_shift(
     model: Model,
     prompts: Sequence[str],
-    persona: str,
+    personas: Sequence[str],
     positions: Sequence[int],
     *,
-    instead_of: str | None = None,
-) -> Float[Tensor, "position layer d_model"]:
-    """Mean change of the residual stream that a system message makes, on the same prompts.
+    instead_of: Sequence[str | None] = (None,),
+) -> Float[Tensor, "persona instead_of position layer d_model"]:
+    """Mean change of the residual stream that system messages make, on the same prompts.
 
     Args:
-        persona: the system message, such as "You are a nurse."
-        instead_of: what it is compared with; None for the chat template's own default.
+        personas: the system messages, such as "You are a nurse."
+        instead_of: those that each is compared with; None for the chat template's own default.
     """
-    groups = [encode_chat(model, prompts, system) for system in (persona, instead_of)]
-    with_it, without = sum_activations(model, groups, positions).mean()
-    return (with_it - without).float()
+    groups = [encode_chat(model, prompts, system) for system in (*personas, *instead_of)]
+    means = sum_activations(model, groups, positions).mean()
+    return (means[: len(personas), None] - means[None, len(personas) :]).float()
 
 
 def shift_along_directions(

@@ -1,0 +1,48 @@
+"""What is drawn, taken from the figure before it is saved."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from role_lens import figures
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    kept = []
+    monkeypatch.setattr(figures, "save_figure", lambda figure, path: kept.append(figure))
+    return kept
+
+
+def test_transfer_map_shows_each_role_at_its_domains(saved):
+    columns = ["role", "domain", "in_domain", "kind", "effect", "helps", "hurts"]
+    rows = [
+        ("nurse", "medicine", True, "add", 0.3, 0.01, 1.0),
+        ("nurse", "law", False, "add", -0.2, 1.0, 0.02),
+        ("judge", "law", True, "add", 0.1, 0.2, 1.0),
+        ("judge", "chess", False, "add", -0.4, 1.0, 0.3),
+    ]
+    effects = pd.DataFrame(rows, columns=columns)
+    effects = effects.rename(columns={side: f"p_{side}_adjusted" for side in ("helps", "hurts")})
+    persona = effects.assign(kind="persona", effect=0.05)
+    figures.plot_transfer(
+        pd.concat([effects, persona]).sample(frac=1, random_state=0),
+        "unused.png",
+        kinds={"add": "added", "persona": "asked"},
+        value="effect",
+        label="nats",
+        level=0.05,
+    )
+    left, right, _ = saved[0].axes
+    nan = np.nan  # the order: roles by their domain; own domains, then others
+    np.testing.assert_array_equal(
+        left.images[0].get_array().filled(nan), [[0.1, nan, -0.4], [-0.2, 0.3, nan]]
+    )
+    assert [text.get_text() for text in left.get_yticklabels()] == ["judge", "nurse"]
+    assert [text.get_text() for text in left.get_xticklabels()] == ["law", "medicine", "chess"]
+    boxes = [patch.get_xy() for patch in left.patches]
+    assert boxes == [(-0.5, -0.5), (0.5, 0.5)]
+    marks = {text.get_position(): text.get_text() for text in left.texts}
+    assert marks == {(1, 1): "+", (0, 1): "–"}
+    ends = {image.get_clim() for axis in (left, right) for image in axis.images}
+    assert ends == {(-0.4, 0.4)}
