@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from role_lens.analysis import Results, Setup, main
-from role_lens.cli_options import SplitOptions
+from role_lens.cli_options import QuestionOptions
 from role_lens.evaluation.comparison import compare
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import LEVEL, tally
@@ -45,7 +45,9 @@ class Config:
     """What is compared."""
 
     setup: Setup
-    asking: SplitOptions = field(default_factory=SplitOptions)
+    asking: QuestionOptions = field(default_factory=QuestionOptions)
+    validation: str | None = None
+    """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
     benchmarks: tuple[str, ...] = ()
     """More questions, files or folders; those without a domain of their own are named after their
     file."""
@@ -71,7 +73,7 @@ def run(config: Config) -> Results:
     questions = config.asking.load()
     for source in config.benchmarks:
         questions += load_questions(source)
-    validation = config.asking.load_validation()
+    validation = config.asking.load_validation(config.validation)
     model = setup.options.load()
     vectors = setup.load_vectors(model)
     roles = (config.roles or vectors.roles)[:1] if setup.quick else config.roles

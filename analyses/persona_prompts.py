@@ -17,7 +17,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from role_lens.analysis import Results, Setup, main
-from role_lens.cli_options import SplitOptions
+from role_lens.cli_options import QuestionOptions
 from role_lens.evaluation.condition_scores import score_conditions
 from role_lens.evaluation.conditions import baseline, persona_conditions
 from role_lens.evaluation.controls import NEUTRAL_PERSONA, persona_prompts
@@ -44,7 +44,9 @@ class Config:
     """What is asked, and of whom."""
 
     setup: Setup
-    asking: SplitOptions = field(default_factory=SplitOptions)
+    asking: QuestionOptions = field(default_factory=QuestionOptions)
+    validation: str | None = None
+    """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
     roles: tuple[str, ...] | None = None
     """Default: all."""
     domains: dict[str, str] | None = None
@@ -67,9 +69,8 @@ def run(config: Config) -> Results:
     vectors = setup.load_vectors(model)
     roles = (config.roles or vectors.roles)[:1] if setup.quick else config.roles
     homes = homes_of(vectors, roles, config.domains)
-    choosing, testing = divide(
-        config.asking.load(), config.asking.load_validation(), homes, setup.seed
-    )
+    validation = config.asking.load_validation(config.validation)
+    choosing, testing = divide(config.asking.load(), validation, homes, setup.seed)
     tests = {
         domain: sample_questions(testing[domain], config.max_questions, seed=setup.seed)
         for domain in choosing

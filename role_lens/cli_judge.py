@@ -6,14 +6,7 @@ from typing import Annotated
 import pandas as pd
 import tyro
 
-from role_lens.cli_options import (
-    AnswerOptions,
-    Common,
-    Patching,
-    QuestionOptions,
-    SplitOptions,
-    say,
-)
+from role_lens.cli_options import AnswerOptions, Common, Patching, QuestionOptions, say
 from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.comparison import compare
@@ -35,7 +28,6 @@ from role_lens.prompts import load_prompts, load_roles
 from role_lens.role_vectors import RoleVectors
 
 Asking = Annotated[QuestionOptions, tyro.conf.arg(name="")]
-SplitAsking = Annotated[SplitOptions, tyro.conf.arg(name="")]
 Answering = Annotated[AnswerOptions, tyro.conf.arg(name="")]
 
 
@@ -117,9 +109,10 @@ def sweep_command(
 def compare_command(
     vectors: Path,
     out: Path,
-    asking: SplitAsking,
+    asking: Asking,
     options: Common,
     roles: tuple[str, ...] | None = None,
+    validation: str | None = None,
     domains: dict[str, str] | None = None,
     prompts: str | None = None,
     base: str | None = None,
@@ -143,6 +136,8 @@ def compare_command(
         vectors: a file written by `role-lens fit`.
         out: folder for the results; a run that was stopped goes on there.
         roles: default: all in the file.
+        validation: questions that choose (builtin, mmlu, a file or folder); default: half of the
+            questions.
         domains: role and its domain, pair after pair; default: those of the paper.
         prompts: the role prompts of the fit (a folder or a file), for directions from shuffled
             labels; default: the built-in ones if it was these.
@@ -170,7 +165,7 @@ def compare_command(
         loaded,
         asked,
         out,
-        validation=asking.load_validation(),
+        validation=asking.load_validation(validation),
         domains=domains,
         prompts=load_roles(prompts or "builtin") if own_prompts else None,
         base=load_prompts(base or "builtin") if own_prompts else None,

@@ -120,6 +120,14 @@ class QuestionOptions:
         """The questions."""
         return load_questions(self.questions, domain=self.domain, split=self.split)
 
+    def load_validation(self, source: str | None) -> list[Question] | None:
+        """Questions that choose, from MMLU those of its validation split; None for None, where
+        half of the others are to choose."""
+        if source is None:
+            return None
+        split = "validation" if source == "mmlu" else self.split
+        return load_questions(source, domain=self.domain, split=split)
+
     def asking(self) -> dict[str, Any]:
         """Keyword arguments for whatever scores questions."""
         return {
@@ -128,22 +136,6 @@ class QuestionOptions:
             "system": self.system,
             "examples": load_questions(self.examples) if self.examples is not None else (),
         }
-
-
-@dataclass(frozen=True)
-class SplitOptions(QuestionOptions):
-    """Questions that choose, and others that test."""
-
-    validation: str | None = None
-    """Questions that choose (builtin, mmlu, a JSONL file or folder); default: half of the
-    questions."""
-
-    def load_validation(self) -> list[Question] | None:
-        """The questions that choose; of MMLU its validation split. None to divide the others."""
-        if self.validation is None:
-            return None
-        split = "validation" if self.validation == "mmlu" else self.split
-        return load_questions(self.validation, domain=self.domain, split=split)
 
 
 @dataclass(frozen=True)
