@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from numpy import ndarray
 from torch import Tensor
 
@@ -188,6 +189,8 @@ def heat_map(
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG, whole or not at all."""
+    """Write a figure as PNG, whole or not at all; dollar signs in names are no formulas."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)

@@ -46,3 +46,13 @@ def test_transfer_map_shows_each_role_at_its_domains(saved):
     assert marks == {(1, 1): "+", (0, 1): "–"}
     ends = {image.get_clim() for axis in (left, right) for image in axis.images}
     assert ends == {(-0.4, 0.4)}
+
+
+def test_dollar_signs_in_names_are_no_formulas(tmp_path):
+    names = ["$\\frac$", "from $5 to $6^", "€"]
+    figure = figures.Figure()
+    axis = figure.subplots()
+    figures.heat_map(axis, np.eye(3), names, names)
+    axis.set_title("$\\frac$")
+    figures.save_figure(figure, tmp_path / "figure.png")
+    assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
