@@ -33,7 +33,7 @@ class TokenView:
     def html(self) -> str:
         """The view alone, for a page that holds `circuitsvis_script` already."""
         place = f"tokens-{uuid4().hex}"
-        shown: dict[str, Any] = {"tokens": self.tokens, "values": self.values}
+        shown: dict[str, Any] = {"tokens": list(map(_text, self.tokens)), "values": self.values}
         # One scale about zero, so that two views can be compared by colour.
         largest = max((abs(value) for value in self.values), default=1.0) or 1.0
         shown |= {"minValue": -largest, "maxValue": largest}
@@ -89,6 +89,15 @@ def circuitsvis_script() -> str:
     """CircuitsVis's own JavaScript, which the package brings along."""
     bundle = importlib.resources.files("circuitsvis") / "dist" / "cdn" / "iife.js"
     return bundle.read_text(encoding="utf-8").replace("</script>", "<\\/script>")
+
+
+def _text(token: str) -> str:
+    """A token that CircuitsVis shows as it is.
+
+    It takes tokens for HTML in the line, where `</s>` would vanish, and for text in the tooltip.
+    With an invisible word joiner (U+2060) behind it, neither sign is markup in either.
+    """
+    return token.replace("<", "<\u2060").replace("&", "&\u2060")
 
 
 def _script(value: Any) -> str:
