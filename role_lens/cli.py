@@ -103,7 +103,7 @@ def steer(
         temperature: 0 for greedy decoding.
         seed: of the sampling.
     """
-    patch = patching.patch(RoleVectors.load(patching.vectors), kind)
+    patches = patching.patches(RoleVectors.load(patching.vectors), (kind,))
     model = options.load()
     texts = [
         generate(
@@ -116,7 +116,7 @@ def steer(
             seed=seed,
             progress=True,
         )
-        for used in (None, patch)
+        for used in patches.values()
     ]
     title = f"{kind} {patching.role}, layer {patching.layer}"
     say(_side_by_side("plain", str(texts[0]), title, str(texts[1])))

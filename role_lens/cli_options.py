@@ -89,7 +89,15 @@ class PatchOptions:
         )
 
     def patches(self, vectors: RoleVectors, kinds: Sequence[Kind]) -> dict[str, Patches]:
-        """The unchanged model, and a patch of each kind, under names that say what they are."""
+        """The unchanged model, and a patch of each kind, under names that say what they are.
+
+        Raises:
+            RoleLensError: an option that none of the kinds takes, and all that the patches raise.
+        """
+        if self.coefficient != 1.0 and "add" not in kinds:
+            raise RoleLensError("--coefficient is for kind add; clamp and cap take --value")
+        if self.value is not None and not {"clamp", "cap"} & set(kinds):
+            raise RoleLensError("--value is for kinds clamp and cap; add takes --coefficient")
         named: dict[str, Patches] = {"baseline": None}
         return named | {
             f"{kind} {self.role}@{self.layer}": self.patch(vectors, kind) for kind in kinds

@@ -142,6 +142,8 @@ def test_lm_eval_command(workplace, capsys):
         ("steer", {"position": "-50"}, "position -50 is out of range"),
         ("steer", {"vectors": "nowhere.safetensors"}, "no vectors at"),
         ("steer", {"prompt": " "}, "prompt 0 is empty"),
+        ("steer", {"value": "2"}, "--value is for kinds clamp and cap"),
+        ("steer", {"kind": "cap", "coefficient": "2"}, "--coefficient is for kind add"),
         ("evaluate", {"questions": "nowhere.jsonl"}, "no questions at"),
         ("evaluate", {"out": "table.xls"}, ".csv or .parquet"),
         ("evaluate", {"out": "/proc/none/t.csv"}, "can't write to the output folder"),
