@@ -1,6 +1,7 @@
-"""Every block of code and every command of the README and the site runs: on a stand-in with as many
-layers as the packaged model, and a little of the built-in data. Pages share a folder, so that what
-one has computed the next goes on with."""
+"""The code and the commands of the README and the site run: on a stand-in with as many layers as
+the packaged model, and a little of the built-in data. Pages share a folder, so that what one has
+computed the next goes on with. What needs a hub is compiled or parsed and not run, and of scripts
+the options are read: analyses have tests of their own."""
 
 import functools
 import importlib.util
@@ -144,8 +145,7 @@ def test_commands_run(page, here, monkeypatch):
 
 
 def parse_script(path, arguments):
-    """Analyses and benchmarks take long, and the analyses have tests of their own: their options
-    are read, and nothing is run."""
+    """Read the options of a script, and run nothing."""
     spec = importlib.util.spec_from_file_location(f"script_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where tyro looks for annotations
