@@ -21,7 +21,7 @@ from role_lens.activations import activations_at
 from role_lens.analysis import Results, Setup, main
 from role_lens.directions import cosine_similarity, principal_components
 from role_lens.evaluation.domains import home_domains
-from role_lens.figures import CONTRAST_STYLE, heat_map, save_figure
+from role_lens.figures import CONTRAST_STYLE, plot_cosines, save_figure
 from role_lens.fitting import check_prompts
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.readout.geometry import geometry_by_layer, role_tree
@@ -159,18 +159,13 @@ def draw(results: Results, folder: Path) -> None:
 
     contrasts = list(dict.fromkeys(tables["cosines"]["contrast"]))
     order = tables["orders"]
-    figure = Figure(figsize=(6.5 * len(contrasts), 6), layout="constrained")
-    for axis, contrast in zip(
-        np.atleast_1d(figure.subplots(1, len(contrasts))), contrasts, strict=True
-    ):
+    cosines = {}
+    for contrast in contrasts:
         roles = order.loc[order["contrast"] == contrast, "role"].tolist()
         part = tables["cosines"][tables["cosines"]["contrast"] == contrast]
-        matrix = part.pivot(index="role", columns="other", values="cosine").loc[roles, roles]
-        image = heat_map(axis, matrix.to_numpy(), roles, roles, largest=1.0)
-        axis.set_xticks(range(len(roles)), roles, rotation=90, fontsize=7)
-        axis.set_title(f"contrast {contrast}")
-    figure.colorbar(image, ax=figure.axes, label="cosine", shrink=0.7)
-    save_figure(figure, folder / "cosines.png")
+        matrix = part.pivot(index="role", columns="other", values="cosine")
+        cosines[f"contrast {contrast}"] = matrix.loc[roles, roles]
+    plot_cosines(cosines, folder / "cosines.png")
 
     figure = Figure(figsize=(11, 6), layout="constrained")
     left, right = figure.subplots(1, 2)

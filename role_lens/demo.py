@@ -72,12 +72,16 @@ def _look(vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> Non
     plot_by_layer(table, folder / "by_layer.png", position=POSITION)
     layer = vectors.n_layers - 1
     cosines = {
-        f"contrast {contrast}, layer {layer}": cosine_similarity(
-            vectors.directions(contrast)[:, vectors.positions.index(POSITION), layer]
+        f"contrast {contrast}, layer {layer}": pd.DataFrame(
+            cosine_similarity(
+                vectors.directions(contrast)[:, vectors.positions.index(POSITION), layer]
+            ),
+            index=vectors.roles,
+            columns=vectors.roles,
         )
         for contrast in ("base", "roles")
     }
-    plot_cosines(cosines, vectors.roles, folder / "cosines.png")
+    plot_cosines(cosines, folder / "cosines.png")
 
 
 def _read(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:

@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
 from numpy import ndarray
-from torch import Tensor
 
 from role_lens.files import atomic_write
 
@@ -21,6 +21,8 @@ CONTRAST_STYLE = {
     "base": {"color": "#1f3b73", "linestyle": "-", "label": "contrast base"},
     "roles": {"color": "#d9822b", "linestyle": "--", "label": "contrast roles"},
 }
+
+OUTLINED = [withStroke(linewidth=2, foreground="white")]  # black on dark colours
 
 
 def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> None:
@@ -40,16 +42,13 @@ def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> No
     save_figure(figure, path)
 
 
-def plot_cosines(
-    cosines: dict[str, Float[Tensor, "role role"]], roles: tuple[str, ...], path: str | Path
-) -> None:
-    """One heat map of role-by-role cosines for each entry, on one scale symmetric about zero."""
-    figure = Figure(figsize=(7 * len(cosines), 7), layout="constrained")
+def plot_cosines(cosines: Mapping[str, pd.DataFrame], path: str | Path) -> None:
+    """One heat map for each title, of a table of cosines with roles as index and columns."""
+    figure = Figure(figsize=(6.5 * len(cosines), 6), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(cosines)))
-    for axis, (title, matrix) in zip(axes, cosines.items(), strict=True):
-        image = axis.imshow(matrix.numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
-        axis.set_xticks(range(len(roles)), roles, rotation=90, fontsize=7)
-        axis.set_yticks(range(len(roles)), roles, fontsize=7)
+    for axis, (title, table) in zip(axes, cosines.items(), strict=True):
+        names = list(table.index)
+        image = heat_map(axis, table.to_numpy(dtype=float), names, list(table.columns), largest=1)
         axis.set_title(title)
     figure.colorbar(image, ax=axes.tolist(), label="cosine", shrink=0.7)
     save_figure(figure, path)
@@ -151,15 +150,16 @@ def plot_transfer(
     for axis, (kind, title) in zip(axes, kinds.items(), strict=True):
         part = parts[kind]
         image = heat_map(axis, matrix(part, value), roles, domains, largest=largest)
-        axis.set_xticks(range(len(domains)), domains, rotation=90, fontsize=7)
         axis.set_title(title, fontsize=10)
         for row, role in enumerate(roles):
             corner = domains.index(homes[role]) - 0.5, row - 0.5
-            axis.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor="black"))
+            box = Rectangle(corner, 1, 1, fill=False, edgecolor="black", path_effects=OUTLINED)
+            axis.add_patch(box)
         if level is not None:
             for mark, column in (("+", "p_helps_adjusted"), ("–", "p_hurts_adjusted")):
                 for row, at in zip(*np.nonzero(matrix(part, column) <= level), strict=True):
-                    axis.text(at, row, mark, ha="center", va="center", fontsize=8)
+                    style = {"fontsize": 8, "path_effects": OUTLINED}
+                    axis.text(at, row, mark, ha="center", va="center", **style)
     figure.colorbar(image, ax=axes.tolist(), label=label, shrink=0.6)
     save_figure(figure, path)
 
@@ -172,17 +172,18 @@ def heat_map(
     *,
     largest: float | None = None,
 ) -> AxesImage:
-    """A matrix in colours that are symmetric about zero, blue below it and red above; what is NaN
-    stays grey.
+    """A matrix in colours that are symmetric about zero: dark blue below it, grey at it, yellow
+    above, lighter all the way, so that the sign is there in greyscale too. What is NaN is hatched.
 
     Args:
+        columns: names of more than three letters are turned; of numbers some are left out.
         largest: where the colours end; None for the largest entry.
     """
     end = float(np.nanmax(np.abs(matrix))) if largest is None else largest
-    axis.set_facecolor("#bbbbbb")
-    image = axis.imshow(matrix, cmap="RdBu_r", vmin=-end, vmax=end, aspect="auto")
-    step = max(1, len(columns) // 10)
+    axis.patch.set(facecolor="white", hatch="////", edgecolor="#999999")
+    image = axis.imshow(matrix, cmap="cividis", vmin=-end, vmax=end, aspect="auto")
     turned = max(map(len, columns)) > 3
+    step = 1 if turned else max(1, len(columns) // 10)
     axis.set_xticks(range(0, len(columns), step), columns[::step], rotation=90 * turned, fontsize=7)
     axis.set_yticks(range(len(rows)), rows, fontsize=7)
     return image

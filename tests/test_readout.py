@@ -1,6 +1,7 @@
 import importlib.util
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -73,7 +74,8 @@ def test_figures_are_written_whole(vectors, tmp_path):
     import pandas as pd
 
     plot_by_layer(geometry_by_layer(vectors), tmp_path / "a.png", position=-1)
-    plot_cosines({"x": torch.eye(2), "y": -torch.eye(2)}, vectors.roles, tmp_path / "b.png")
+    table = pd.DataFrame(np.eye(2), index=vectors.roles, columns=vectors.roles)
+    plot_cosines({"x": table, "y": -table}, tmp_path / "b.png")
     summary = pd.DataFrame(
         {
             "patch": ["baseline"],
