@@ -48,7 +48,7 @@ def plot_cosines(cosines: Mapping[str, pd.DataFrame], path: str | Path) -> None:
     axes = np.atleast_1d(figure.subplots(1, len(cosines)))
     for axis, (title, table) in zip(axes, cosines.items(), strict=True):
         names = list(table.index)
-        image = heat_map(axis, table.to_numpy(dtype=float), names, list(table.columns), largest=1)
+        image = heat_map(axis, table.to_numpy(dtype=float), names, list(table.columns), largest=1.0)
         axis.set_title(title)
     figure.colorbar(image, ax=axes.tolist(), label="cosine", shrink=0.7)
     save_figure(figure, path)
