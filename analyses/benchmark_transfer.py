@@ -84,7 +84,7 @@ def run(config: Config) -> Results:
         setup.out / "comparison",
         validation=validation,
         domains=config.domains,
-        prompts=load_roles(setup.prompts) if config.n_shuffled else None,
+        prompts=load_roles(*setup.prompts) if config.n_shuffled else None,
         base=load_prompts(setup.base) if config.n_shuffled else None,
         grid=Grid(roles, contrasts=vectors.contrasts),
         # The guard on neutral prompts takes a minute, for the random directions too.

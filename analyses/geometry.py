@@ -59,7 +59,7 @@ def run(config: Config) -> Results:
     setup, position = config.setup, config.position
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    prompts, base = load_roles(setup.prompts), load_prompts(setup.base)
+    prompts, base = load_roles(*setup.prompts), load_prompts(setup.base)
     check_prompts(vectors.provenance, prompts, base)
     place = vectors.positions.index(position)
     layer = 3 * vectors.n_layers // 4 if config.layer is None else config.layer

@@ -87,7 +87,7 @@ def run(config: Config) -> Results:
                     some = most_likely(model, logprobs, top_k=3)
                     predicted.append(some.assign(role=role, model=name, prompt=prompt))
 
-    own, views = load_roles(setup.prompts), []
+    own, views = load_roles(*setup.prompts), []
     for role in shown:
         direction = vectors.direction(
             role, layer=layer, position=config.position, contrast=contrast

@@ -33,8 +33,9 @@ class Setup:
     vectors: Path | None = None
     """A file written by `role-lens fit`; default: fitted on `prompts` and `base`, and kept in
     `out`."""
-    prompts: str = "builtin"
-    """Role prompts: builtin, a folder of <role>.jsonl or <role>.txt files, or one such file."""
+    prompts: tuple[str, ...] = ("builtin",)
+    """Role prompts: builtin, a folder of <role>.jsonl or <role>.txt files, or one such file;
+    several are put together."""
     base: str = "builtin"
     """Base prompts: builtin, a .jsonl or a .txt file."""
     seed: int = 0
@@ -48,7 +49,7 @@ class Setup:
         """The vectors: those named, those kept in `out`, or fitted now and kept there."""
         kept = make_folder(self.out) / "vectors.safetensors"
         if self.vectors is None and not kept.exists():
-            fitted = RoleVectors.fit(model, load_roles(self.prompts), load_prompts(self.base))
+            fitted = RoleVectors.fit(model, load_roles(*self.prompts), load_prompts(self.base))
             fitted.save(kept)
         vectors = RoleVectors.load(kept if self.vectors is None else self.vectors)
         vectors.check(model)

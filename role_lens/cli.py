@@ -26,6 +26,10 @@ from role_lens.prompts import load_prompts, load_roles
 from role_lens.readout.geometry import geometry_by_layer
 from role_lens.role_vectors import RoleVectors
 
+FEW = 16
+"""Prompts of a role, below which directions of disjoint halves have cosines around 0.5 and less on
+the packaged model (`analyses/geometry.py`)."""
+
 
 def demo(out: Path = Path("role-lens-demo")) -> None:
     """Every part of the package once, on the packaged model, with built-in data.
@@ -40,7 +44,7 @@ def demo(out: Path = Path("role-lens-demo")) -> None:
 def fit(
     out: Path,
     options: Common,
-    roles: str = "builtin",
+    roles: tuple[str, ...] = ("builtin",),
     base: str = "builtin",
     system: str | None = None,
 ) -> None:
@@ -48,15 +52,24 @@ def fit(
 
     Args:
         out: the .safetensors file to write.
-        roles: builtin, a folder of <role>.jsonl or <role>.txt files, or one such file.
+        roles: builtin, a folder of <role>.jsonl or <role>.txt files, or one such file; several
+            are put together.
         base: builtin, a .jsonl or a .txt file of contrast prompts.
         system: system message before every prompt; default: the chat template's own.
     """
-    prompts, contrast = load_roles(roles), load_prompts(base)
+    prompts, contrast = load_roles(*roles), load_prompts(base)
     check_writable(out)
     vectors = RoleVectors.fit(options.load(), prompts, contrast, system=system)
     vectors.save(out)
-    say(f"{len(vectors.roles)} roles, {vectors.n_layers} layers -> {out}")
+    n, few = len(vectors.roles), {r: len(p) for r, p in prompts.items() if len(p) < FEW}
+    say(f"{n} role{'s' * (n > 1)}, {vectors.n_layers} layers -> {out}")
+    if few:
+        say(
+            f"With fewer than {FEW} prompts a role, others would give quite another direction: "
+            + ", ".join(f"{role} ({number})" for role, number in few.items())
+        )
+    if n == 1:
+        say("A single role has contrast base only: fit others with it, such as builtin.")
 
 
 def info(vectors: Path, position: int = -1) -> None:
@@ -78,7 +91,7 @@ def info(vectors: Path, position: int = -1) -> None:
         if key != "fingerprint":
             say(f"{key}: {value}")
     table = geometry_by_layer(loaded)
-    table = table[table["position"] == position].drop(columns="position")
+    table = table[table["position"] == position].drop(columns="position").dropna(axis=1, how="all")
     say(f"\nat position {position}:")
     say(table.to_string(index=False, float_format=lambda x: f"{x:.3f}"))
 

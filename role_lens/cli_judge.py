@@ -114,7 +114,7 @@ def compare_command(
     roles: tuple[str, ...] | None = None,
     validation: str | None = None,
     domains: dict[str, str] | None = None,
-    prompts: str | None = None,
+    prompts: tuple[str, ...] | None = None,
     base: str | None = None,
     layers: tuple[int, ...] | None = None,
     positions: tuple[int, ...] | None = None,
@@ -139,8 +139,8 @@ def compare_command(
         validation: questions that choose (builtin, mmlu, a file or folder); default: half of the
             questions.
         domains: role and its domain, pair after pair; default: those of the paper.
-        prompts: the role prompts of the fit (a folder or a file), for directions from shuffled
-            labels; default: the built-in ones if it was these.
+        prompts: the role prompts of the fit (builtin, folders or files), for directions from
+            shuffled labels; default: the built-in ones if it was these.
         base: the base prompts of the fit; default: the built-in ones.
         layers: to choose from; default: all but the last fifth.
         positions: to choose from; default: all.
@@ -151,10 +151,10 @@ def compare_command(
         objective: choose by mean log p(correct), or by accuracy.
         max_kl: largest KL divergence on neutral prompts that a choice may have; None: no limit.
         leave_out_last: share of the layers, the last ones, not to choose from.
-        n_random: random directions in the null band.
+        n_random: random directions in the null band, at least 20.
         n_shuffled: directions from shuffled labels.
-        max_questions: most test questions of a role's own domain.
-        max_off_domain: most test questions of every other domain; 0: none.
+        max_questions: most test questions of a role's own domain, at least 20.
+        max_off_domain: most test questions of every other domain, at least 20; 0: none.
         seed: of splits and random directions.
     """
     asked = asking.load()
@@ -167,7 +167,7 @@ def compare_command(
         out,
         validation=asking.load_validation(validation),
         domains=domains,
-        prompts=load_roles(prompts or "builtin") if own_prompts else None,
+        prompts=load_roles(*prompts or ()) if own_prompts else None,
         base=load_prompts(base or "builtin") if own_prompts else None,
         grid=Grid(roles, layers, positions, contrasts or loaded.contrasts, ("add",), coefficients),
         screen=screen,
@@ -184,7 +184,20 @@ def compare_command(
     _write_table(table, out / "comparison.csv")
     plot_comparison(table, out / "comparison.png")
     own = table[table["in_domain"]]
-    shown = ["role", "domain", "n", "baseline_accuracy", "persona", "add", "low", "high"]
+    shown = [
+        "role",
+        "domain",
+        "contrast",
+        "layer",
+        "position",
+        "coefficient",
+        "n",
+        "baseline_accuracy",
+        "persona",
+        "add",
+        "low",
+        "high",
+    ]
     shown += ["random_low", "random_high", "ablate", "shared_matched", "specific_matched"]
     shown = [name for name in [*shown, "p_helps_adjusted", "verdict"] if name in own.columns]
     say(own[shown].to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
@@ -193,7 +206,7 @@ def compare_command(
     say(counts.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
     say(
         "\nEffects are mean changes of log p(correct), in nats; verdict, interval and p are of the "
-        f"addition.\nOther domains, all conditions and what was chosen: {out.resolve()}"
+        f"addition.\nOther domains and all conditions: {out.resolve()}"
     )
 
 

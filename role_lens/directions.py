@@ -36,7 +36,9 @@ def difference_of_means(
         return role_means - base_mean
     n_roles = role_means.shape[0]
     if n_roles < 2:
-        raise RoleLensError("contrast 'roles' needs at least two roles; use contrast='base'")
+        raise RoleLensError(
+            "contrast 'roles' needs at least two roles: of one there is 'base' only"
+        )
     # In float64, so that what is the same for all roles cancels to zero and not to noise.
     means = role_means.double()
     others = (einops.reduce(means, "role ... -> ...", "sum") - means) / (n_roles - 1)

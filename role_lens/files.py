@@ -1,5 +1,6 @@
 """Reading JSON Lines and writing files whole or not at all. Knows no format beyond JSON Lines."""
 
+import codecs
 import json
 import os
 import tempfile
@@ -31,7 +32,8 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
     """
     rows = []
     # Only "\n" ends a record: str.splitlines would also cut at U+2028 inside a string.
-    for number, line in enumerate(read_bytes(path).split(b"\n"), start=1):
+    content = read_bytes(path).removeprefix(codecs.BOM_UTF8)
+    for number, line in enumerate(content.split(b"\n"), start=1):
         if not line.strip():
             continue
         try:

@@ -23,7 +23,7 @@ from role_lens.models import Model
 _WRITES = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Patch:
     """One change to the residual stream x, for use with `evaluate`, `generate` or `patch.on`.
 
@@ -49,6 +49,10 @@ class Patch:
     tokens: TokenMask = "all"
     fingerprint: Fingerprint | None = None
     """Of the model that the direction was read from; None where that is unknown."""
+
+    def __repr__(self) -> str:
+        where = f"layers {list(self.layers)}, value {self.value:g}, " if self.layers else ""
+        return f"Patch({self.kind}, {where}tokens {self.tokens}, |d| {self.direction.norm():.3g})"
 
     @staticmethod
     def add(

@@ -16,17 +16,29 @@ T = TypeVar("T")
 DATA = Path(__file__).parent / "data"
 
 
-def load_roles(source: str | Path = "builtin") -> dict[str, list[str]]:
+def load_roles(*sources: str | Path) -> dict[str, list[str]]:
     """Role name -> prompts that a person of that role would ask.
 
     Args:
-        source: `"builtin"` (29 roles, 64 prompts each), or a folder with one `<role>.jsonl`
-            (field `instruction`) or `<role>.txt` (one prompt a line) per role. Underscores in
-            file names become spaces in role names. A single such file gives one role.
+        sources: `"builtin"` (29 roles, 64 prompts each), a folder with one `<role>.jsonl`
+            (field `instruction`) or `<role>.txt` (one prompt a line) per role, or a single such
+            file; several are put together. Underscores in file names become spaces in role names.
+            None is the same as `"builtin"`.
 
     Raises:
-        RoleLensError: no such folder, no prompt files in it, a malformed or empty file.
+        RoleLensError: no such folder, no prompt files in it, a malformed or empty file, a role
+            that is there twice.
     """
+    roles: dict[str, list[str]] = {}
+    for source in sources or ("builtin",):
+        for role, file in _role_files(source):
+            if role in roles:
+                raise RoleLensError(f"{file} is a second file for the role {role!r}")
+            roles[role] = _read_prompts(file)
+    return roles
+
+
+def _role_files(source: str | Path) -> list[tuple[str, Path]]:
     path = DATA / "roles" if source == "builtin" else as_path(source)
     if path.is_file():
         files = [path]
@@ -39,13 +51,7 @@ def load_roles(source: str | Path = "builtin") -> dict[str, list[str]]:
         )
     if not files:
         raise RoleLensError(f"{path} holds no <role>.jsonl or <role>.txt file")
-    roles: dict[str, list[str]] = {}
-    for file in files:
-        role = role_name(file.stem)
-        if role in roles:
-            raise RoleLensError(f"{path} holds two files for the role {role!r}")
-        roles[role] = _read_prompts(file)
-    return roles
+    return [(role_name(file.stem), file) for file in files]
 
 
 def load_prompts(source: str | Path = "builtin") -> list[str]:
@@ -84,7 +90,7 @@ def role_name(text: str) -> str:
 def _read_prompts(path: Path) -> list[str]:
     if path.suffix == ".txt":
         try:
-            lines = read_bytes(path).decode("utf-8").split("\n")
+            lines = read_bytes(path).decode("utf-8-sig").split("\n")
         except UnicodeDecodeError as error:
             raise RoleLensError(f"{path} is not UTF-8 text ({error})") from error
         prompts = [line.strip() for line in lines if line.strip()]

@@ -22,10 +22,10 @@ from role_lens.interventions import TokenMask
 from role_lens.models import Model
 from role_lens.patches import Patch
 from role_lens.prompts import role_name
-from role_lens.vector_file import TENSORS, read_vectors, write_vectors
+from role_lens.vector_file import HEADER, TENSORS, read_vectors, write_vectors
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class RoleVectors:
     """Mean residual stream of role prompts and base prompts, and what is made from them.
 
@@ -45,6 +45,14 @@ class RoleVectors:
     prompts (contrast 1), along directions from the other half of the prompts; NaN where a half
     has too few prompts."""
     provenance: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        n, names = len(self.roles), ", ".join(self.roles[:3])
+        return (
+            f"RoleVectors({n} role{'s' * (n > 1)}: {names}{', …' * (n > 3)}; positions "
+            f"{list(self.positions)}; {self.n_layers} layers; d_model {self.d_model}; of "
+            f"{self.provenance.get('model')})"
+        )
 
     @classmethod
     def fit(
@@ -218,7 +226,9 @@ class RoleVectors:
     def merge(self, other: "RoleVectors") -> "RoleVectors":
         """Vectors as if both sets of prompts had been fitted at once (roles of either).
 
-        The separation is unknown then, and NaN.
+        The same list of base prompts counts once; two are pooled, which changes all directions of
+        contrast `base`. A role in both is taken to have other prompts in each. The separation is
+        unknown then, and NaN.
 
         Raises:
             RoleLensError: the two are from different models, positions or prompt formats.
@@ -230,6 +240,8 @@ class RoleVectors:
                 raise RoleLensError(f"can't merge: the two differ in {key}")
         if self.positions != other.positions:
             raise RoleLensError(f"can't merge: positions {self.positions} and {other.positions}")
+        base = self.provenance["base_prompts_sha256"]
+        same_base = base is not None and base == other.provenance["base_prompts_sha256"]
         roles = tuple(dict.fromkeys(self.roles + other.roles))
         counts, means = [], []
         for role in roles:
@@ -238,7 +250,7 @@ class RoleVectors:
             mean = [v.role_means[v.roles.index(role)] for v in parts]
             counts.append(sum(count))
             means.append(_weighted_mean(mean, count))
-        n_base = [self.base_count, other.base_count]
+        n_base = [self.base_count, 0 if same_base else other.base_count]
         return RoleVectors(
             roles=roles,
             positions=self.positions,
@@ -249,22 +261,17 @@ class RoleVectors:
             separation=torch.full(
                 (2, len(roles), len(self.positions), self.n_layers), float("nan")
             ),
-            provenance={**self.provenance, "merged_with": dict(other.provenance)},
+            provenance={
+                **self.provenance,
+                "base_prompts_sha256": base if same_base else None,
+                "merged_with": dict(other.provenance),
+            },
         )
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with the provenance as JSON; whole or not at all."""
         tensors = {name: getattr(self, name) for name in TENSORS}
-        write_vectors(
-            path,
-            tensors,
-            {
-                "roles": self.roles,
-                "positions": self.positions,
-                "base_count": self.base_count,
-                "provenance": self.provenance,
-            },
-        )
+        write_vectors(path, tensors, {name: getattr(self, name) for name in HEADER})
 
     @classmethod
     def load(cls, path: str | Path) -> "RoleVectors":

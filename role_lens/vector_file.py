@@ -15,7 +15,7 @@ from role_lens.files import as_path, atomic_write
 
 FORMAT = 1
 TENSORS = ("role_means", "base_mean", "role_counts", "separation")
-_HEADER = ("roles", "positions", "base_count", "provenance")
+HEADER = ("roles", "positions", "base_count", "provenance")
 
 
 def write_vectors(
@@ -41,7 +41,9 @@ def read_vectors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     path = as_path(path)
     if not path.is_file():
-        raise RoleLensError(f"no vectors at {path}; make some with RoleVectors.fit")
+        raise RoleLensError(
+            f"no vectors at {path}: `role-lens fit` or `RoleVectors.fit` makes some"
+        )
     try:
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
@@ -50,7 +52,7 @@ def read_vectors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise RoleLensError(f"{path} is not a readable safetensors file: {error}") from error
     try:
         header = json.loads(metadata["role_lens"])
-        version, parts = header["format"], [header[key] for key in _HEADER]
+        version, parts = header["format"], [header[key] for key in HEADER]
         chosen = {name: tensors[name] for name in TENSORS}
     except (KeyError, TypeError, json.JSONDecodeError) as error:
         raise RoleLensError(

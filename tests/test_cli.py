@@ -42,6 +42,20 @@ def test_fit_and_info(workplace, capsys):
     assert "mean_cosine" in out
 
 
+def test_one_role_of_few_prompts_is_told_what_it_is(workplace, capsys):
+    arguments = ["fit", "--model", f"{workplace}/model", "--base", f"{workplace}/base.txt"]
+    arguments += ["--roles", f"{workplace}/roles/poet.txt", "--out", f"{workplace}/one.safetensors"]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("1 role, ")
+    assert "others would give quite another direction: poet (3)" in out
+    assert "A single role has contrast base only" in out
+    assert main(["info", "--vectors", f"{workplace}/one.safetensors"]) == 0
+    out = capsys.readouterr().out
+    assert "mean_norm" in out
+    assert "nan" not in out.lower()
+
+
 @pytest.mark.parametrize("kind", ["add", "ablate", "clamp", "cap"])
 def test_steer_prints_side_by_side(workplace, capsys, kind):
     arguments = ["steer", "--prompt", "Hello there?", "--model", f"{workplace}/model"]

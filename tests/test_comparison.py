@@ -255,10 +255,14 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
         ({"n_random": 19}, "at least 20 directions, got 19"),
         ({"validation": TEST}, "domain 'food' has 0 validation questions"),
         ({"validation": VALIDATION[1:]}, "domain 'verse' has 19 validation questions"),
-        ({"domains": {"poet": "verse", "cook": "fish"}}, "domain 'fish' has 0 validation"),
-        ({"max_questions": 10}, "has 10 test questions"),
-        ({"max_questions": 0}, "has 0 test questions"),
-        ({"max_questions": -1}, "not -1"),
+        (
+            {"domains": {"poet": "verse", "cook": "fish"}},
+            "'fish', but of: food, other, verse",
+        ),
+        ({"max_questions": 10}, "at least 20 questions, got max_questions=10"),
+        ({"max_questions": 0}, "got max_questions=0"),
+        ({"max_questions": -1}, "got max_questions=-1"),
+        ({"max_off_domain": 19}, "got max_off_domain=19"),
         ({"permutations": 0}, "at least one permutation"),
         ({"seed": -1}, "count from 0"),
         ({"prompts": ROLES}, "both prompts and base"),
@@ -276,6 +280,13 @@ def test_figure(compared, tmp_path):
     plot_comparison(compared[0], tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
     assert np.isfinite(compared[0]["add"]).all()
+
+
+def test_the_table_says_what_was_chosen(compared):
+    table, _, choices = compared
+    told = table.drop_duplicates("role").set_index("role")
+    for column in ("contrast", "layer", "position", "coefficient"):
+        assert told[column].to_dict() == choices[column].to_dict()
 
 
 def test_persona_conditions_are_what_they_say(llama, vectors):

@@ -57,8 +57,24 @@ def test_nothing_there(tmp_path):
 def test_two_files_for_one_role(tmp_path):
     for name in ("web_developer.txt", "Web developer.txt"):
         (tmp_path / name).write_text("x\n")
-    with pytest.raises(RoleLensError, match="two files for the role 'web developer'"):
+    with pytest.raises(RoleLensError, match="second file for the role 'web developer'"):
         load_roles(tmp_path)
+
+
+def test_several_sources(tmp_path):
+    (tmp_path / "beekeeper.txt").write_text("Hives?\n")
+    both = load_roles("builtin", tmp_path)
+    assert both == {**load_roles(), "beekeeper": ["Hives?"]}
+    (tmp_path / "nurse.txt").write_text("Pulse?\n")
+    with pytest.raises(RoleLensError, match=r"nurse\.txt is a second file for the role 'nurse'"):
+        load_roles("builtin", tmp_path)
+
+
+def test_byte_order_marks_are_no_text(tmp_path):
+    (tmp_path / "a.txt").write_text("Hives?\r\nHoney?\r\n", "utf-8-sig")
+    (tmp_path / "a.jsonl").write_text('{"instruction": "Hives?"}\r\n', "utf-8-sig")
+    assert load_prompts(tmp_path / "a.txt") == ["Hives?", "Honey?"]
+    assert load_prompts(tmp_path / "a.jsonl") == ["Hives?"]
 
 
 def test_split():

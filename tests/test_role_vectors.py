@@ -185,6 +185,30 @@ def test_merging_two_fits_is_one_fit_of_both(llama):
     torch.testing.assert_close(merged.base_mean, whole.base_mean, atol=1e-5, rtol=1e-5)
 
 
+def test_the_same_base_prompts_count_once(llama):
+    poet, captain = (
+        RoleVectors.fit(llama, {role: ROLES[role]}, BASE, progress=False) for role in ROLES
+    )
+    merged, whole = poet.merge(captain), fit(llama)
+    assert merged.base_count == whole.base_count == len(BASE)
+    assert torch.equal(merged.base_mean, whole.base_mean)
+    other = RoleVectors.fit(llama, {"cook": ["Salt?"]}, BASE[:1], progress=False)
+    pooled = merged.merge(other)
+    assert pooled.base_count == len(BASE) + 1
+    assert pooled.merge(other).base_count == len(BASE) + 2  # what is in it can't be told any more
+
+
+def test_shown_in_a_line(llama, vectors):
+    assert repr(vectors) == (
+        f"RoleVectors(2 roles: poet, sea captain; positions {list(vectors.positions)}; 3 layers; "
+        f"d_model {vectors.d_model}; of {vectors.provenance['model']})"
+    )
+    assert repr(vectors.add("poet", layer=1, coefficient=2.0)).startswith(
+        "Patch(add, layers [1], value 2, tokens all, |d| "
+    )
+    assert repr(vectors.ablate("poet", layer=1)) == "Patch(ablate, tokens all, |d| 1)"
+
+
 def test_merging_what_does_not_belong_together(llama, vectors):
     with pytest.raises(RoleLensError, match="different weights"):
         vectors.merge(fit(tiny_bridge("llama", seed=5)))

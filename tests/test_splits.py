@@ -52,7 +52,7 @@ def test_sample_of_each_domain():
     assert list(found) == ["law", "art"]
     for name, asked in found.items():
         assert asked == sample_questions([one for one in mixed if one.domain == name], 10)
-    with pytest.raises(RoleLensError, match="no questions of the domain 'chess'"):
+    with pytest.raises(RoleLensError, match="no questions of the domain 'chess', but of: art, law"):
         sample_by_domain(mixed, ["law", "chess"], 10)
 
 
@@ -105,6 +105,14 @@ def test_divide_keeps_the_parts_apart():
     ]
     assert choosing["own"] == [in_domain(8, "own")]
     assert testing["own"] == test
+
+
+def test_domains_without_questions_are_refused_by_name():
+    own = [in_domain(i, "own") for i in range(3)]
+    with pytest.raises(RoleLensError, match="no questions of the domain 'odd', but of: own"):
+        divide(own, None, {"poet": "odd"}, 0)
+    with pytest.raises(RoleLensError, match="no validation questions of the domain 'own', but of"):
+        divide(own, [in_domain(1, "few")], {"poet": "own"}, 0)
 
 
 def test_too_few_questions_are_refused_by_name():

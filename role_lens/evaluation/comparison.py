@@ -34,7 +34,7 @@ from role_lens.evaluation.selection import (
     usual_grid,
 )
 from role_lens.evaluation.shuffled_labels import prompt_tokens, shuffled_by_role
-from role_lens.evaluation.splits import check_numbers, divide, sample_questions
+from role_lens.evaluation.splits import MIN_QUESTIONS, check_numbers, divide, sample_questions
 from role_lens.files import atomic_write, make_folder
 from role_lens.fitting import package_versions
 from role_lens.models import Model, model_name
@@ -99,7 +99,7 @@ def compare(
     Returns:
         One row per role and domain, see `role_lens.evaluation.judgement.summary`: effects (mean
         change of log p(correct), nats) side by side; for the addition an interval, adjusted p
-        values, and the verdict. `out` holds it as
+        values, and the verdict; and what was chosen. `out` holds it as
         `comparison.parquet`, the effects of all conditions as `effects.parquet`, what was chosen as
         `choices.parquet`, and the main options as `comparison.json`.
 
@@ -110,6 +110,14 @@ def compare(
     """
     if n_random < _MIN_RANDOM:
         raise RoleLensError(f"a null band takes at least {_MIN_RANDOM} directions, got {n_random}")
+    for name, limit in (
+        ("max_questions", max_questions),
+        ("max_off_domain", max_off_domain or None),
+    ):
+        if limit is not None and limit < MIN_QUESTIONS:
+            raise RoleLensError(
+                f"a test takes at least {MIN_QUESTIONS} questions, got {name}={limit}"
+            )
     if seed < 0 or n_shuffled < 0:
         raise RoleLensError(f"seed and n_shuffled count from 0, got {seed} and {n_shuffled}")
     if permutations < 1:
@@ -178,8 +186,12 @@ def compare(
                 )
             )
     effects = judge(scores, permutations=permutations, seed=seed)
-    table = summary(effects, homes)
-    write_parquet(pd.DataFrame(map(asdict, chosen)), folder / "choices.parquet")
+    made = pd.DataFrame(map(asdict, chosen))
+    what = made.set_index("role")[["contrast", "layer", "position", "coefficient"]]
+    table = summary(effects, homes).join(
+        what.astype({"layer": "Int64", "position": "Int64"}), "role"
+    )
+    write_parquet(made, folder / "choices.parquet")
     write_parquet(effects, folder / "effects.parquet")
     write_parquet(table, folder / "comparison.parquet")
     record = {

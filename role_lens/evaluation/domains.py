@@ -107,7 +107,7 @@ def homes_of(
         if name not in known:
             raise RoleLensError(
                 f"role {name!r} has no domain: name the questions that it is judged on, such as "
-                f"domains={{{name!r}: 'econ'}}"
+                f"domains={{{name!r}: 'econ'}}, or --domains {name!r} econ"
             )
         homes[name] = known[name]
     return homes

@@ -49,13 +49,14 @@ def sample_by_domain(
     Raises:
         RoleLensError: a domain without questions.
     """
-    sampled = {}
-    for domain in dict.fromkeys(domains):
-        asked = [question for question in questions if question.domain == domain]
-        if not asked:
-            raise RoleLensError(f"there are no questions of the domain {domain!r}")
-        sampled[domain] = sample_questions(asked, n, seed=seed)
-    return sampled
+    wanted = list(dict.fromkeys(domains))
+    _check_domains(questions, wanted, "questions")
+    return {
+        domain: sample_questions(
+            [question for question in questions if question.domain == domain], n, seed=seed
+        )
+        for domain in wanted
+    }
 
 
 def without_repeats(questions: Sequence[Question], others: Sequence[Question]) -> list[Question]:
@@ -86,8 +87,14 @@ def divide(
     Args:
         validation: those that choose; None to take half of `questions` of each own domain.
         homes: role -> its own domain.
+
+    Raises:
+        RoleLensError: a role's own domain without questions.
     """
     own = sorted(set(homes.values()))
+    _check_domains(questions, own, "questions")
+    if validation is not None:
+        _check_domains(validation, own, "validation questions")
     asked = _without_copies(questions, "questions")
     named = sorted({*own, *(question.domain for question in asked)})
     testing = {name: [one for one in asked if one.domain == name] for name in named}
@@ -106,6 +113,15 @@ def divide(
                 stacklevel=3,
             )
     return {name: [one for one in choosing if one.domain == name] for name in own}, testing
+
+
+def _check_domains(questions: Sequence[Question], wanted: Sequence[str], what: str) -> None:
+    known = sorted({question.domain for question in questions})
+    for domain in wanted:
+        if domain not in known:
+            raise RoleLensError(
+                f"there are no {what} of the domain {domain!r}, but of: {', '.join(known)}"
+            )
 
 
 def _without_copies(questions: Sequence[Question], what: str) -> list[Question]:
