@@ -110,6 +110,7 @@ def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
         )
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(rows, own["role"] + " (" + own["domain"] + ")", fontsize=8)
+    axis.use_sticky_edges = False
     axis.set_ylim(len(own) - 0.4, -0.6)
     axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
     axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
