@@ -253,7 +253,7 @@ def _improving(texts: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (what, better), name in itertools.product(improves.items(), says.columns):
         first, second = (
-            one.unstack(["contrast", "layer"], sort=True).to_numpy() for one in (better, says[name])
+            one.unstack(["contrast", "layer"]).to_numpy() for one in (better, says[name])
         )
         found = association(first, second)
         rows.append(

@@ -27,8 +27,8 @@ from role_lens.readout.geometry import geometry_by_layer
 from role_lens.role_vectors import RoleVectors
 
 FEW = 16
-"""Prompts of a role, below which directions of disjoint halves have cosines around 0.5 and less on
-the packaged model (`analyses/geometry.py`)."""
+"""Prompts of a role. On the packaged model, directions of 16 prompts and of 16 others have a mean
+cosine of 0.73 for contrast `base` and 0.43 for `roles` (`analyses/geometry.py`)."""
 
 
 def demo(out: Path = Path("role-lens-demo")) -> None:

@@ -30,6 +30,13 @@ from role_lens.role_vectors import RoleVectors
 Asking = Annotated[QuestionOptions, tyro.conf.arg(name="")]
 Answering = Annotated[AnswerOptions, tyro.conf.arg(name="")]
 
+SHOWN = (
+    *("role", "domain", "contrast", "layer", "position", "coefficient", "n", "baseline_accuracy"),
+    *("persona", "add", "low", "high", "random_low", "random_high"),
+    *("ablate", "shared_matched", "specific_matched", "p_helps_adjusted", "verdict"),
+)
+"""Columns of a comparison that are printed; all are in its files."""
+
 
 def evaluate_command(
     patching: Patching,
@@ -184,22 +191,7 @@ def compare_command(
     _write_table(table, out / "comparison.csv")
     plot_comparison(table, out / "comparison.png")
     own = table[table["in_domain"]]
-    shown = [
-        "role",
-        "domain",
-        "contrast",
-        "layer",
-        "position",
-        "coefficient",
-        "n",
-        "baseline_accuracy",
-        "persona",
-        "add",
-        "low",
-        "high",
-    ]
-    shown += ["random_low", "random_high", "ablate", "shared_matched", "specific_matched"]
-    shown = [name for name in [*shown, "p_helps_adjusted", "verdict"] if name in own.columns]
+    shown = [name for name in SHOWN if name in own.columns]
     say(own[shown].to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
     counts = tally(pd.read_parquet(out / "effects.parquet"))
     say("\nHow many are helped and hurt, p adjusted for all of a line:")

@@ -80,9 +80,15 @@ def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
     Args:
         table: as `role_lens.evaluation.comparison.compare` returns it.
     """
-    own = table[table["in_domain"] & table["add"].notna()].reset_index(drop=True)
+    own = table[table["in_domain"] & table["add"].notna()]
     figure = Figure(figsize=(8, 1.5 + 0.27 * len(own)), layout="constrained")
     axis = figure.subplots()
+    draw_effects(axis, own, names=list(own["role"] + " (" + own["domain"] + ")"))
+    save_figure(figure, path)
+
+
+def draw_effects(axis: Axes, own: pd.DataFrame, *, names: Sequence[str]) -> None:
+    """A row for each role in its own domain, as `plot_comparison` shows them."""
     rows = np.arange(len(own))
     band = (own["random_high"] - own["random_low"]).to_numpy()
     axis.barh(rows, band, 0.8, left=own["random_low"], color="#d9d9d9", label="random directions")
@@ -109,12 +115,11 @@ def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
             label="persona prompt",
         )
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_yticks(rows, own["role"] + " (" + own["domain"] + ")", fontsize=8)
+    axis.set_yticks(rows, names, fontsize=8)
     axis.use_sticky_edges = False
     axis.set_ylim(len(own) - 0.4, -0.6)
     axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
-    axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=3)
-    save_figure(figure, path)
+    axis.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
 
 
 def plot_transfer(
