@@ -145,7 +145,7 @@ def compare_command(
         roles: default: all in the file.
         validation: questions that choose (builtin, mmlu, a file or folder); default: half of the
             questions.
-        domains: role and its domain, pair after pair; default: those of the paper.
+        domains: role and its domain, pair after pair, beside those of the paper.
         prompts: the role prompts of the fit (builtin, folders or files), for directions from
             shuffled labels; default: the built-in ones if it was these.
         base: the base prompts of the fit; default: the built-in ones.

@@ -10,6 +10,20 @@ from role_lens.evaluation.number_answers import read_number
 CHOICES = ["Bonn", "Paris", "Rome", "Oslo"]
 LETTERS = [
     # Stated.
+    ("The correct answer is:\n\n**B. Paris**", "B"),
+    ("**Answer:**\n\nB. Paris", "B"),
+    ("Answer:\n\nB) Paris", "B"),
+    # Taken back.
+    ("A. Bonn is wrong. B. Paris", None),
+    ("\\boxed{A}\nWait, that is wrong. It is B.", None),
+    ("A\n\nWait, that's wrong. It should be B.", None),
+    ("The answer is B. Let me double check. Hmm, so it is C.", None),
+    ("B. Paris\n\nThe other options are wrong.", "B"),
+    # Going on with other questions.
+    ("Answer: B\nQuestion: And the largest city?\nAnswer: C", "B"),
+    ("B\n\n**Question 2:** And the largest city?\nAnswer: C", "B"),
+    ("The answer is B or C\n\nQuestion: And the largest city?\nAnswer: D", None),
+    ("First, the question once more.\nQuestion: Which is the capital?\nAnswer: B", "B"),
     ("The answer is (B).", "B"),
     ("The answer is B", "B"),
     ("the answer is: C", "C"),
@@ -199,6 +213,11 @@ LETTERS = [
 ]
 
 NUMBERS = [
+    ("The answer is:\n\n18 dollars", 18),
+    ("**Answer:**\n\n18 dollars", 18),
+    ("#### 42", 42),
+    ("\\boxed{9}. Wait, it is 8.", None),
+    ("Answer: 5\nQ: And how many are left?\nAnswer: 7", 5),
     ("The answer is 42.", 42),
     ("The answer is $1,234.50.", Fraction("1234.5")),
     ("It is\n#### 18", 18),

@@ -16,7 +16,9 @@ from role_lens.evaluation.conditions import (
     persona_conditions,
 )
 from role_lens.evaluation.controls import persona_prompts
+from role_lens.evaluation.domains import homes_of
 from role_lens.evaluation.judgement import judge
+from role_lens.evaluation.null_band import choose_random
 from role_lens.evaluation.replay import Replay
 from role_lens.evaluation.selection import Choice
 from role_lens.figures import plot_comparison
@@ -232,6 +234,41 @@ def test_vectors_without_built_in_prompts_have_no_shuffled_labels(llama, vectors
     assert "shuffled_low" not in table.columns
 
 
+def test_thin_bands_are_told(llama, vectors, tmp_path, monkeypatch):
+    """Some rotations have no direction within the guards, and for the cook none has."""
+
+    def few(*args, **options):
+        chosen = choose_random(*args, **options)
+        return [one for one in chosen if one.role == "poet" and one.number < 3]
+
+    monkeypatch.setattr("role_lens.evaluation.comparison.choose_random", few)
+    with pytest.warns(UserWarning, match=r"thinner, of cook \(0\), poet \(3\)"):
+        table = run(llama, vectors, tmp_path, max_off_domain=0).set_index("role")
+    assert table["n_random"].to_dict() == {"poet": 3, "cook": 0}
+    assert np.isnan(table["p_random"]["cook"])
+    plot_comparison(table.reset_index(), tmp_path / "figure.png")
+
+
+def test_recorded_are_the_layers_chosen_from(llama, vectors, tmp_path):
+    run(llama, vectors, tmp_path, max_off_domain=0, leave_out_last=0.4)
+    assert json.loads((tmp_path / "comparison.json").read_text())["grid"]["layers"] == [0, 1]
+
+
+def test_domains_are_beside_those_of_the_paper(vectors):
+    mixed = replace(vectors, roles=("poet", "lawyer"))
+    assert homes_of(mixed, None, {"Poet": "verse"}) == {"poet": "verse", "lawyer": "law"}
+    assert homes_of(mixed, ["lawyer"], {"lawyer": "verse"}) == {"lawyer": "verse"}
+
+
+def test_choosing_takes_one_gradient_for_roles_and_random_directions(llama, vectors, tmp_path):
+    run(llama, vectors, tmp_path, max_off_domain=0)
+    kept = {
+        place.name: len(list(place.glob("gradient-*")))
+        for place in (tmp_path / "selection").iterdir()
+    }
+    assert kept == {"verse": 1, "food": 1}
+
+
 def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
     """What still holds is kept, what doesn't is computed, other questions are refused."""
     run(llama, vectors, tmp_path / "one", max_off_domain=0)
@@ -253,7 +290,7 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
     [
         ({"domains": {"poet": "verse"}}, "role 'cook' has no domain"),
         ({"n_random": 19}, "at least 20 directions, got 19"),
-        ({"validation": TEST}, "domain 'food' has 0 validation questions"),
+        ({"validation": TEST}, "'food' has 0 validation .* aren't .* test questions too"),
         ({"validation": VALIDATION[1:]}, "domain 'verse' has 19 validation questions"),
         (
             {"domains": {"poet": "verse", "cook": "fish"}},

@@ -40,7 +40,7 @@ def test_effects_and_verdicts():
     assert added["p_mcnemar"] == pytest.approx(mcnemar(one.correct[0], one.correct[1]))
     assert added["accuracy_change"] == pytest.approx(one.correct[1].mean() - one.correct[0].mean())
     assert added["verdict"].startswith("helps by 0.2")
-    assert "random" not in added["verdict"]
+    assert added["verdict"].endswith("more than all 20 random directions")
     assert added["p_random"] == pytest.approx(1 / 21)
     nothing = row("add", "cook")
     assert nothing["verdict"].startswith("no detectable effect; the sample could have shown 0.0")
@@ -86,6 +86,9 @@ def test_summary():
     band = effects.loc[(effects["kind"] == "random") & effects["in_domain"], "effect"]
     assert (poet["random_low"], poet["random_high"]) == (band.min(), band.max())
     assert np.isnan(table.iloc[0]["random_low"])
+    assert (poet["n_random"], table.iloc[0]["n_random"]) == (len(band), 0)
+    alone = summary(effects[effects["kind"] != "random"], {"poet": "d", "cook": "d"})
+    assert alone["random_low"].isna().all()  # a column that figures rely on
     assert poet["add_over_persona"] == pytest.approx(poet["add"] - poet["persona"])
 
 
@@ -106,11 +109,16 @@ def test_tally():
 
 def test_verdict():
     numbers = {"random": (-0.01, 0.0, 0.02), "detectable": 0.031}
-    assert verdict(0.05, p_helps=0.01, p_hurts=1.0, **numbers) == "helps by 0.05"
+    assert verdict(0.05, p_helps=0.01, p_hurts=1.0, **numbers) == (
+        "helps by 0.05, more than all 3 random directions"
+    )
+    assert verdict(0.05, p_helps=0.01, p_hurts=1.0, detectable=0.031) == "helps by 0.05"
     assert verdict(0.015, p_helps=0.05, p_hurts=1.0, **numbers) == (
         "helps by 0.015, but so do 1 of 3 random directions"
     )
-    assert verdict(-0.05, p_helps=1.0, p_hurts=0.001, **numbers) == "hurts by 0.05"
+    assert verdict(-0.05, p_helps=1.0, p_hurts=0.001, **numbers) == (
+        "hurts by 0.05, more than all 3 random directions"
+    )
     assert verdict(-0.005, p_helps=1.0, p_hurts=0.02, **numbers) == (
         "hurts by 0.005, and so do 1 of 3 random directions"
     )

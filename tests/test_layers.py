@@ -26,11 +26,11 @@ FLOORS = [
         "evaluation.best_of_many",
     ],
     ["evaluation.questions"],
+    ["evaluation.splits"],
     [
         "evaluation.items",
         "evaluation.letter_answers",
         "evaluation.number_answers",
-        "evaluation.splits",
         "evaluation.judgement",
     ],
     ["evaluation.segments", "evaluation.whole_pass", "evaluation.generated"],

@@ -233,6 +233,31 @@ def test_nothing_stale_is_read(llama, tmp_path):
         run()
 
 
+def test_other_examples_are_another_run(llama, tasks, tmp_path):
+    """Examples come from a split of their own."""
+    shots = tmp_path / "shots.jsonl"
+    text = TASK.format(data=tasks / "words.jsonl").replace("tiny_words", "with_examples")
+    text = text.replace("test_split:", "fewshot_split: train\ntest_split:")
+    text = text.replace("    test:", f"    train: {shots}\n    test:")
+    (tmp_path / "with_examples.yaml").write_text(text)
+
+    def prompt(choices):
+        shots.write_text(json.dumps({"question": "What?", "choices": choices, "answer": 0}) + "\n")
+        found = evaluate_tasks(
+            llama,
+            ["with_examples"],
+            {"baseline": None},
+            include_path=tmp_path,
+            out=tmp_path / "out",
+            num_fewshot=1,
+        )
+        sample = found.results["baseline"]["samples"]["with_examples"][0]
+        return sample["arguments"][0][0] if isinstance(sample["arguments"], list) else str(sample)
+
+    assert "first" in prompt(["first", "x"])
+    assert "second" in prompt(["second", "x"])
+
+
 def test_numbers_of_numpy_survive_the_folder(llama, patch, tmp_path):
     rows = "".join(json.dumps({"question": q.question}) + "\n" for q in QUESTIONS)
     (tmp_path / "words.jsonl").write_text(rows)

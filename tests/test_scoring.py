@@ -70,6 +70,12 @@ def test_cloze_scores_by_hand(model):
         assert row.logprob_correct == pytest.approx(means[q.answer] - normaliser, abs=1e-3)
 
 
+def test_no_question_is_its_own_example(llama):
+    shot, asked = question(2, 1), question(2, 0)
+    with pytest.raises(RoleLensError, match=rf"{asked.id} is one of the examples"):
+        evaluate(llama, [asked], {"baseline": None}, examples=[shot, asked], progress=False)
+
+
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
 def test_questions_and_examples_have_the_same_form(model, scoring):
     shot, asked = question(2, 1), question(2, 0)

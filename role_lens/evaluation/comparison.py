@@ -32,6 +32,7 @@ from role_lens.evaluation.selection import (
     folder_of,
     select_by_domain,
     usual_grid,
+    within_layers,
 )
 from role_lens.evaluation.shuffled_labels import prompt_tokens, shuffled_by_role
 from role_lens.evaluation.splits import MIN_QUESTIONS, check_numbers, divide, sample_questions
@@ -83,11 +84,13 @@ def compare(
         out: folder for the results; a run that was stopped goes on where it was.
         validation: those that choose; None to take half of `questions`, stratified by subject.
             Questions that are in both are dropped from these, and repeats from either.
-        domains: role -> its domain; None for the roles and domains of arXiv 2502.12055.
+        domains: role -> its domain, beside those of arXiv 2502.12055.
         prompts, base: what the vectors were fitted on, for directions from shuffled labels; None
             for the built-in ones if it was these, else to go without.
-        grid, screen, objective, max_kl, leave_out_last, neutral: as for `select`.
-        n_random: random directions for the null band, at least 20.
+        grid, screen, objective, max_kl, leave_out_last, neutral: as for `select`. Random directions
+            are chosen for log p(correct), which is what is judged, whatever the objective.
+        n_random: random directions for the null band, at least 20. A warning names the roles for
+            which fewer were within `max_kl`.
         n_shuffled: directions from shuffled labels.
         max_questions: most test questions of a role's own domain, stratified by subject.
         max_off_domain: most test questions of every other domain; 0 to leave these out.
@@ -165,6 +168,7 @@ def compare(
             **options,
         ):
             random[one.role].append(one)
+    _warn_of_bands(random, n_random)
     chosen = list(choices.values())
     shuffled = shuffled_by_role(model, vectors, chosen, tokens, n_shuffled, seed)
     ask_persona = _takes_system(model)
@@ -196,7 +200,7 @@ def compare(
     write_parquet(table, folder / "comparison.parquet")
     record = {
         "model": model_name(model),
-        "grid": asdict(grid),
+        "grid": asdict(within_layers(grid, vectors.n_layers, leave_out_last)),
         "screen": screen,
         "objective": objective,
         "max_kl": max_kl,
@@ -212,6 +216,18 @@ def compare(
     with atomic_write(folder / "comparison.json") as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return table
+
+
+def _warn_of_bands(random: Mapping[str, Sequence[RandomChoice]], n: int) -> None:
+    """Say whose band is thinner than asked for: rotations without a direction within max_kl."""
+    few = {role: len(band) for role, band in random.items() if len(band) < n}
+    if few:
+        found = ", ".join(f"{role} ({number})" for role, number in few.items())
+        warnings.warn(
+            f"fewer than {n} random directions were within max_kl, and the bands are thinner, of "
+            f"{found}",
+            stacklevel=3,
+        )
 
 
 def _takes_system(model: Model) -> bool:

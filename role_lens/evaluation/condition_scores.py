@@ -49,7 +49,7 @@ def score_conditions(
         scoring, template, system, examples, max_tokens, progress: as for `evaluate`.
     """
     asking: dict[str, Any] = {"scoring": scoring, "template": template, "system": system}
-    identity = run_identity(model, questions, examples, asking)
+    identity = run_identity(model, questions, examples=examples, **asking)
     folder = continue_cells(out, identity, describe(questions))
     keys = {condition: cell_key(identity, _content(condition)) for condition in conditions}
     asked = _Asked(model, questions, {**asking, "examples": examples}, max_tokens)

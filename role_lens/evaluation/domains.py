@@ -94,12 +94,12 @@ def homes_of(
 
     Args:
         roles: default: all that the vectors have.
-        domains: role -> its domain; None for those of the paper.
+        domains: role -> its domain, beside those of the paper.
 
     Raises:
         RoleLensError: a role that the vectors don't have, or that has no domain.
     """
-    given = home_domains() if domains is None else domains
+    given = home_domains() | dict(domains or {})
     known = {role_name(role): domain for role, domain in given.items()}
     homes = {}
     for role in roles if roles is not None else vectors.roles:

@@ -1,11 +1,12 @@
 """What all results of one run have in common: the model, the questions and how they are asked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any
 
 from role_lens.evaluation.cells import content_hash
-from role_lens.evaluation.questions import Question
+from role_lens.evaluation.items import Scoring
+from role_lens.evaluation.questions import Question, Template
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.patches import Patch
 from role_lens.role_vectors import RoleVectors
@@ -14,20 +15,27 @@ from role_lens.role_vectors import RoleVectors
 def run_identity(
     model: Model,
     questions: Sequence[Question],
-    examples: Sequence[Question],
-    asking: Mapping[str, Any],
+    *,
+    scoring: Scoring = "letter",
+    template: Template = "paper",
+    system: str | None = None,
+    examples: Sequence[Question] = (),
+    **others: Any,
 ) -> dict[str, Any]:
     """Names and hashes, as JSON values.
 
     Args:
-        asking: scoring, template and so on.
+        scoring, template, system, examples: as for `evaluate`.
+        others: what changes no result, such as the size of batches.
     """
     return {
         **model_identity(model),
         "n_questions": len(questions),
         "questions": content_hash([astuple(question) for question in questions]),
         "examples": content_hash([astuple(example) for example in examples]),
-        **asking,
+        "scoring": scoring,
+        "template": template,
+        "system": system,
     }
 
 

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.questions import LETTERS, Question, Template, question_text
+from role_lens.evaluation.splits import without_repeats
 from role_lens.models import Model
 from role_lens.tokens import chat_text, check_length, encode_text, has_chat_template
 
@@ -36,8 +37,8 @@ def tokenize_questions(
     """Tokens of each question; see `evaluate` for what the arguments mean.
 
     Raises:
-        RoleLensError: an unknown scoring, a question without examples of its subject, a prompt
-            longer than the context.
+        RoleLensError: an unknown scoring, a question without examples of its subject or among
+            them, a prompt longer than the context.
     """
     if scoring not in get_args(Scoring):
         raise RoleLensError(f"scoring must be one of {get_args(Scoring)}, got {scoring!r}")
@@ -48,6 +49,10 @@ def tokenize_questions(
             raise RoleLensError(
                 f"question {question.id}: none of the examples is of its subject, "
                 f"{question.subject!r}"
+            )
+        if len(without_repeats(shots, [question])) < len(shots):
+            raise RoleLensError(
+                f"question {question.id} is one of the examples, with its answer: ask others"
             )
         text = _text(question, shots, scoring, template, bare=has_chat_template(model))
         answers = _answers(question, scoring)

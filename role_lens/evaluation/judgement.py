@@ -112,16 +112,23 @@ def verdict(
         random: effects of random directions that were chosen alike.
     """
     if p_helps <= LEVEL:
-        as_good = sum(other >= effect for other in random)
-        also = f", but so do {as_good} of {len(random)} random directions" if as_good else ""
-        return f"helps by {effect:.2g}{also}"
+        beside = _beside("but", [bool(other >= effect) for other in random])
+        return f"helps by {effect:.2g}{beside}"
     if p_hurts <= LEVEL:
-        as_bad = sum(other <= effect for other in random)
-        also = f", and so do {as_bad} of {len(random)} random directions" if as_bad else ""
-        return f"hurts by {-effect:.2g}{also}"
+        beside = _beside("and", [bool(other <= effect) for other in random])
+        return f"hurts by {-effect:.2g}{beside}"
     if detectable == 0:
         return "changes nothing"
     return f"no detectable effect; the sample could have shown {detectable:.2g}"
+
+
+def _beside(word: str, as_far: Sequence[bool]) -> str:
+    """How many random directions do as much."""
+    if not as_far:
+        return ""
+    if any(as_far):
+        return f", {word} so do {sum(as_far)} of {len(as_far)} random directions"
+    return f", more than all {len(as_far)} random directions"
 
 
 def tally(effects: pd.DataFrame) -> pd.DataFrame:
@@ -248,20 +255,21 @@ def summary(effects: pd.DataFrame, homes: Mapping[str, str]) -> pd.DataFrame:
         `role, domain, in_domain, n, baseline_accuracy, baseline` (mean log p(correct)); the effects
         of all kinds in `JUDGED` and `PAIRS` side by side; the range of those in `SEVERAL`, such as
         `random_low, random_high`; and for the addition `low, high, accuracy_change, p_mcnemar,
-        p_helps_adjusted, p_hurts_adjusted, q_helps, p_random, detectable, verdict`.
+        p_helps_adjusted, p_hurts_adjusted, q_helps, p_random, n_random, detectable, verdict`.
     """
     wide = effects[effects["kind"].isin([*JUDGED, *PAIRS])].pivot(
         index=_PLACE, columns="kind", values="effect"
     )
     wide = wide[[kind for kind in [*JUDGED, *PAIRS] if kind in wide.columns]]
     several = effects[effects["kind"].isin(SEVERAL)].groupby([*_PLACE, "kind"])["effect"]
+    kinds = [kind for kind in SEVERAL if kind == "random" or kind in set(effects["kind"])]
     ranges = [
-        several.agg(bound).unstack("kind").add_suffix(f"_{name}")
+        several.agg(bound).unstack("kind").reindex(columns=kinds).add_suffix(f"_{name}")
         for bound, name in (("min", "low"), ("max", "high"))
     ]
     columns = ["n", "baseline_accuracy", "baseline"]
     more = ["low", "high", "accuracy_change", "p_mcnemar", "p_helps_adjusted", "p_hurts_adjusted"]
-    more += ["q_helps", "p_random", "detectable", "verdict"]
+    more += ["q_helps", "p_random", "n_random", "detectable", "verdict"]
     added = effects[effects["kind"] == "add"].set_index(_PLACE)
     table = pd.concat([added[columns], wide, *ranges, added[more]], axis=1).reset_index()
     absent = [

@@ -11,8 +11,10 @@ from role_lens.evaluation.statements import (
     DECORATION,
     MARKS,
     SENTENCE_END,
+    TAKEN_BACK,
     answer_part,
     last_statement,
+    one_question,
     sentence_before,
 )
 
@@ -45,6 +47,7 @@ _CONDITIONAL = re.compile(r"\b(?:if|neither|none|nor|unless|suppose|whether)\b",
 _LONE = re.compile(r"[\W_]*(?:(?i:option|choice|answer|ans)[\W_]+)?([A-Z])[\W_]*")
 _HEAD = re.compile(r"[-*_]*\s*(?:(\()?([A-Z])[*_]*([).:])[*_]*|[*_]+([A-Z])[*_]+)\s*(.*)")
 _BRACKETED = re.compile(r"\(([A-Z])\)")
+_REJECTED = re.compile(r"\s+(?:(?:is|are|was)\s+)?(?:not|isn t|wrong|incorrect|false)\b")
 _GOES_ON = re.compile(r"(?:is|are|was|isn't|and|or|can|may|would|does|has)\b")
 
 
@@ -54,7 +57,8 @@ def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -
     Read are, the last one first: `\boxed{B}`, "The answer is (B)" and the like, "(B) is correct";
     and where there is none of these, a first or last line that is a letter alone, or a beginning
     such as "B. Paris", if that is choice B and no others are listed too. Reasoning up to
-    `</think>` doesn't count, and reasoning without an end is not an answer.
+    `</think>` doesn't count, and reasoning without an end is not an answer; nor is one that is
+    taken back ("Wait, …"), or to a further question that the text goes on with.
 
     Args:
         choices: their texts, in the order of their letters.
@@ -65,6 +69,7 @@ def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -
     answer = answer_part(text, truncated)
     if answer is None:
         return None
+    answer = one_question(answer, lambda part: _MENTION.search(part) is not None)
 
     def read(rest: str) -> int | None:
         found = _LETTER.match(rest)
@@ -121,7 +126,7 @@ def _read_lines(answer: str, letters: str, choices: Sequence[str]) -> int | None
     heads = [_HEAD.fullmatch(line) for line in lines]
     named = [(m[2] or m[4]) if m else None for m in heads]
     lone = [m[1] if (m := _LONE.fullmatch(line)) else None for line in lines]
-    if len({*lone} - {None}) > 1:
+    if len({*lone} - {None}) > 1 or TAKEN_BACK.search(answer):
         return None
     if lone[-1] is not None:
         # "C. Paris" and then "D" is a list of the choices that breaks off.
@@ -137,7 +142,7 @@ def _read_lines(answer: str, letters: str, choices: Sequence[str]) -> int | None
     index = letters.index(letter)
     said, choice = _words(heads[0][5]), _words(choices[index])
     if said and choice and (said.startswith(choice) or choice.startswith(said)):
-        return index
+        return None if _REJECTED.match(said[len(choice) :]) else index
     if _GOES_ON.match(heads[0][5]):
         return None
     # "C. elegans" may be a name, and "A:" begin an answer: then the words have to be the choice's.

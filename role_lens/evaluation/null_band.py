@@ -75,10 +75,7 @@ def choose_random(
     Returns:
         Of each role as many as had any direction within the limit, at most n.
     """
-    names = ("scoring", "template", "system")
-    identity = run_identity(
-        model, questions, asking.get("examples", ()), {name: asking.get(name) for name in names}
-    )
+    identity = run_identity(model, questions, **asking)
     options = {"max_kl": max_kl, "leave_out_last": leave_out_last, "n": n, "seed": seed}
     options["most_tries"] = most_tries
     grid = within_layers(grid, vectors.n_layers, leave_out_last)
@@ -103,7 +100,7 @@ def choose_random(
     kl = neutral_kl(model, neutral, asking.get("system")) if max_kl is not None else None
     chosen = []
     for number in range(n):
-        # Rotations are numbered across seeds, so that no two seeds share one.
+        # Rotations are numbered across seeds, so that no two seeds share one of as many.
         turned = rotated(vectors, seed=seed * n + number)
         for role, cells in by_estimate(turned, cells_of(turned, grid), gradient).items():
             for cell in cells[:most_tries]:

@@ -10,7 +10,9 @@ from role_lens.evaluation.statements import (
     DECORATION,
     SENTENCE_END,
     answer_part,
+    from_words,
     last_statement,
+    one_question,
 )
 
 _REASONED = re.compile(r"\b(?:because|since|which|as)\b")
@@ -27,8 +29,10 @@ _CHANGED = re.compile(
     r"[\s*_]*(?:\.\.|\+|(?:hundreds?|thousands?|millions?|billions?|trillions?|dozens?|lakhs?|crores?"
     r"|bn|mn|pi|π|times|plus|minus|squared|cubed|and\s+a|or\s+(?:more|less|so))\b)"
 )
+# At the very beginning only if nothing follows: there it may be a heading.
 _HASHES = re.compile(
-    r"(?<=\n)####[ \t]*[*_]*([$£€]?[-−]?[\d,]*\.?\d+[ \t]*%?)[*_]*(?:[ \t]+[a-z]+)?\.?[ \t]*$",
+    r"(?:(?<=\n)|\A(?=[^\n]*\Z))####[ \t]*[*_]*"
+    r"([$£€]?[-−]?[\d,]*\.?\d+[ \t]*%?)[*_]*(?:[ \t]+[a-z]+)?\.?[ \t]*$",
     re.MULTILINE,
 )
 _ITEM = re.compile(r"\s*\d+[.)]\s*")
@@ -48,6 +52,7 @@ def read_number(text: str, *, truncated: bool = False) -> Fraction | None:
     answer = answer_part(text, truncated)
     if answer is None:
         return None
+    answer = one_question(answer, lambda part: re.search(r"\d", part) is not None)
 
     def says(rest: str) -> bool:
         end = SENTENCE_END.search(rest)
@@ -64,7 +69,7 @@ def read_number(text: str, *, truncated: bool = False) -> Fraction | None:
 
 
 def _read_number(rest: str) -> Fraction | None:
-    rest = rest.lstrip()
+    rest = from_words(rest)
     for ending in (SENTENCE_END, re.compile(r"\n"), _REASONED):
         end = ending.search(rest)
         rest = rest[: end.start() if end else None]

@@ -140,14 +140,24 @@ def check_numbers(
     tests: Sequence[tuple[str, bool, Sequence[Question]]],
 ) -> None:
     """Raise a RoleLensError, before any work, if there are too few questions of a domain."""
-    numbers = [(domain, "validation", len(asked)) for domain, asked in choosing.items()]
-    numbers += [(domain, "test", len(asked)) for domain, _, asked in tests]
-    for domain, use, n in numbers:
+    numbers = [
+        (domain, "validation questions that aren't repeats or test questions too", len(asked), "")
+        for domain, asked in choosing.items()
+    ]
+    numbers += [
+        (
+            domain,
+            "test questions, repeats left out",
+            len(asked),
+            "" if own else ", or leave other domains than the roles' own out (max_off_domain=0)",
+        )
+        for domain, own, asked in tests
+    ]
+    for domain, what, n, or_else in numbers:
         if n < MIN_QUESTIONS:
             raise RoleLensError(
-                f"domain {domain!r} has {n} {use} questions, repeats and those beyond a limit left "
-                f"out: at least {MIN_QUESTIONS} are needed. Give more questions, fewer roles, or "
-                "max_off_domain=0 for other domains than the roles' own"
+                f"domain {domain!r} has {n} {what}; at least {MIN_QUESTIONS} are needed: give "
+                f"more{or_else}"
             )
 
 

@@ -60,9 +60,13 @@ _HYPOTHETICAL = re.compile(
     r"|should\s+I)\b",
     re.IGNORECASE,
 )
-_TAKEN_BACK = re.compile(
-    r"\b(?:wait|correction|actually|sorry|mistake|reconsider|second\s+thought)\b", re.IGNORECASE
+TAKEN_BACK = re.compile(
+    r"\b(?:wait|correction|actually|sorry|mistake|reconsider|second\s+thought|hmm+"
+    r"|double[-\s]?check|re-?check|hold\s+on|scratch\s+that)\b",
+    re.IGNORECASE,
 )
+# Where a model goes on with a question of its own.
+_NEXT_QUESTION = re.compile(r"\n[ \t#*_]*(?:Question|Q)\b[ \t]*\d*[ \t]*[*_]*[:.]")
 # What it is not, and a form that is repeated without an answer in it, state nothing.
 _EMPTY = re.compile(
     r"[\s*_:]*(?:not\b|n't\b|$|(?:correct|right|wrong|incorrect|reasonable|consistent|supported|given"
@@ -107,17 +111,32 @@ def last_statement(
         rest = text[end : end + _WINDOW]
         if start < after:
             break
-        if says(rest):
-            taken_back = _TAKEN_BACK.search(text, end)
-            return start, None if taken_back else read(rest)
-    return None if last_box is None else (last_box.start(), read_box(last_box[1]))
+        if says(from_words(rest)):
+            return start, None if TAKEN_BACK.search(text, end) else read(rest)
+    if last_box is None:
+        return None
+    taken_back = TAKEN_BACK.search(text, last_box.end())
+    return last_box.start(), None if taken_back else read_box(last_box[1])
+
+
+def one_question(text: str, says: Callable[[str], bool]) -> str:
+    """The text up to where it goes on with a question of its own, if it says anything before."""
+    for found in _NEXT_QUESTION.finditer(text):
+        if says(text[: found.start()]):
+            return text[: found.start()]
+    return text
+
+
+def from_words(text: str) -> str:
+    """Without the space and Markdown that it begins with."""
+    return text.lstrip(" \t\r\n*_")
 
 
 def _statements(text: str) -> Iterator[tuple[int, int]]:
     """Where each stated answer begins, and where what it says."""
     for m in _STATED.finditer(text):
         sentence = sentence_before(text, m.start())
-        end = SENTENCE_END.search(text, m.end(), m.end() + _WINDOW)
+        end = SENTENCE_END.search(from_words(text[m.end() : m.end() + _WINDOW]))
         asked = end is not None and end[0] == "?"
         if (
             not _OTHER_THAN.search(sentence)

@@ -88,7 +88,7 @@ def sweep(
             f"screen={screen}: screening keeps at least one candidate of each role, and estimates "
             "additions only; sweep ablations without it"
         )
-    identity = run_identity(model, questions, examples, asking)
+    identity = run_identity(model, questions, examples=examples, **asking)
     identity["vectors"] = hash_of_vectors(vectors)
     budget = token_budget(model, max_tokens)
     folder = continue_cells(out, identity, describe(questions))

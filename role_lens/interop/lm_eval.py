@@ -5,6 +5,7 @@ The model's own modules carry the hooks, so lm-eval's HFLM runs as it is. Knows 
 
 import difflib
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class TaskResults:
     per patch."""
     effects: pd.DataFrame
     """One row per task or group, metric and patch but the first: `task, filter, metric, patch, n`,
-    the means `before` (under the first patch) and `after`, their `difference` with its 90 %
+    the means `before` (under the first patch) and `after`, their `difference` with its 95 %
     bootstrap interval `low, high`, and `p` of the two-sided sign-flip test, paired by sample, for
     this one alone. A group is the mean over all its samples."""
 
@@ -96,7 +97,7 @@ def evaluate_tasks(
         content_hash(
             model_identity(model),
             [tokenizer.name_or_path, tokenizer.chat_template],
-            _contents(names, manager),
+            _contents(names, manager, options.get("num_fewshot")),
             as_json(options),
             {name: version(name) for name in ("lm-eval", "transformers", "torch")},
         )
@@ -177,7 +178,7 @@ def _known(manager: Any, tasks: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def _contents(names: Sequence[str], manager: Any) -> str:
+def _contents(names: Sequence[str], manager: Any, num_fewshot: int | None) -> str:
     """Hash of all documents and settings of tasks: their files may change under the same name."""
     from lm_eval.tasks import get_task_dict
 
@@ -189,7 +190,8 @@ def _contents(names: Sequence[str], manager: Any) -> str:
                 add(task)
                 continue
             digest.update(f"{name}{as_json(task.dump_config())}".encode())
-            for document in task.eval_docs:
+            shots = task.config.num_fewshot if num_fewshot is None else num_fewshot
+            for document in itertools.chain(task.eval_docs, task.fewshot_docs() if shots else ()):
                 digest.update(as_json(document).encode())
 
     with _one_line(names):

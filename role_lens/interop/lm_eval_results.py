@@ -58,7 +58,7 @@ def write_results(
 
 
 def read_results(folder: Path, name: str, key: str) -> dict[str, Any] | None:
-    """What `_write` wrote, if it was for the same."""
+    """What `write_results` wrote, if it was for the same."""
     try:
         found = json.loads((folder / f"{file_name(name)}.json").read_bytes())
         if found["role_lens"]["key"] != key:
@@ -110,7 +110,7 @@ def paired_effects(
     for (task, name, metric), part in pd.concat(parts).groupby(KEY[:1] + KEY[2:], sort=False):
         for patch in others:
             change = (part[patch] - part[first]).to_numpy()
-            low, high = bootstrap_interval(change)
+            low, high = bootstrap_interval(change, level=0.95)
             numbers = (part[first].mean(), part[patch].mean(), change.mean())
             p = float(sign_flip_test(change[None]).p[0])
             rows.append((task, name, metric, patch, len(change), *numbers, low, high, p))
