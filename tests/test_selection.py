@@ -5,7 +5,7 @@ from tiny import ROLES
 
 from role_lens import Grid, Question, RoleLensError, sweep
 from role_lens.evaluation.divergence import answer_logprobs, mean_kl
-from role_lens.evaluation.selection import best_first, select
+from role_lens.evaluation.selection import best_first, select, within_layers
 
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def"), i % 3, "s", "d") for i in range(20)
@@ -80,6 +80,11 @@ def test_last_layers_are_left_out(llama, vectors, tmp_path):
     assert {choice.layer for choice in choices.values()} == {1}
     with pytest.raises(RoleLensError, match="all among the last 50%"):
         run(llama, vectors, tmp_path, grid=Grid(layers=(2,)), leave_out_last=0.5)
+
+
+@pytest.mark.parametrize(("n", "share", "left"), [(10, 0.7, 3), (50, 0.58, 21), (30, 0.2, 24)])
+def test_left_out_is_the_stated_share(n, share, left):
+    assert within_layers(Grid(), n, share).layers == tuple(range(left))
 
 
 def test_screening_tries_the_best_directions_at_all_coefficients(llama, vectors, tmp_path):

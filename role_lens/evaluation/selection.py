@@ -193,7 +193,7 @@ def within_layers(grid: Grid, n_layers: int, leave_out_last: float | None) -> Gr
     if not 0 <= share < 1:
         raise RoleLensError(f"leave_out_last is a share of the layers, 0 to 1, got {share}")
     layers = range(n_layers) if grid.layers is None else grid.layers
-    left_out = int(n_layers * share + 1e-9)  # 0.7 times 10 may be a little less than 7
+    left_out = int(n_layers * share + 1e-9)  # 50 * 0.58 is 28.999…
     kept = tuple(layer for layer in layers if layer < n_layers - left_out)
     if not kept:
         raise RoleLensError(
