@@ -14,6 +14,7 @@ LETTERS = [
     ("**Answer:**\n\nB. Paris", "B"),
     ("Answer:\n\nB) Paris", "B"),
     # Taken back.
+    ("(B) is correct. Wait, it has to be C.", None),
     ("A. Bonn is wrong. B. Paris", None),
     ("\\boxed{A}\nWait, that is wrong. It is B.", None),
     ("A\n\nWait, that's wrong. It should be B.", None),

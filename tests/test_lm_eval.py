@@ -10,6 +10,7 @@ from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge, tiny_hf, tiny_hooked
 from transformers import AutoTokenizer
 
 from role_lens import Patch, Question, RoleLensError, evaluate
+from role_lens.evaluation.statistics import bootstrap_interval
 from role_lens.interop import lm_eval as interop
 from role_lens.interop.lm_eval import evaluate_tasks
 from role_lens.interop.lm_eval_task import write_task
@@ -158,6 +159,9 @@ def test_paired_tables(found):
         assert mean == pytest.approx(samples[name].mean())
     assert row["difference"] == pytest.approx(row["after"] - row["before"])
     assert row["low"] <= row["difference"] <= row["high"]
+    change = (samples["a / b"] - samples["baseline"]).to_numpy()
+    # Of the same level as p, which is two-sided.
+    assert (row["low"], row["high"]) == bootstrap_interval(change, level=0.95)
 
 
 def test_written_files(found):
@@ -251,8 +255,7 @@ def test_other_examples_are_another_run(llama, tasks, tmp_path):
             out=tmp_path / "out",
             num_fewshot=1,
         )
-        sample = found.results["baseline"]["samples"]["with_examples"][0]
-        return sample["arguments"][0][0] if isinstance(sample["arguments"], list) else str(sample)
+        return str(found.results["baseline"]["samples"]["with_examples"][0]["arguments"])
 
     assert "first" in prompt(["first", "x"])
     assert "second" in prompt(["second", "x"])

@@ -1,25 +1,37 @@
 """The README's picture, from the tables of its three runs."""
 
-import subprocess
+import importlib.util
 import sys
 from pathlib import Path
 
 import pandas as pd
-from matplotlib.image import imread
+from matplotlib.text import Text
 
 from role_lens.analysis import Results
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "overview.py"
 
 
-def test_overview_is_drawn_from_three_folders(tmp_path):
+def script():
+    spec = importlib.util.spec_from_file_location("overview", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for their module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_overview_is_drawn_from_three_folders(tmp_path, monkeypatch):
     contrasts = [("base", 0.9), ("roles", 0.7)]
     separable = pd.DataFrame(
         [(c, layer, "nurse", auc) for c, auc in contrasts for layer in (1, 5)],
         columns=["contrast", "layer", "role", "auc"],
     )
     words = pd.DataFrame(
-        [(c, layer, "nurse", [" wards", " $2^"]) for c, _ in contrasts for layer in (1, 5)],
+        [
+            ("base", 5, "nurse", ["other contrast"]),
+            ("roles", 1, "nurse", ["other layer"]),
+            ("roles", 5, "nurse", [" wards", " $2^"]),
+        ],
         columns=["contrast", "layer", "role", "tokens"],
     )
     Results({"separable": separable}, {}).write(tmp_path / "geometry")
@@ -29,8 +41,13 @@ def test_overview_is_drawn_from_three_folders(tmp_path):
     row = ("nurse", "medicine", True, 0.2, 0.1, 0.4, -0.1, 0.3, -0.2)
     (tmp_path / "verdict").mkdir()
     pd.DataFrame([row], columns=columns).to_parquet(tmp_path / "verdict" / "comparison.parquet")
-    out = tmp_path / "overview.png"
-    command = [sys.executable, SCRIPT, "--layer", "5", "--out", out]
-    command += ["--geometry", tmp_path / "geometry", "--logit-lens", tmp_path / "words"]
-    subprocess.run([*command, "--comparison", tmp_path / "verdict"], check=True)
-    assert imread(out).std() > 0
+    module, saved = script(), []
+    monkeypatch.setattr(module, "save_figure", lambda figure, path: saved.append(figure))
+    folders = (tmp_path / name for name in ("geometry", "words", "verdict"))
+    module.draw(module.Config(*folders, out=tmp_path / "unused.png", layer=5))
+    found, _, judged = saved[0].axes
+    assert [list(line.get_ydata()) for line in found.lines[:2]] == [[0.9, 0.9], [0.7, 0.7]]
+    texts = [text.get_text() for text in saved[0].findobj(Text)]
+    assert {"nurse", "“wards”  “$2^”"} <= set(texts)
+    assert [text.get_text() for text in judged.get_yticklabels()] == ["nurse"]
+    assert judged.containers[1].lines[0].get_xdata(orig=False) == [0.2]

@@ -100,6 +100,8 @@ def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -
         if not _CONDITIONAL.search(sentence_before(answer, m.start(1)))
     ]
     if judged and (stated is None or judged[-1].start() > stated[0]):
+        if TAKEN_BACK.search(answer, judged[-1].end()):
+            return None
         several = {m[1] for m in judged if stated is None or m.start() > stated[0]}
         letter = judged[-1][1]
         return letters.index(letter) if letter in letters and len(several) == 1 else None
