@@ -100,6 +100,7 @@ def run(config: Config) -> Results:
     results = Results.of(
         config,
         model,
+        vectors,
         table=table,
         effects=pd.read_parquet(kept / "effects.parquet"),
         choices=pd.read_parquet(kept / "choices.parquet"),
@@ -127,19 +128,19 @@ def draw(results: Results, folder: Path) -> None:
     for axis, in_domain in zip(axes, (True, False), strict=True):
         part = effects[effects["in_domain"] == in_domain]
         names = [kind for kind in SHOWN if (part["kind"] == kind).any()]
-        by_role = [part[part["kind"] == kind].groupby("role")["effect"].mean() for kind in names]
+        effect_of = [part.loc[part["kind"] == kind, "effect"] for kind in names]
         axis.boxplot(
-            by_role,
+            effect_of,
             orientation="horizontal",
             whis=(0, 100),
             widths=0.6,
             medianprops={"color": "black"},
         )
-        for place, values in enumerate(by_role, start=1):
-            axis.plot(values, [place] * len(values), "o", color="#1f3b73", markersize=3, alpha=0.5)
+        for place, values in enumerate(effect_of, start=1):
+            axis.plot(values, [place] * len(values), "o", color="#1f3b73", markersize=3, alpha=0.3)
         axis.set_yticks(range(1, len(names) + 1), [SHOWN[kind] for kind in names], fontsize=8)
         axis.axvline(0, color="grey", linewidth=0.8)
-        axis.set_xlabel("effect, nats (a dot is a role)")
+        axis.set_xlabel("effect, nats (a dot: a direction or prompt, and a domain)")
         axis.set_title("own domain" if in_domain else "other domains")
         axis.invert_yaxis()
     save_figure(figure, folder / "kinds.png")
@@ -160,7 +161,11 @@ def draw(results: Results, folder: Path) -> None:
         "Effects of every role on every domain; boxed: its own; + and –: helps and hurts, adjusted "
         "for all other domains or all own ones; grey: not asked.",
     )
-    report.figure(folder / "kinds.png", "Mean effect of each role, beside the controls.")
+    report.figure(
+        folder / "kinds.png",
+        "Effects of all roles, beside the controls: a dot is one direction or prompt on one "
+        "domain, of random, shuffled and others' directions each one.",
+    )
     report.write(folder / "report.html")
 
 

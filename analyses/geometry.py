@@ -8,8 +8,9 @@ shared by all roles; whether held-out prompts can be told apart along them; how 
 against the number of prompts; and which prompts pull them most.
 """
 
+import itertools
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,10 @@ from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
 from role_lens.activations import activations_at
-from role_lens.analysis import Results, Setup, main
+from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.directions import cosine_similarity, principal_components
 from role_lens.evaluation.domains import home_domains
 from role_lens.figures import CONTRAST_STYLE, plot_cosines, save_figure
-from role_lens.fitting import check_prompts
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.readout.geometry import geometry_by_layer, role_tree
 from role_lens.readout.stability import (
@@ -35,6 +35,7 @@ from role_lens.report import Report
 from role_lens.tokens import encode_chat
 
 MARKERS = "osD^v<>PX"
+FEWEST_ROLES = 3  # of a tree, and of two components
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,8 @@ class Config:
     position: int = -1
     """Token position, from the end of the formatted prompt."""
     layer: int | None = None
-    """Layer of the pictures of single layers; default: three quarters up."""
+    """Layer of the cosines and the stability; default: three quarters up. Components and tree are
+    drawn a third up and at the last layer too."""
     layer_step: int = 3
     """Every how many layers single prompts are looked at."""
     numbers: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
@@ -59,38 +61,40 @@ def run(config: Config) -> Results:
     setup, position = config.setup, config.position
     model = setup.options.load()
     vectors = setup.load_vectors(model)
+    setup.check_prompts(vectors)
     prompts, base = load_roles(*setup.prompts), load_prompts(setup.base)
-    check_prompts(vectors.provenance, prompts, base)
-    place = vectors.positions.index(position)
-    layer = 3 * vectors.n_layers // 4 if config.layer is None else config.layer
+    place, layer = place_of(vectors, position, config.layer)
     every = () if setup.quick else range(1, vectors.n_layers, config.layer_step)
     layers = sorted({*every, layer})
     repeats = 5 if setup.quick else config.repeats
 
     cosines, components, merges, orders = [], [], [], []
-    for contrast in vectors.contrasts:
-        at = vectors.directions(contrast)[:, place, layer]
+    shown = sorted({vectors.n_layers // 3, layer, vectors.n_layers - 1})
+    for contrast, one in itertools.product(vectors.contrasts, shown):
+        at = vectors.directions(contrast)[:, place, one]
         matrix = cosine_similarity(at)
         cosines += [
-            (contrast, a, b, float(matrix[i, j]))
+            (contrast, one, a, b, float(matrix[i, j]))
             for i, a in enumerate(vectors.roles)
             for j, b in enumerate(vectors.roles)
         ]
+        if len(vectors.roles) < FEWEST_ROLES:
+            continue
         coordinates, explained = principal_components(at, 2)
         components += [
-            (contrast, role, *map(float, row), *map(float, explained))
+            (contrast, one, role, *map(float, row), *map(float, explained))
             for role, row in zip(vectors.roles, coordinates, strict=True)
         ]
         joined, order = role_tree(matrix)
-        merges += [(contrast, *row) for row in joined.tolist()]
-        orders += [(contrast, vectors.roles[index]) for index in order]
+        merges += [(contrast, one, *row) for row in joined.tolist()]
+        orders += [(contrast, one, vectors.roles[index]) for index in order]
 
     system = vectors.provenance["system"]
     texts = [*base, *(text for role in vectors.roles for text in prompts[role])]
     kinds = np.array(["", *vectors.roles]).repeat([len(base), *map(len, _own(prompts, vectors))])
     where = [(one, position) for one in layers]
     activations = activations_at(model, encode_chat(model, texts, system), where)
-    separable, stable, pulls = [], [], []
+    separable, stable, resampled, pulls = [], [], [], []
     for role in vectors.roles:
         mine = np.flatnonzero(kinds == role)
         for contrast in vectors.contrasts:
@@ -98,16 +102,17 @@ def run(config: Config) -> Results:
             theirs = np.flatnonzero(rest)
             for one, at in zip(layers, activations, strict=True):
                 auc = held_out_auc(at[mine], at[theirs], seed=setup.seed)
-                resampled = bootstrap_cosines(
-                    at[mine], at[theirs], repeats=repeats, seed=setup.seed
-                )
-                row = (auc, float(resampled.mean()), float(resampled.quantile(0.05)))
-                separable.append((role, contrast, one, *row))
+                separable.append((role, contrast, one, auc))
             at = activations[layers.index(layer)]
             table = stability_by_number(
                 at[mine], at[theirs], config.numbers, repeats=repeats, seed=setup.seed
             )
             stable.append(table.assign(role=role, contrast=contrast))
+            for n in (n for n in config.numbers if 1 <= n <= len(mine)):
+                drawn = bootstrap_cosines(
+                    at[mine], at[theirs], n=n, repeats=repeats, seed=setup.seed
+                )
+                resampled.append((role, contrast, n, float(drawn.mean())))
             if contrast == "base":
                 turned = leave_one_out(at[mine], at[theirs])
                 pulls += [
@@ -115,15 +120,17 @@ def run(config: Config) -> Results:
                     for i in turned.argsort(descending=True)
                 ]
     results = Results.of(
-        config,
+        replace(config, layer=layer),
         model,
+        vectors,
         by_layer=geometry_by_layer(vectors),
-        cosines=_table(cosines, "contrast role other cosine"),
-        components=_table(components, "contrast role first second explained_1 explained_2"),
-        merges=_table(merges, "contrast one other distance size"),
-        orders=_table(orders, "contrast role"),
-        separable=_table(separable, "role contrast layer auc bootstrap_cosine bootstrap_low"),
+        cosines=_table(cosines, "contrast layer role other cosine"),
+        components=_table(components, "contrast layer role first second explained_1 explained_2"),
+        merges=_table(merges, "contrast layer one other distance size"),
+        orders=_table(orders, "contrast layer role"),
+        separable=_table(separable, "role contrast layer auc"),
         stable=pd.concat(stable, ignore_index=True),
+        resampled=_table(resampled, "role contrast n cosine"),
         pulls=_table(pulls, "role prompt turn"),
     )
     results.write(setup.out)
@@ -133,7 +140,7 @@ def run(config: Config) -> Results:
 def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
     settings = results.record["settings"]
-    tables, position = results.tables, settings["position"]
+    tables, position, layer = results.tables, settings["position"], settings["layer"]
     by_layer = tables["by_layer"]
     by_layer = by_layer[(by_layer["position"] == position) & by_layer["mean_cosine"].notna()]
     figure = Figure(figsize=(10, 3.4), layout="constrained")
@@ -158,73 +165,47 @@ def draw(results: Results, folder: Path) -> None:
     save_figure(figure, folder / "by_layer.png")
 
     contrasts = list(dict.fromkeys(tables["cosines"]["contrast"]))
-    order = tables["orders"]
+    at_layer = tables["cosines"][tables["cosines"]["layer"] == layer]
+    order = tables["orders"][tables["orders"]["layer"] == layer]
     cosines = {}
     for contrast in contrasts:
+        part = at_layer[at_layer["contrast"] == contrast]
         roles = order.loc[order["contrast"] == contrast, "role"].tolist()
-        part = tables["cosines"][tables["cosines"]["contrast"] == contrast]
+        roles = roles or list(dict.fromkeys(part["role"]))
         matrix = part.pivot(index="role", columns="other", values="cosine")
-        cosines[f"contrast {contrast}"] = matrix.loc[roles, roles]
+        cosines[f"contrast {contrast}, layer {layer}"] = matrix.loc[roles, roles]
     plot_cosines(cosines, folder / "cosines.png")
 
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    contrast = contrasts[-1]
-    part = tables["components"][tables["components"]["contrast"] == contrast]
-    homes = home_domains()
-    domains = [homes.get(role, "other") for role in part["role"]]
-    for marker, domain in zip(MARKERS, dict.fromkeys(domains), strict=False):
-        some = part[[one == domain for one in domains]]
-        left.scatter(some["first"], some["second"], marker=marker, s=36, label=domain)
-        for row in some.itertuples():
-            left.annotate(
-                row.role,
-                (row.first, row.second),
-                fontsize=6.5,
-                xytext=(3, 3),
-                textcoords="offset points",
-            )
-    share = part[["explained_1", "explained_2"]].iloc[0]
-    left.set(
-        xlabel=f"first component ({share.iloc[0]:.0%} of the variance)",
-        ylabel=f"second component ({share.iloc[1]:.0%})",
-        title=f"contrast {contrast}",
-    )
-    left.margins(x=0.14)  # room for the names
-    left.axhline(0, color="grey", linewidth=0.6)
-    left.axvline(0, color="grey", linewidth=0.6)
-    left.legend(fontsize=7, frameon=False)
-    merges = tables["merges"][tables["merges"]["contrast"] == contrast]
-    roles = list(dict.fromkeys(tables["cosines"]["role"]))
-    hierarchy.dendrogram(
-        merges[["one", "other", "distance", "size"]].to_numpy(),
-        labels=roles,
-        orientation="left",
-        ax=right,
-        color_threshold=0,
-        above_threshold_color="#1f3b73",
-        leaf_font_size=7,
-    )
-    right.set_xlabel("1 - cosine, average linkage")
-    save_figure(figure, folder / "families.png")
+    layers = list(dict.fromkeys(tables["components"]["layer"]))
+    if layers:
+        figure = Figure(figsize=(11, 6 * len(layers)), layout="constrained")
+        rows = figure.subplots(len(layers), 2, squeeze=False)
+        for (left, right), one in zip(rows, layers, strict=True):
+            _components(left, tables["components"], contrasts[-1], one)
+            _tree(right, tables, contrasts[-1], one)
+        save_figure(figure, folder / "families.png")
 
-    figure = Figure(figsize=(6, 3.6), layout="constrained")
-    axis = figure.subplots()
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    halves, drawn = figure.subplots(1, 2, sharey=True)
     for contrast, style in CONTRAST_STYLE.items():
-        part = tables["stable"][tables["stable"]["contrast"] == contrast]
-        found = part.groupby("n")["split_half"].agg(["mean", "min", "max"])
-        axis.plot(found.index, found["mean"], marker="o", **style)
-        axis.fill_between(found.index, found["min"], found["max"], color=style["color"], alpha=0.15)
-    axis.set(
-        xscale="log",
-        xlabel="prompts of the role",
-        ylabel="cosine of two disjoint halves",
-        ylim=(0, 1),
-    )
-    numbers = sorted(set(tables["stable"]["n"]))
-    axis.set_xticks(numbers, numbers)
-    axis.minorticks_off()
-    axis.legend(frameon=False)
+        for axis, name, value in (
+            (halves, "stable", "split_half"),
+            (drawn, "resampled", "cosine"),
+        ):
+            part = tables[name][tables[name]["contrast"] == contrast]
+            found = part.groupby("n")[value].agg(["mean", "min", "max"])
+            shade = {"color": style["color"], "alpha": 0.15}
+            axis.plot(found.index, found["mean"], marker="o", **style)
+            axis.fill_between(found.index, found["min"], found["max"], **shade)
+    halves.set(ylabel="cosine of two disjoint samples", ylim=(0, 1))
+    drawn.set(ylabel="cosine of a resample with the whole")
+    for axis, name in ((halves, "stable"), (drawn, "resampled")):
+        numbers = sorted(set(tables[name]["n"]))
+        axis.set(xscale="log", xlabel="prompts in a sample, and as many of the contrast")
+        axis.set_title(f"layer {layer}", fontsize=9)
+        axis.set_xticks(numbers, numbers)
+        axis.minorticks_off()
+    halves.legend(frameon=False)
     save_figure(figure, folder / "stability.png")
 
     report = Report("Geometry of role directions", __doc__.split("\n")[0], results.record)
@@ -234,19 +215,67 @@ def draw(results: Results, folder: Path) -> None:
         "of all roles; grey: zero or chance).",
     )
     report.figure(folder / "cosines.png", "Cosine of every two roles, in the order of their trees.")
-    report.figure(
-        folder / "families.png", "Roles on their first two principal components, and their tree."
-    )
+    if layers:
+        report.figure(
+            folder / "families.png",
+            "Roles on their first two principal components, and their tree, by layer.",
+        )
     report.figure(
         folder / "stability.png",
-        "Directions from two disjoint sets of prompts (line: mean over roles; shaded: all roles).",
+        "Directions from two disjoint samples of prompts, and from prompts drawn with replacement "
+        "beside the direction of all (line: mean over roles; shaded: all roles).",
     )
     strongest = tables["pulls"].groupby("role", sort=False).head(2)
     report.table(
         strongest,
-        "The two prompts that turn each direction most when left out (1 - cosine, contrast base).",
+        "The two prompts that turn each direction most when left out (1 - cosine, contrast base, "
+        f"layer {layer}).",
     )
     report.write(folder / "report.html")
+
+
+def _components(axis, components: pd.DataFrame, contrast: str, layer: int) -> None:
+    """Roles on their first two principal components, a marker for each domain."""
+    part = components[(components["contrast"] == contrast) & (components["layer"] == layer)]
+    homes = home_domains()
+    domains = [homes.get(role, "other") for role in part["role"]]
+    for marker, domain in zip(MARKERS, dict.fromkeys(domains), strict=False):
+        some = part[[one == domain for one in domains]]
+        axis.scatter(some["first"], some["second"], marker=marker, s=36, label=domain)
+        for row in some.itertuples():
+            axis.annotate(
+                row.role,
+                (row.first, row.second),
+                fontsize=6.5,
+                xytext=(3, 3),
+                textcoords="offset points",
+            )
+    share = part[["explained_1", "explained_2"]].iloc[0]
+    axis.set(
+        xlabel=f"first component ({share.iloc[0]:.0%} of the variance)",
+        ylabel=f"second component ({share.iloc[1]:.0%})",
+        title=f"layer {layer}, contrast {contrast}",
+    )
+    axis.margins(x=0.14)  # room for the names
+    axis.axhline(0, color="grey", linewidth=0.6)
+    axis.axvline(0, color="grey", linewidth=0.6)
+    axis.legend(fontsize=7, frameon=False)
+
+
+def _tree(axis, tables, contrast: str, layer: int) -> None:
+    """The tree of the roles' cosines."""
+    merges = tables["merges"]
+    merges = merges[(merges["contrast"] == contrast) & (merges["layer"] == layer)]
+    hierarchy.dendrogram(
+        merges[["one", "other", "distance", "size"]].to_numpy(),
+        labels=list(dict.fromkeys(tables["cosines"]["role"])),
+        orientation="left",
+        ax=axis,
+        color_threshold=0,
+        above_threshold_color="#1f3b73",
+        leaf_font_size=7,
+    )
+    axis.set_xlabel("1 - cosine, average linkage")
 
 
 def _own(prompts, vectors):

@@ -16,10 +16,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, main
+from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.cli_options import QuestionOptions
+from role_lens.errors import RoleLensError
 from role_lens.evaluation.attribution import attribute
-from role_lens.evaluation.domains import homes_of
+from role_lens.evaluation.domains import homes_of, within
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.random_sweep import sweep_random
 from role_lens.evaluation.selection import folder_of
@@ -38,11 +39,15 @@ class Config:
     setup: Setup
     asking: QuestionOptions = field(default_factory=QuestionOptions)
     roles: tuple[str, ...] | None = None
-    """Roles that are swept exactly, the others are estimated; default: the first of each domain."""
+    """Roles that are swept exactly; default: the first of each domain. Estimated are all whose
+    domain has questions."""
     domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     position: int = -1
-    """Token position of the lines and of all ablations, from the end of the formatted prompt."""
+    """Token position of the lines and of the random directions, from the end of the formatted
+    prompt."""
+    layer_step: int = 1
+    """Every how many layers directions are tried."""
     coefficient: float = 1.0
     """Of the additions: how many times the raw direction."""
     n_random: int = 20
@@ -58,43 +63,38 @@ def run(config: Config) -> Results:
     setup, asking, folder = config.setup, config.asking.asking(), config.setup.out
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    homes = homes_of(vectors, None, config.domains)
+    place_of(vectors, config.position)  # an error now, not after the sweep
+    questions = config.asking.load()
+    homes = within(homes_of(vectors, None, config.domains), (one.domain for one in questions))
     firsts = {domain: role for role, domain in reversed(homes.items())}
-    chosen = tuple(homes_of(vectors, config.roles or tuple(firsts.values()), config.domains))
+    chosen = homes_of(vectors, config.roles or tuple(firsts.values()), config.domains)
+    homes |= chosen
     if setup.quick:
-        chosen = chosen[:1]
-        homes = {role: homes[role] for role in chosen}
-    layers = tuple(range(1, vectors.n_layers, 12)) if setup.quick else None
+        homes = chosen = dict(list(chosen.items())[:1])
     most = 20 if setup.quick else config.max_questions
+    if most is not None and most < 2:
+        raise RoleLensError(f"a standard error takes at least 2 questions, got {most}")
+    layers = tuple(range(1, vectors.n_layers, 12 if setup.quick else config.layer_step))
     positions = (config.position,)
     estimated, exact, random = [], [], []
-    questions = sample_by_domain(config.asking.load(), homes.values(), most, seed=setup.seed)
-    for domain, asked in questions.items():
+    by_domain = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
+    for domain, asked in by_domain.items():
         own = [role for role, home in homes.items() if home == domain]
         found = attribute(model, vectors, asked, contrasts=vectors.contrasts, **asking)
         estimated.append(found[found["role"].isin(own)].assign(domain=domain))
         some = tuple(role for role in chosen if role in own)
         if not some:
             continue
-        kinds = {
-            "add": Grid(
-                some,
-                layers,
-                positions if setup.quick else None,
-                vectors.contrasts,
-                ("add",),
-                (config.coefficient,),
-            ),
-            "ablate": Grid(some, layers, positions, vectors.contrasts, ("ablate",)),
-        }
-        for kind, grid in kinds.items():
+        read = positions if setup.quick else None
+        for kind, coefficient in (("add", config.coefficient), ("ablate", 1.0)):
+            grid = Grid(some, layers, read, vectors.contrasts, (kind,), (coefficient,))
             place = folder_of(folder / "sweeps", domain)
             table = sweep(model, vectors, asked, place, grid, **asking)
             exact.append(table.iloc[1:].assign(domain=domain))
             # A random direction has no length when it is ablated: one contrast stands for both.
             contrasts = vectors.contrasts if kind == "add" else vectors.contrasts[:1]
-            every = layers or tuple(range(1, vectors.n_layers, config.random_step))
-            at_lines = Grid(some, every, positions, contrasts, (kind,), grid.coefficients)
+            every = layers if setup.quick else range(1, vectors.n_layers, config.random_step)
+            at_lines = Grid(some, tuple(every), positions, contrasts, (kind,), grid.coefficients)
             table = sweep_random(
                 model,
                 vectors,
@@ -107,11 +107,12 @@ def run(config: Config) -> Results:
             )
             random.append(table.assign(domain=domain))
     estimates = pd.concat(estimated, ignore_index=True)
-    for column in ("effect", "sem"):
-        estimates[column] *= config.coefficient
+    estimates["effect"] *= config.coefficient
+    estimates["sem"] *= abs(config.coefficient)
     results = Results.of(
         config,
         model,
+        vectors,
         estimated=estimates.assign(coefficient=config.coefficient),
         exact=pd.concat(exact, ignore_index=True),
         random=pd.concat(random, ignore_index=True),
@@ -149,12 +150,14 @@ def draw(results: Results, folder: Path) -> None:
     save_figure(figure, folder / "lines.png")
 
     added = exact[exact["kind"] == "add"]
-    figure = Figure(figsize=(10, 0.6 + 1.5 * len(roles)), layout="constrained")
-    axes = figure.subplots(len(roles), len(contrasts), squeeze=False)
-    largest = float(added["effect"].abs().max())
+    ways = list(dict.fromkeys(zip(exact["kind"], exact["contrast"], strict=True)))
+    figure = Figure(figsize=(3 * len(ways), 0.6 + 1.5 * len(roles)), layout="constrained")
+    axes = figure.subplots(len(roles), len(ways), squeeze=False)
+    largest = float(np.nanquantile(exact["effect"].abs(), 0.98))
     for row, role in zip(axes, roles, strict=True):
-        for axis, contrast in zip(row, contrasts, strict=True):
-            part = added[(added["role"] == role) & (added["contrast"] == contrast)]
+        for axis, (kind, contrast) in zip(row, ways, strict=True):
+            part = exact[(exact["role"] == role) & (exact["kind"] == kind)]
+            part = part[part["contrast"] == contrast]
             matrix = part.pivot(index="position", columns="layer", values="effect")
             image = heat_map(
                 axis,
@@ -163,11 +166,11 @@ def draw(results: Results, folder: Path) -> None:
                 [str(one) for one in matrix.columns],
                 largest=largest,
             )
-            axis.set_title(f"{role}, contrast {contrast}", fontsize=9)
+            axis.set_title(f"{kind} {role}, contrast {contrast}", fontsize=8)
         row[0].set_ylabel("position")
     for axis in axes[-1]:
         axis.set_xlabel("layer")
-    figure.colorbar(image, ax=figure.axes, label="effect of addition, nats", shrink=0.7)
+    figure.colorbar(image, ax=figure.axes, label="effect, nats", shrink=0.7, extend="both")
     save_figure(figure, folder / "positions.png")
 
     part = estimated[estimated["position"] == position]
@@ -198,7 +201,10 @@ def draw(results: Results, folder: Path) -> None:
         "Mean change of log p(correct) by layer. Line: exact, with its 90 % interval at each layer "
         "alone; dots: estimate; grey: range of random directions of the same length.",
     )
-    report.figure(folder / "positions.png", "Exact effect of adding, by layer and position.")
+    report.figure(
+        folder / "positions.png",
+        "Exact effect, by layer and position. The colours end at the 98th percentile.",
+    )
     report.figure(
         folder / "estimated.png",
         "Estimated effect of adding, all roles on their own domains. The colours end at the 98th "

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, main
+from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.evaluation.divergence import kl_divergence
 from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.prompts import load_prompts, load_roles
@@ -51,8 +51,9 @@ def run(config: Config) -> Results:
     setup = config.setup
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    place, n_layers = vectors.positions.index(config.position), vectors.n_layers
-    layer = 3 * n_layers // 4 if config.layer is None else config.layer
+    setup.check_prompts(vectors)  # whose first is shown
+    n_layers = vectors.n_layers
+    place, layer = place_of(vectors, config.position, config.layer)
     system = vectors.provenance["system"]
     shown = [vectors.roles[vectors.role_index(role)] for role in config.shown or vectors.roles[:2]]
 
@@ -98,6 +99,7 @@ def run(config: Config) -> Results:
     results = Results.of(
         config,
         model,
+        vectors,
         words=pd.DataFrame.from_records(words, columns=["contrast", "layer", "role", "tokens"]),
         named=pd.DataFrame.from_records(named, columns=["contrast", "layer", "role", "rank"]),
         moved=pd.DataFrame.from_records(moved, columns=["role", "prompt", "layer", "kl"]),
@@ -184,9 +186,14 @@ def draw(results: Results, folder: Path) -> None:
             f"The three likeliest next tokens after {part['prompt'].iloc[0]!r}, read at every "
             f"layer that {role}, added at layer {patched}, reaches.",
         )
+    largest = max(np.abs(values).max() for values in tables["views"]["values"])
     for row in tables["views"].itertuples():
         view = TokenView(tuple(row.tokens), tuple(map(float, row.values)))
-        report.tokens(view, f"Tokens by projection on {row.role}, layer {row.layer}: {row.prompt}.")
+        caption = (
+            f"Tokens by projection on {row.role}, layer {row.layer}: {row.prompt}. Full colour: "
+            f"{largest:.2g}, blue along the direction."
+        )
+        report.tokens(view, caption, float(largest))
     report.write(folder / "report.html")
 
 

@@ -12,23 +12,31 @@ directions that improve the answers on their role's domain, how many say their r
 import itertools
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from textwrap import fill
 
+import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from tqdm.auto import tqdm
 
-from role_lens.analysis import Results, Setup, main
+from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.cli_options import QuestionOptions
-from role_lens.evaluation.domains import homes_of
+from role_lens.errors import RoleLensError
+from role_lens.evaluation.cells import content_hash, kept_table
+from role_lens.evaluation.domains import homes_of, within
 from role_lens.evaluation.grid import Grid
+from role_lens.evaluation.identity import hash_of_vectors
 from role_lens.evaluation.selection import folder_of
 from role_lens.evaluation.splits import sample_by_domain
 from role_lens.evaluation.statistics import association
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import CONTRAST_STYLE, save_figure
+from role_lens.files import make_folder
 from role_lens.readout.endpoint_judge import ask_endpoint
 from role_lens.readout.patchscope import TARGET, patchscope
 from role_lens.readout.role_judge import (
@@ -40,6 +48,7 @@ from role_lens.readout.role_judge import (
     persona_texts,
     ranks,
     role_likelihoods,
+    share_naming_others,
 )
 from role_lens.report import Report
 
@@ -52,6 +61,8 @@ class Config:
 
     setup: Setup
     asking: QuestionOptions = field(default_factory=QuestionOptions)
+    roles: tuple[str, ...] | None = None
+    """Roles whose directions are put in; default: all whose domain has questions."""
     position: int = -1
     """Token position that directions are read from, from the end of the formatted prompt."""
     layer_step: int = 4
@@ -63,7 +74,7 @@ class Config:
     targets: tuple[str, ...] = (TARGET, "Who would be interested in X? Describe such a person.")
     """Prompts with the word X."""
     max_new_tokens: int = 24
-    """Length of the texts."""
+    """Longest text, in tokens."""
     domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     max_questions: int | None = None
@@ -75,81 +86,104 @@ class Config:
 
 
 def run(config: Config) -> Results:
-    """Put in, judge, sweep, and write tables."""
-    setup, quick = config.setup, config.setup.quick
+    """Sweep, put in, judge, and write tables."""
+    setup, quick, asking = config.setup, config.setup.quick, config.asking.asking()
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    homes = homes_of(vectors, None, config.domains)
-    roles, place = vectors.roles, vectors.positions.index(config.position)
-    step = 12 if quick else config.layer_step
-    layers = range(2, vectors.n_layers, step)
-    told = roles[::8] if quick else roles
-    questions = sample_by_domain(
-        config.asking.load(),
-        (homes[role] for role in told),
-        20 if quick else config.max_questions,
-        seed=setup.seed,
-    )
-
-    asked = PERSONA_QUESTIONS[: 1 if quick else None]
-    written = persona_texts(model, told, asked, max_new_tokens=config.max_new_tokens)
-    likelihoods = role_likelihoods(model, written["text"].tolist(), roles, progress=False)
-    usual = likelihoods.mean(axis=0)
-    truth = [roles.index(role) for role in written["role"]]
-    written["rank"] = own_ranks(ranks(likelihoods, usual), truth)
+    place, _ = place_of(vectors, config.position)
+    layers = tuple(range(2, vectors.n_layers, 12 if quick else config.layer_step))
+    inject = [one for one in config.inject if one >= vectors.n_layers]
+    if not layers or inject:
+        raise RoleLensError(
+            f"the model has layers 0 to {vectors.n_layers - 1}: directions are read from layer 2 "
+            f"on, and injected at {list(config.inject)}"
+        )
+    questions = config.asking.load()
+    homes = homes_of(vectors, config.roles, config.domains)
+    if config.roles is None:
+        homes = within(homes, (question.domain for question in questions))
+    told = tuple(homes)[:: 8 if quick else 1]
+    homes = {role: homes[role] for role in told}
+    most = 20 if quick else config.max_questions
+    effects = []
+    for domain, asked in sample_by_domain(questions, homes.values(), most, seed=setup.seed).items():
+        some = tuple(role for role in told if homes[role] == domain)
+        grid = Grid(some, layers, (config.position,), vectors.contrasts)
+        kept = folder_of(setup.out / "sweeps", domain)
+        found = sweep(model, vectors, asked, kept, grid, **asking)
+        effects.append(found.iloc[1:].assign(domain=domain))
 
     sources = list(itertools.product(vectors.contrasts, layers, told))
     directions = torch.stack(
         [
-            vectors.directions(contrast)[roles.index(role), place, layer]
+            vectors.directions(contrast)[vectors.role_index(role), place, layer]
             for contrast, layer, role in sources
         ]
     )
-    ways = list(itertools.product(config.targets, config.inject, config.scales))
-    texts: list[tuple] = []
-    for target, inject, scale in ways[-1:] if quick else ways:
-        said = patchscope(
+    # What is written is kept by what it depends on, so that a run that was stopped goes on.
+    folder, length = make_folder(setup.out / "texts"), config.max_new_tokens
+    source = [hash_of_vectors(vectors), list(vectors.roles), quick, length]
+
+    def persona() -> pd.DataFrame:
+        written = persona_texts(
+            model, told, PERSONA_QUESTIONS[: 1 if quick else None], max_new_tokens=length
+        )
+        found = role_likelihoods(model, written["text"].tolist(), vectors.roles, progress=False)
+        return written.assign(likelihoods=list(found))
+
+    written = kept_table(folder / f"persona-{content_hash(source, told)[:16]}.parquet", persona)
+    likelihoods = np.stack(written.pop("likelihoods"))
+    usual = likelihoods.mean(axis=0)
+    truth = [vectors.role_index(role) for role in written["role"]]
+    written["rank"] = own_ranks(ranks(likelihoods, usual), truth)
+
+    def put_in(target: str, at: int, scale: float) -> pd.DataFrame:
+        texts = patchscope(
             model,
             directions,
-            layer=[layer if inject < 0 else inject for _, layer, _ in sources],
+            layer=[layer if at < 0 else at for _, layer, _ in sources],
             scale=scale,
             target=target,
             mode="add",
-            max_new_tokens=config.max_new_tokens,
+            max_new_tokens=length,
         )
-        texts += [
-            (*source, target, inject, scale, text)
-            for source, text in zip(sources, said, strict=True)
-        ]
-    table = pd.DataFrame.from_records(texts, columns=["contrast", "layer", "role", *WAY, "text"])
-    place_of_each = judged(model, table["text"].tolist(), roles, usual, progress=False)
-    table["rank"] = own_ranks(place_of_each, [roles.index(role) for role in table["role"]])
-    table["first"] = [roles[index] for index in place_of_each.argmin(axis=1)]
-    table["named"] = [names_role(row.text, row.role) for row in table.itertuples()]
-    if config.judge_url is not None:
-        table["judge"] = ask_endpoint(
-            table["text"].tolist(),
-            roles,
-            url=config.judge_url,
+        table = pd.DataFrame(sources, columns=["contrast", "layer", "role"])
+        table = table.assign(target=target, inject=at, scale=scale, text=texts)
+        found = judged(model, texts, vectors.roles, usual, progress=False)
+        table["rank"] = own_ranks(found, [vectors.role_index(role) for role in table["role"]])
+        table["first"] = [vectors.roles[index] for index in found.argmin(axis=1)]
+        table["named"] = [names_role(row.text, row.role) for row in table.itertuples()]
+        return table
+
+    def asked_of_judge(texts: list[str]) -> pd.DataFrame:
+        said = ask_endpoint(
+            texts,
+            vectors.roles,
+            url=str(config.judge_url),
             model=config.judge_model,
             key=os.environ.get("OPENAI_API_KEY"),
         )
+        return pd.DataFrame({"judge": pd.Series(said, dtype=object)})
 
-    effects = []
-    for domain, asked in questions.items():
-        some = tuple(role for role in told if homes[role] == domain)
-        grid = Grid(some, tuple(layers), (config.position,), vectors.contrasts)
-        kept = folder_of(setup.out / "sweeps", domain)
-        found = sweep(model, vectors, asked, kept, grid, **config.asking.asking())
-        effects.append(found.iloc[1:].assign(domain=domain))
-    measured = pd.concat(effects, ignore_index=True)
+    ways = list(itertools.product(config.targets, config.inject, config.scales))
+    texts = []
+    for way in tqdm(ways[-1:] if quick else ways, desc="ways of putting them in"):
+        name = content_hash(source, sources, way)[:16]
+        part = kept_table(folder / f"texts-{name}.parquet", partial(put_in, *way))
+        if config.judge_url is not None:
+            name = content_hash(part["text"].tolist(), config.judge_url, config.judge_model)[:16]
+            ask = partial(asked_of_judge, part["text"].tolist())
+            part = part.join(kept_table(folder / f"judge-{name}.parquet", ask))
+        texts.append(part)
+    table, measured = pd.concat(texts, ignore_index=True), pd.concat(effects, ignore_index=True)
     results = Results.of(
         config,
         model,
+        vectors,
         texts=table,
         persona=written,
         effects=measured,
-        rates=_rates(table, written, len(roles)),
+        rates=_rates(table, written, vectors.roles),
         improving=_improving(table, measured),
     )
     results.write(setup.out)
@@ -201,13 +235,14 @@ def draw(results: Results, folder: Path) -> None:
     )
     report.table(
         results.tables["rates"],
-        "How often a text's own role comes among the first; an injection layer of -1 is the layer "
-        "that the direction was read at.",
+        "How often a text's own role comes among the first, has its name in it, or that of "
+        "another role (mean over them); an injection layer of -1 is the layer that the direction "
+        "was read at.",
     )
     report.table(
         results.tables["improving"],
-        "Do directions that improve the answers say their role? p: one-sided, whole roles dealt "
-        "out anew.",
+        "Do directions that improve the answers say their role? p: one-sided, of each line alone; "
+        "roles are dealt out anew among those of their domain.",
     )
     best = texts.sort_values(["named", "rank"], ascending=[False, True], kind="stable")
     best = best.groupby("role", sort=False).head(1).set_index("role").loc[roles].reset_index()
@@ -218,12 +253,15 @@ def draw(results: Results, folder: Path) -> None:
     report.write(folder / "report.html")
 
 
-def _rates(texts: pd.DataFrame, persona: pd.DataFrame, n_roles: int) -> pd.DataFrame:
+def _rates(texts: pd.DataFrame, persona: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
     """How often a text's own role comes among the first, for each way of putting directions in."""
-    rows = [{"n": len(persona), **hit_rates(persona["rank"].to_numpy(), n_roles)}]
+    rows = [{"n": len(persona), **hit_rates(persona["rank"].to_numpy(), len(roles))}]
     for way, part in texts.groupby(WAY, sort=False):
-        found = hit_rates(part["rank"].to_numpy(), n_roles)
+        found = hit_rates(part["rank"].to_numpy(), len(roles))
         found |= dict(zip(WAY, way, strict=True)) | {"n": len(part), "named": part["named"].mean()}
+        found["others_named"] = share_naming_others(
+            part["text"].tolist(), part["role"].tolist(), roles
+        )
         if "judge" in part:
             found["judge"] = (part["judge"] == part["role"]).mean()
         rows.append(found)
@@ -244,6 +282,8 @@ def _improving(texts: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
             "named": texts["named"].groupby([texts[key] for key in keys]).any(),
         }
     )
+    homes = effects.drop_duplicates("role").set_index("role")["domain"]
+    domains = homes.loc[says.index.unique("role")].tolist()
     effects = effects.set_index(keys).loc[says.index]
     improves = {
         "effect > 0": effects["effect"] > 0,
@@ -255,7 +295,7 @@ def _improving(texts: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
         first, second = (
             one.unstack(["contrast", "layer"]).to_numpy() for one in (better, says[name])
         )
-        found = association(first, second)
+        found = association(first, second, domains)
         rows.append(
             {
                 "improves": what,

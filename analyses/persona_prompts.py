@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, main
+from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.cli_options import QuestionOptions
 from role_lens.evaluation.condition_scores import score_conditions
 from role_lens.evaluation.conditions import baseline, persona_conditions
@@ -68,12 +68,13 @@ def run(config: Config) -> Results:
     chat_text(model, "Hello?", NEUTRAL_PERSONA)  # an error now, not after the choice
     vectors = setup.load_vectors(model)
     roles = (config.roles or vectors.roles)[:1] if setup.quick else config.roles
+    place_of(vectors, config.position)  # as above
     homes = homes_of(vectors, roles, config.domains)
     validation = config.asking.load_validation(config.validation)
     choosing, testing = divide(config.asking.load(), validation, homes, setup.seed)
+    most = 20 if setup.quick else config.max_questions
     tests = {
-        domain: sample_questions(testing[domain], config.max_questions, seed=setup.seed)
-        for domain in choosing
+        domain: sample_questions(testing[domain], most, seed=setup.seed) for domain in choosing
     }
     check_numbers(choosing, [(domain, True, asked) for domain, asked in tests.items()])
     choices = select_by_domain(
@@ -90,9 +91,9 @@ def run(config: Config) -> Results:
     scores = []
     for domain, asked in tests.items():
         conditions = [baseline()]
-        for role, choice in choices.items():
-            if homes[role] == domain:
-                conditions += persona_conditions(vectors, choice)
+        for role in (role for role, home in homes.items() if home == domain):
+            addition = choices[role].addition(vectors) if role in choices else None
+            conditions += persona_conditions(role, addition)
         place = folder_of(setup.out / "asked", domain)
         scores.append(
             score_conditions(
@@ -114,6 +115,7 @@ def run(config: Config) -> Results:
     results = Results.of(
         config,
         model,
+        vectors,
         effects=judge(scores, seed=setup.seed),
         choices=pd.DataFrame(map(asdict, choices.values())),
         shifts=pd.concat(shifts, ignore_index=True).assign(n_roles=len(vectors.roles)),
@@ -125,7 +127,8 @@ def run(config: Config) -> Results:
 def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
     effects, shifts = results.tables["effects"], results.tables["shifts"]
-    roles = effects[effects["kind"] == "add"].sort_values(["domain", "role"])["role"].tolist()
+    asked = effects[effects["kind"] == "persona"].sort_values(["domain", "role"])
+    roles = asked["role"].tolist()
     homes = effects.drop_duplicates("role").set_index("role")["domain"]
     figure = Figure(figsize=(8, 1.5 + 0.3 * len(roles)), layout="constrained")
     axis = figure.subplots()
@@ -135,7 +138,8 @@ def draw(results: Results, folder: Path) -> None:
         neutral["effect"], rows, "|", color="grey", markersize=11, label="“You are a person.”"
     )
     for shift, (kind, look) in zip((-0.22, 0, 0.22), LOOKS.items(), strict=True):
-        part = effects[effects["kind"] == kind].set_index("role").loc[roles]
+        # No points for a role without a direction within the limit.
+        part = effects[effects["kind"] == kind].set_index("role").reindex(roles)
         error = np.stack([part["effect"] - part["low"], part["high"] - part["effect"]])
         axis.errorbar(
             part["effect"],

@@ -1,7 +1,7 @@
 """The protocol and tables of arXiv 2502.12055 on any model, with what they leave out beside them.
 
     python analyses/reproduce_paper.py --out paper
-    python analyses/reproduce_paper.py --out paper --questions mmlu --screen 50
+    python analyses/reproduce_paper.py --out paper --questions mmlu --layer-step 3
     python analyses/reproduce_paper.py --out paper --redraw
 
 Every role's direction of every layer and position is added while the questions of its domain are
@@ -33,6 +33,8 @@ from role_lens.evaluation.sweep import read_changes, sweep
 from role_lens.figures import plot_transfer, save_figure
 from role_lens.report import Report
 
+MEASURED = ["role", "domain", "in_domain", "kind", "n", "effect", "sem", "accuracy_change"]
+
 
 @dataclass(frozen=True)
 class Config:
@@ -46,9 +48,9 @@ class Config:
     """Role and its domain, pair after pair; default: those of the paper."""
     coefficients: tuple[float, ...] = (1.0,)
     """How many times the raw direction is added."""
-    screen: int | None = None
-    """Compute exactly only this many directions of each role, those estimated to be best; default:
-    all, as in the paper."""
+    layer_step: int = 1
+    """Every how many layers directions are tried; default: all, as in the paper. To screen them by
+    their estimates would let the questions that test have a part in the choice."""
     max_questions: int | None = None
     """Most questions of a role's own domain."""
     max_off_domain: int | None = None
@@ -63,7 +65,7 @@ def run(config: Config) -> Results:
     roles = (config.roles or vectors.roles)[:1] if quick else config.roles
     homes = homes_of(vectors, roles, config.domains)
     questions = config.asking.load()
-    layers = tuple(range(1, vectors.n_layers, 8)) if quick else None
+    layers = tuple(range(1, vectors.n_layers, 8 if quick else config.layer_step))
     positions = (-1,) if quick else None
     rows, patches = [], {}
     most = 20 if quick else config.max_questions
@@ -72,7 +74,7 @@ def run(config: Config) -> Results:
         own = tuple(role for role in homes if homes[role] == domain)
         grid = Grid(own, layers, positions, ("base",), ("add",), config.coefficients)
         place = folder_of(setup.out / "sweeps", domain)
-        effects = sweep(model, vectors, asked, place, grid, screen=config.screen, **asking)
+        effects = sweep(model, vectors, asked, place, grid, **asking)
         accuracy = float(effects["accuracy"].iloc[0])
         for role in own:
             ranked = best_first(effects[effects["role"] == role], "accuracy")
@@ -126,9 +128,9 @@ def run(config: Config) -> Results:
                     model, asked, conditions, place, domain=domain, in_domain=in_domain, **asking
                 )
             )
-    results = Results.of(
-        config, model, best=pd.DataFrame(rows), effects=judge(scores, seed=setup.seed)
-    )
+    # Means only: a direction can't be tested on the questions that chose it.
+    effects = judge(scores, seed=setup.seed)[MEASURED]
+    results = Results.of(config, model, vectors, best=pd.DataFrame(rows), effects=effects)
     results.write(setup.out)
     return results
 

@@ -4,6 +4,7 @@ Knows nothing of what is analysed.
 """
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,8 +15,8 @@ import tyro
 
 from role_lens.cli_options import Common, ModelOptions, reported, say
 from role_lens.errors import RoleLensError
-from role_lens.files import atomic_write, make_folder, read_bytes
-from role_lens.fitting import package_versions
+from role_lens.files import as_path, atomic_write, make_folder, read_bytes
+from role_lens.fitting import check_prompts, package_versions
 from role_lens.models import Model, model_name
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.role_vectors import RoleVectors
@@ -45,15 +46,47 @@ class Setup:
     redraw: bool = False
     """Only draw figures and report again, from the results that are in `out`."""
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "out", as_path(self.out))
+
     def load_vectors(self, model: Model) -> RoleVectors:
-        """The vectors: those named, those kept in `out`, or fitted now and kept there."""
+        """The vectors: those named, those kept in `out`, or fitted now and kept there.
+
+        Raises:
+            RoleLensError: they are from another model, or those in `out` from other prompts.
+        """
         kept = make_folder(self.out) / "vectors.safetensors"
-        if self.vectors is None and not kept.exists():
-            fitted = RoleVectors.fit(model, load_roles(*self.prompts), load_prompts(self.base))
-            fitted.save(kept)
-        vectors = RoleVectors.load(kept if self.vectors is None else self.vectors)
+        if self.vectors is not None:
+            vectors = RoleVectors.load(self.vectors)
+        elif kept.exists():
+            vectors = RoleVectors.load(kept)
+            try:
+                self.check_prompts(vectors)
+            except RoleLensError as error:
+                raise RoleLensError(f"{kept}: {error}, or choose another folder") from error
+        else:
+            vectors = RoleVectors.fit(model, load_roles(*self.prompts), load_prompts(self.base))
+            vectors.save(kept)
         vectors.check(model)
         return vectors
+
+    def check_prompts(self, vectors: RoleVectors) -> None:
+        """Raise a RoleLensError unless the vectors were fitted on `prompts` and `base`."""
+        try:
+            check_prompts(vectors.provenance, load_roles(*self.prompts), load_prompts(self.base))
+        except RoleLensError as error:
+            raise RoleLensError(f"{error}: name theirs with --prompts and --base") from error
+
+
+def place_of(vectors: RoleVectors, position: int, layer: int | None = None) -> tuple[int, int]:
+    """Index of a position, and a layer; by default three quarters up.
+
+    Raises:
+        RoleLensError: the vectors don't have them.
+    """
+    layer = 3 * vectors.n_layers // 4 if layer is None else layer
+    vectors.direction(vectors.roles[0], layer=layer, position=position)
+    return vectors.positions.index(position), layer
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,18 +95,23 @@ class Results:
 
     tables: Mapping[str, pd.DataFrame]
     record: Mapping[str, Any]
-    """Settings, model and versions, as JSON values."""
+    """Analysis, settings, model, where the vectors are from, and versions, as JSON values."""
 
     @staticmethod
-    def of(config: Any, model: Model, **tables: pd.DataFrame) -> "Results":
-        """Tables with the settings that made them.
+    def of(config: Any, model: Model, vectors: RoleVectors, **tables: pd.DataFrame) -> "Results":
+        """Tables with what made them.
 
         Args:
             config: a dataclass.
         """
-        settings = json.loads(json.dumps(asdict(config), default=str))
-        made = {"settings": settings, "model": model_name(model), "versions": package_versions()}
-        return Results(tables, made)
+        made = {
+            "analysis": _name(type(config)),
+            "settings": asdict(config),
+            "model": model_name(model),
+            "vectors": dict(vectors.provenance),
+            "versions": package_versions(),
+        }
+        return Results(tables, json.loads(json.dumps(made, default=str)))
 
     def write(self, folder: str | Path) -> None:
         """Write `<name>.parquet` for each table, and `results.json`."""
@@ -122,7 +160,19 @@ def main(
     def command() -> None:
         settings = tyro.cli(config, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
         folder = settings.setup.out
-        draw(Results.read(folder) if settings.setup.redraw else run(settings), folder)
+        if settings.setup.redraw or (folder / _RECORD).exists():
+            kept = Results.read(folder)
+            if kept.record["analysis"] != _name(config):
+                raise RoleLensError(
+                    f"{folder} holds the results of {kept.record['analysis']}: choose another "
+                    "folder"
+                )
+        draw(kept if settings.setup.redraw else run(settings), folder)
         say(f"Written to {folder.resolve()}: open report.html")
 
     return reported(command)
+
+
+def _name(config: type[Any]) -> str:
+    """The analysis that these are the settings of, by its file."""
+    return Path(str(sys.modules[config.__module__].__file__)).stem

@@ -3,8 +3,9 @@
 Knows prompts and patches, not roles.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import einops
 import numpy as np
@@ -20,6 +21,9 @@ from role_lens.interventions import TokenWindow
 from role_lens.models import Model, stop_token_ids
 from role_lens.patches import Patches, attached
 from role_lens.tokens import Batch, check_length, encode_chat
+
+Hooks = list[tuple[str, Callable[..., Any]]]
+"""Hook points and functions, as TransformerLens takes them."""
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,15 @@ def complete(
     seed: int = 0,
     use_cache: bool = True,
     batch_size: int | None = None,
+    hooks_of: Callable[[Sequence[int]], Hooks] | None = None,
     progress: bool = False,
 ) -> list[Completion]:
     """As `generate`, with whether each text came to its end.
 
     Args:
         batch_size: most prompts at once; None for all. Fewer where a GPU runs out of memory.
+        hooks_of: given the indices of the prompts of a batch, hooks for it alone. Asked anew for
+            every batch, and for one that is repeated with fewer prompts.
     """
     if max_new_tokens < 1:
         raise RoleLensError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
@@ -107,7 +114,9 @@ def complete(
 
     def run(batch: Batch) -> list[tuple[list[int], bool]]:
         steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
-        return _continue(model, batch, patch, steps, temperature, seed, use_cache)
+        hooks = hooks_of(batch.index) if hooks_of else []
+        with model.hooks(fwd_hooks=hooks):
+            return _continue(model, batch, patch, steps, temperature, seed, use_cache)
 
     completions: dict[int, Completion] = {}
     for batch, answers in in_batches(model, sequences, budget, run):

@@ -22,21 +22,14 @@ class Report:
 
     Args:
         title, question: what the page is about, and what it answers.
-        record: how its results were made: settings, versions, command.
+        record: how its results were made, as in `Results`.
     """
 
     def __init__(self, title: str, question: str, record: Mapping[str, Any]) -> None:
-        self._head = {"title": title, "question": question}
+        quick = bool(record.get("settings", {}).get("setup", {}).get("quick"))
+        self._head = {"title": title, "question": question, "quick": quick}
         self._record = json.dumps(record, indent=1, default=str, ensure_ascii=False)
         self._parts: list[dict[str, Any]] = []
-
-    def heading(self, text: str) -> None:
-        """A heading of a new section."""
-        self._parts.append({"kind": "heading", "text": text})
-
-    def text(self, text: str) -> None:
-        """A paragraph."""
-        self._parts.append({"kind": "text", "text": text})
 
     def figure(self, path: str | Path, caption: str) -> None:
         """A PNG file, with a caption that also describes it to those who don't see it."""
@@ -50,9 +43,9 @@ class Report:
             {"kind": "table", "text": caption, "columns": list(table.columns), "rows": rows}
         )
 
-    def tokens(self, view: TokenView, caption: str) -> None:
-        """Coloured tokens."""
-        self._parts.append({"kind": "tokens", "text": caption, "html": view.html()})
+    def tokens(self, view: TokenView, caption: str, largest: float | None = None) -> None:
+        """Coloured tokens; `largest` as for `TokenView.html`."""
+        self._parts.append({"kind": "tokens", "text": caption, "html": view.html(largest)})
 
     def write(self, path: str | Path) -> None:
         """Write the page, whole or not at all."""

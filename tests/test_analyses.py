@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
 
-from role_lens import RoleVectors, load_model, load_prompts, load_roles
+from role_lens import RoleLensError, RoleVectors, load_model, load_prompts, load_roles
 from role_lens.analysis import main
 from role_lens.cli_options import ModelOptions
 from role_lens.models import PACKAGED_MODEL
@@ -38,8 +38,11 @@ OPTIONS = {
     "persona_prompts": [*QUESTIONS, "--n-prompts", "3", "--max-kl", "None"],
     "reproduce_paper": [*QUESTIONS, "--coefficients", "1", "2", "--max-off-domain", "20"],
 }
+TAKE_ALL_POSITIONS = {"benchmark_transfer", "reproduce_paper"}
 TABLES = {
-    "geometry": {"by_layer", "cosines", "components", "separable", "stable", "pulls"},
+    "geometry": {
+        *("by_layer", "cosines", "components", "separable", "stable", "resampled", "pulls"),
+    },
     "layer_sweep": {"estimated", "exact", "random"},
     "logit_lens": {"words", "named", "moved", "predicted", "views"},
     "benchmark_transfer": {"table", "effects", "choices"},
@@ -138,6 +141,104 @@ def test_a_role_without_a_domain_is_one_line(workplace, tmp_path, capsys):
 def test_drawing_nothing_is_one_line(tmp_path, capsys):
     assert start("geometry", "--out", tmp_path, "--redraw") == 2
     assert "holds no results to draw" in capsys.readouterr().err
+
+
+def test_kept_vectors_of_other_prompts_are_refused(workplace, tmp_path, capsys):
+    options = ["--out", tmp_path, *model_options(workplace), *OPTIONS["logit_lens"]]
+    assert start("logit_lens", *options) == 0
+    other = tmp_path / "roles"
+    other.mkdir()
+    for role in ("poet", "cook", "ship_cook"):
+        (other / f"{role}.txt").write_text("Other?\nPrompts?\n")
+    assert start("logit_lens", *options, "--prompts", other) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert re.search(r"vectors.safetensors: .*other prompts.*another folder", last)
+
+
+def test_another_analysis_does_not_overwrite(workplace, tmp_path, capsys):
+    arguments = ["--out", tmp_path, *model_options(workplace)]
+    assert start("logit_lens", *arguments, *OPTIONS["logit_lens"]) == 0
+    for more in ([], ["--redraw"]):
+        assert start("geometry", *arguments, *more) == 2
+        assert "holds the results of logit_lens: choose another" in capsys.readouterr().err
+
+
+def test_own_vectors_need_their_prompts(workplace, tmp_path, capsys):
+    arguments = ["--out", tmp_path / "a", *model_options(workplace), *OPTIONS["logit_lens"]]
+    assert start("logit_lens", *arguments) == 0
+    vectors = tmp_path / "a" / "vectors.safetensors"
+    arguments = ["--out", tmp_path / "b", "--model", workplace / "model", "--vectors", vectors]
+    assert start("logit_lens", *arguments) == 2
+    assert "name theirs with --prompts and --base" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", sorted({*NAMES} - TAKE_ALL_POSITIONS))
+def test_positions_are_checked_at_once(name, workplace, tmp_path, capsys):
+    options = [option.format(workplace) for option in OPTIONS[name]]
+    arguments = ["--out", tmp_path, *model_options(workplace), *options, "--position", -40]
+    assert start(name, *arguments) == 2
+    assert "position -40 is out of range" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["layer_sweep", "patchscope"])
+def test_one_domain_is_enough(name, workplace, tmp_path):
+    """Of roles whose domain is not asked, nothing is."""
+    options = [option.format(workplace) for option in OPTIONS[name]]
+    arguments = ["--out", tmp_path, *model_options(workplace), *options, "--domain", "verse"]
+    assert start(name, *arguments) == 0
+    table = "estimated" if name == "layer_sweep" else "texts"
+    assert set(pd.read_parquet(tmp_path / f"{table}.parquet")["role"]) == {"poet"}
+
+
+def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path, monkeypatch):
+    module = analysis("patchscope")
+    options = [option.format(workplace) for option in OPTIONS["patchscope"]]
+    arguments = list(map(str, ["--out", tmp_path, *model_options(workplace), *options]))
+    asked, patchscope = [], module.patchscope
+
+    def counted(*args, **options):
+        asked.append((options["target"], options["scale"], tuple(options["layer"])))
+        if len(asked) == 3:
+            raise RoleLensError("stopped")
+        return patchscope(*args, **options)
+
+    monkeypatch.setattr(module, "patchscope", counted)
+    assert main(module.Config, module.run, module.draw, arguments) == 2
+    assert main(module.Config, module.run, module.draw, arguments) == 0
+    assert len(asked) == 8 + 1  # every way once, and the one that failed
+    assert len(pd.read_parquet(tmp_path / "texts.parquet")) == 8 * 2 * 3
+
+
+def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path):
+    """Its best directions are measured on them, with no p and no verdict."""
+    options = [option.format(workplace) for option in OPTIONS["reproduce_paper"]]
+    assert start("reproduce_paper", "--out", tmp_path, *model_options(workplace), *options) == 0
+    effects = pd.read_parquet(tmp_path / "effects.parquet")
+    assert set(effects["in_domain"]) == {True, False}
+    assert not [name for name in effects.columns if name.startswith(("p_", "q_", "verdict", "low"))]
+    best = pd.read_parquet(tmp_path / "best.parquet").set_index("role")
+    vectors = RoleVectors.load(tmp_path / "vectors.safetensors")
+    n = len(vectors.positions) * (vectors.n_layers - 1)  # layer 0 holds no direction
+    assert best["tried"].tolist() == [2 * n] * 3
+
+
+def test_a_role_without_a_direction_keeps_its_prompts(workplace, tmp_path, monkeypatch):
+    module = analysis("persona_prompts")
+    choose = module.select_by_domain
+
+    def without_poet(*args, **options):
+        chosen = choose(*args, **options)
+        return {role: one for role, one in chosen.items() if role != "poet"}
+
+    monkeypatch.setattr(module, "select_by_domain", without_poet)
+    options = [option.format(workplace) for option in OPTIONS["persona_prompts"]]
+    arguments = list(map(str, ["--out", tmp_path, *model_options(workplace), *options]))
+    assert main(module.Config, module.run, module.draw, arguments) == 0
+    effects = pd.read_parquet(tmp_path / "effects.parquet")
+    kinds = effects.groupby("role")["kind"].agg(set)
+    assert kinds["poet"] == {"persona", "neutral_persona", "persona_over_neutral"}
+    assert kinds["cook"] >= {"persona", "neutral_persona", "add", "both"}
 
 
 @pytest.fixture(scope="module")

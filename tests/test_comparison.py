@@ -329,7 +329,7 @@ def test_the_table_says_what_was_chosen(compared):
 def test_persona_conditions_are_what_they_say(llama, vectors):
     """Both is the persona prompt's message with the addition's patch; it is judged and paired."""
     choice = Choice("poet", "base", 1, -1, 1.5, 0.1, 0.0, 0.0, 20, 2)
-    conditions = {one.kind: one for one in persona_conditions(vectors, choice)}
+    conditions = {one.kind: one for one in persona_conditions("poet", choice.addition(vectors))}
     both, add, persona = (conditions[kind] for kind in ("both", "add", "persona"))
     assert both.system == persona.system == "You are a poet."
     assert not persona.patches
@@ -347,7 +347,7 @@ def test_persona_and_vector_together(llama, vectors, tmp_path):
     scores = score_conditions(
         llama,
         asked,
-        [baseline(), *persona_conditions(vectors, choice)],
+        [baseline(), *persona_conditions("poet", choice.addition(vectors))],
         tmp_path,
         domain="verse",
         in_domain=True,

@@ -52,9 +52,10 @@ def url(server):
 
 def test_answers_are_read(server, url):
     texts = ["x\npoet", "**Data Analyst.**", "none", "poet or nurse", ""]
-    texts[-1] = "the poet"  # more than the name alone is no answer
+    texts[-1] = "a poet of note"  # more than the name alone is no answer
+    texts.append("The poet")  # but for an article
     found = ask_endpoint(texts, ROLES, url=url, model="judge", key="secret")
-    assert found == ["poet", "Data analyst", None, None, None]
+    assert found == ["poet", "Data analyst", None, None, None, "poet"]
     path, key, body = server.asked[0]
     assert (path, key) == ("/v1/chat/completions", "Bearer secret")
     assert (body["model"], body["temperature"]) == ("judge", 0)

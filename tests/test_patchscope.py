@@ -3,6 +3,7 @@ import torch
 from conftest import build
 
 from role_lens import RoleLensError, generate
+from role_lens.forward import next_logits
 from role_lens.readout.patchscope import TARGET, patchscope, placeholder_positions
 from role_lens.tokens import encode_chat
 
@@ -59,6 +60,23 @@ def test_batches_make_no_difference(llama):
     assert not llama.hook_dict["blocks.1.hook_resid_pre"].fwd_hooks
 
 
+def test_out_of_memory_makes_no_difference(llama, monkeypatch):
+    options = {"layer": [0, 1, 2], "max_new_tokens": 5, "mode": "add", "scale": 20.0}
+    together = patchscope(llama, VECTORS, **options)
+    rows = []
+
+    def small(model, tokens, *rest):
+        rows.append(len(tokens))
+        if len(tokens) > 2:
+            raise torch.OutOfMemoryError
+        return next_logits(model, tokens, *rest)
+
+    monkeypatch.setattr("role_lens.generation.next_logits", small)
+    assert patchscope(llama, VECTORS, **options) == together
+    assert rows[0] == 3
+    assert 1 in rows
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -74,6 +92,8 @@ def test_refused(llama, options, message):
 
 def test_refused_vectors():
     llama = build("llama")
+    with pytest.raises(RoleLensError, match="at least one vector"):
+        patchscope(llama, torch.ones(0, 32), layer=1)
     with pytest.raises(RoleLensError, match="7 dimensions, the model 32"):
         patchscope(llama, torch.ones(2, 7), layer=1)
     with pytest.raises(RoleLensError, match="the direction is zero"):

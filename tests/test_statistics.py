@@ -162,7 +162,7 @@ def test_association_within_groups():
     """Dealing out whole groups: against all permutations of a small case, by hand."""
     first = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 1, 1]], dtype=bool)
     second = np.array([[1, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]], dtype=bool)
-    found = association(first, second, permutations=20_000)
+    found = association(first, second, ["all"] * 4, permutations=20_000)
     assert found.share_if == pytest.approx(4 / 5)
     assert found.share_if_not == pytest.approx(1 / 7)
     both = [
@@ -171,12 +171,25 @@ def test_association_within_groups():
     ]
     exact = np.mean([n >= both[0] for n in both])
     assert found.p == pytest.approx(exact, abs=0.01)
+    within = [
+        sum((first[i] & second[j]).sum() for i, j in enumerate(order)) >= both[0]
+        for order in [(0, 1, 2, 3), (2, 1, 0, 3), (0, 3, 2, 1), (2, 3, 0, 1)]
+    ]
+    found = association(first, second, ["a", "b", "a", "b"], permutations=20_000)
+    assert found.p == pytest.approx(np.mean(within), abs=0.01)
+
+
+def test_association_of_strata_is_none():
+    """Groups of one stratum are alike in both: that is no association of groups."""
+    same = np.repeat([True, False], 4)[:, None] & np.ones((8, 3), dtype=bool)
+    assert association(same, same, ["a"] * 8, permutations=2_000).p < 0.05
+    assert association(same, same, ["a"] * 4 + ["b"] * 4, permutations=100).p == 1
 
 
 def test_association_of_cells_alone_is_none():
     """That some cells have both in all groups alike is no association of groups."""
     same = np.tile([True, False, False], (5, 1))
-    assert association(same, same, permutations=100).p == 1
-    nothing = association(np.zeros((3, 2), dtype=bool), np.ones((3, 2), dtype=bool))
+    assert association(same, same, ["all"] * 5, permutations=100).p == 1
+    nothing = association(np.zeros((3, 2), dtype=bool), np.ones((3, 2), dtype=bool), ["all"] * 3)
     assert np.isnan(nothing.share_if)
     assert (nothing.share_if_not, nothing.p) == (1, 1)

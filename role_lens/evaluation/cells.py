@@ -7,7 +7,7 @@ not models.
 import hashlib
 import json
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,17 @@ def write_parquet(table: pd.DataFrame, path: Path) -> None:
     """
     with atomic_write(path) as temporary:
         table.to_parquet(temporary, index=False)
+
+
+def kept_table(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
+    """The table in a parquet file; made and written there if there is none, or a damaged one."""
+    try:
+        return pd.read_parquet(path)
+    except (pyarrow.ArrowException, OSError, ValueError):
+        pass
+    table = make()
+    write_parquet(table, path)
+    return table
 
 
 def content_hash(*parts: Any) -> str:

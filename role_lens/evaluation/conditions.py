@@ -68,15 +68,20 @@ def judged_conditions(
     return conditions
 
 
-def persona_conditions(vectors: RoleVectors, choice: Choice) -> list[Condition]:
-    """Persona prompt, one without a role, addition, and persona prompt and addition together."""
-    role, patches = choice.role, (choice.addition(vectors),)
+def persona_conditions(role: str, addition: Patch | None) -> list[Condition]:
+    """Persona prompt, one without a role, addition, and persona prompt and addition together; only
+    the prompts where no direction was chosen."""
     persona = persona_prompts(role)[0]
-    return [
+    prompts = [
         Condition("persona", role, system=persona),
         Condition("neutral_persona", role, system=NEUTRAL_PERSONA),
-        Condition("add", role, patches=patches),
-        Condition("both", role, patches=patches, system=persona),
+    ]
+    if addition is None:
+        return prompts
+    return [
+        *prompts,
+        Condition("add", role, patches=(addition,)),
+        Condition("both", role, patches=(addition,), system=persona),
     ]
 
 

@@ -1,6 +1,6 @@
 """The domains of arXiv 2502.12055: which MMLU subjects and which roles belong to each."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from role_lens.errors import RoleLensError
 from role_lens.prompts import role_name
@@ -111,3 +111,19 @@ def homes_of(
             )
         homes[name] = known[name]
     return homes
+
+
+def within(homes: Mapping[str, str], domains: Iterable[str]) -> dict[str, str]:
+    """The roles whose domain is one of these.
+
+    Raises:
+        RoleLensError: there is none.
+    """
+    known = set(domains)
+    found = {role: home for role, home in homes.items() if home in known}
+    if not found:
+        raise RoleLensError(
+            f"no role has its domain among {', '.join(sorted(known))}: name one, such as --domains "
+            f"{next(iter(homes))!r} {min(known)!r}"
+        )
+    return found

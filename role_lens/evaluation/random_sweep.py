@@ -49,7 +49,8 @@ def sweep_random(
         raise RoleLensError(f"a null band needs at least one random direction, got {n}")
     tables = []
     for number in range(n):
-        turned = rotated(vectors, seed=seed * n + number)
+        # Numbers of a seed's own, and the same when n grows: what is finished stays valid.
+        turned = rotated(vectors, seed=1_000_000 * seed + number)
         effects = sweep(model, turned, questions, Path(out) / f"rotation-{number}", grid, **asking)
         tables.append(effects.iloc[1:].assign(number=number))
     return pd.concat(tables, ignore_index=True)

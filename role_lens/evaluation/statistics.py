@@ -3,7 +3,7 @@
 Knows arrays of changes, neither models nor roles.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -128,6 +128,7 @@ class Association:
 def association(
     first: Bool[ndarray, "group cell"],
     second: Bool[ndarray, "group cell"],
+    strata: Sequence[str],
     *,
     permutations: int = 10_000,
     seed: int = 0,
@@ -136,16 +137,22 @@ def association(
 
     Cells of one group need not be independent, as neighbouring layers of one role aren't: whole
     groups of the second are dealt out anew to those of the first, and every cell stays where it is
-    in its group. The statistic is the number of cells that have both. Where all cells or none
-    have the first, a share is NaN and p is 1.
+    in its group. Groups of one stratum may be alike for other reasons, as roles that are asked the
+    same questions are: they are dealt out among themselves only. The statistic is the number of
+    cells that have both. Where all cells or none have the first, a share is NaN and p is 1.
+
+    Args:
+        strata: of each group.
     """
     a, b = first.astype(np.float64), second.astype(np.float64)
     shared = np.einsum("gc,hc->gh", a, b)  # cells in common, had h been dealt to g
     rng = np.random.default_rng(seed)
-    groups = np.arange(len(a))
-    observed = shared[groups, groups].sum()
+    among = [np.flatnonzero(np.asarray(strata) == one) for one in dict.fromkeys(strata)]
+    rows = np.concatenate(among)
+    observed = np.trace(shared)
     reached = sum(
-        shared[groups, rng.permutation(len(a))].sum() >= observed for _ in range(permutations)
+        shared[rows, np.concatenate([rng.permutation(some) for some in among])].sum() >= observed
+        for _ in range(permutations)
     )
     return Association(
         share_if=float(second[first].mean()) if first.any() else float("nan"),

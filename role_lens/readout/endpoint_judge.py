@@ -4,9 +4,11 @@ Knows texts and role names; sends them to the address that it is given, and nowh
 """
 
 import json
+import re
 import urllib.request
 from collections.abc import Sequence
 from http.client import HTTPException
+from urllib.error import HTTPError
 
 from role_lens.errors import RoleLensError
 
@@ -50,7 +52,7 @@ def ask_endpoint(
             "model": model,
             "messages": [{"role": "user", "content": content}],
             "temperature": 0,
-            "max_tokens": 16,
+            "max_tokens": 512,  # some judges think before they answer
         }
         request = urllib.request.Request(address, json.dumps(body).encode(), headers)
         try:
@@ -58,11 +60,13 @@ def ask_endpoint(
                 answer = json.load(reply)["choices"][0]["message"]["content"]
         except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, HTTPError):
+                reason += f" {error.read(500).decode('utf-8', 'replace')}"
             raise RoleLensError(f"the judge at {address} gave no answer: {reason}") from error
         judged[text] = _named(str(answer), roles)
     return [judged[text] for text in texts]
 
 
 def _named(answer: str, roles: Sequence[str]) -> str | None:
-    said = answer.strip().strip(".\"'*`").casefold()
+    said = re.sub(r"^(an?|the) ", "", answer.strip().strip(".\"'*`").casefold())
     return next((role for role in roles if role.casefold() == said), None)

@@ -79,7 +79,7 @@ def layer_logprobs(
     states: list[Tensor] = []
 
     def keep(x: Tensor, hook: Any) -> None:
-        states.append(x[0, -1])
+        states.append(x[0, -1].cpu())  # blocks may be on several devices
 
     n_layers = model.cfg.n_layers
     names = [f"blocks.{layer}.hook_resid_pre" for layer in range(n_layers)]

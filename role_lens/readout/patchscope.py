@@ -13,7 +13,7 @@ from torch import Tensor
 
 from role_lens.directions import unit
 from role_lens.errors import RoleLensError
-from role_lens.generation import complete
+from role_lens.generation import Hooks, complete
 from role_lens.models import Model
 from role_lens.tokens import chat_text
 
@@ -56,12 +56,15 @@ def patchscope(
         One text per vector.
 
     Raises:
-        RoleLensError: no placeholder in the target, numbers of layers or scales that don't match,
-            a layer out of range, a zero vector, an unknown mode, a tokenizer without offsets.
+        RoleLensError: no vectors, no placeholder in the target, numbers of layers or scales that
+            don't match, a layer out of range, a zero vector, an unknown mode, a tokenizer without
+            offsets.
     """
     if mode not in get_args(Mode):
         raise RoleLensError(f"mode must be one of {get_args(Mode)}, got {mode!r}")
     n = len(vectors)
+    if not n:
+        raise RoleLensError("patchscope needs at least one vector")
     layers = [layer] * n if isinstance(layer, int) else list(layer)
     scales = [float(scale)] * n if isinstance(scale, int | float) else list(map(float, scale))
     if len(layers) != n or len(scales) != n:
@@ -77,27 +80,31 @@ def patchscope(
         )
     units = unit(vectors.float())
     vectors = units if mode == "replace" else vectors.float()
+    shifts = vectors * torch.tensor(scales)[:, None]
     places = placeholder_positions(model, target, placeholder, system)
-    texts: list[str] = []
-    for start in range(0, n, batch_size):
-        some = slice(start, start + batch_size)
-        shifts = vectors[some] * torch.tensor(scales[some])[:, None]
-        hooks = [
-            (f"blocks.{one}.hook_resid_pre", _injection(shifts, layers[some], one, places, mode))
-            for one in sorted(set(layers[some]))
-        ]
-        with model.hooks(fwd_hooks=hooks):
-            completions = complete(
-                model,
-                [target] * len(shifts),
-                max_new_tokens=max_new_tokens,
-                system=system,
-                temperature=temperature,
-                seed=seed + start,
-                progress=progress,
+
+    def injections(index: Sequence[int]) -> Hooks:
+        own = [layers[i] for i in index]
+        return [
+            (
+                f"blocks.{one}.hook_resid_pre",
+                _injection(shifts[list(index)], own, one, places, mode),
             )
-        texts += [completion.text for completion in completions]
-    return texts
+            for one in sorted(set(own))
+        ]
+
+    completions = complete(
+        model,
+        [target] * n,
+        max_new_tokens=max_new_tokens,
+        system=system,
+        temperature=temperature,
+        seed=seed,
+        batch_size=batch_size,
+        hooks_of=injections,
+        progress=progress,
+    )
+    return [completion.text for completion in completions]
 
 
 def placeholder_positions(

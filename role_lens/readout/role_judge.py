@@ -127,6 +127,22 @@ def hit_rates(
     return rates | {"mean_rank": float(own.mean()), "chance_rank": (n_roles + 1) / 2}
 
 
+def share_naming_others(texts: Sequence[str], own: Sequence[str], roles: Sequence[str]) -> float:
+    """How often a text has the name of a role that is not its own: what `names_role` finds by
+    chance, mean over texts and other roles.
+
+    Args:
+        own: the role of each text.
+    """
+    found = [
+        names_role(text, role)
+        for text, its in zip(texts, own, strict=True)
+        for role in roles
+        if role != its
+    ]
+    return float(np.mean(found))
+
+
 def names_role(text: str, role: str) -> bool:
     """Whether a text has the role's name in it, as words, singular or plural."""
     words = r"\s+".join(map(re.escape, role.split()))

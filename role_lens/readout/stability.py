@@ -32,7 +32,10 @@ def held_out_auc(
         RoleLensError: fewer prompts than folds.
     """
     if min(len(role), len(reference)) < folds:
-        raise RoleLensError(f"{folds} folds need as many prompts, got {len(role)}")
+        raise RoleLensError(
+            f"{folds} folds need as many prompts of either kind, got {len(role)} and "
+            f"{len(reference)}"
+        )
     rng = np.random.default_rng(seed)
     parts = [np.array_split(rng.permutation(len(some)), folds) for some in (role, reference)]
     areas = []
@@ -95,21 +98,23 @@ def bootstrap_cosines(
     role: Activations,
     reference: Float[Tensor, "other d_model"],
     *,
+    n: int | None = None,
     repeats: int = 200,
     seed: int = 0,
 ) -> Float[Tensor, " repeat"]:
-    """Cosines of the direction with those from prompts drawn again, with replacement."""
+    """Cosines of the direction with those from prompts drawn again, with replacement.
+
+    Args:
+        n: how many are drawn of either kind, at most as many as there are; default: all.
+    """
     rng = np.random.default_rng(seed)
     whole = role.mean(dim=0) - reference.mean(dim=0)
     # Weights instead of copies: one product gives all resampled means.
-    weights = [
-        torch.from_numpy(rng.multinomial(len(some), np.full(len(some), 1 / len(some)), repeats))
-        for some in (role, reference)
-    ]
-    drawn = [
-        w.to(some.dtype) @ some / len(some)
-        for w, some in zip(weights, (role, reference), strict=True)
-    ]
+    drawn = []
+    for some in (role, reference):
+        size = len(some) if n is None else min(n, len(some))
+        weights = rng.multinomial(size, np.full(len(some), 1 / len(some)), repeats)
+        drawn.append(torch.from_numpy(weights).to(some.dtype) @ some / size)
     return torch.cosine_similarity(drawn[0] - drawn[1], whole[None], dim=1)
 
 

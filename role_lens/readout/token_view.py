@@ -30,13 +30,22 @@ class TokenView:
     def _repr_html_(self) -> str:
         return f"<script>{circuitsvis_script()}</script>{self.html()}"
 
-    def html(self) -> str:
-        """The view alone, for a page that holds `circuitsvis_script` already."""
+    @property
+    def largest(self) -> float:
+        """The largest size of a value."""
+        return max((abs(value) for value in self.values), default=0.0)
+
+    def html(self, largest: float | None = None) -> str:
+        """The view alone, for a page that holds `circuitsvis_script` already.
+
+        Args:
+            largest: value of the full colour; default: the view's own. Views that are to be
+                compared by colour need the same.
+        """
         place = f"tokens-{uuid4().hex}"
         shown: dict[str, Any] = {"tokens": list(map(_text, self.tokens)), "values": self.values}
-        # One scale about zero, so that two views can be compared by colour.
-        largest = max((abs(value) for value in self.values), default=1.0) or 1.0
-        shown |= {"minValue": -largest, "maxValue": largest}
+        end = largest or self.largest or 1.0
+        shown |= {"minValue": -end, "maxValue": end}
         shown |= {"negativeColor": "#b35806", "positiveColor": "#2166ac"}
         call = f"CircuitsVis.render({_script(place)}, CircuitsVis.ColoredTokens, {_script(shown)})"
         return f'<div id="{place}" class="tokens"></div><script>{call}</script>'

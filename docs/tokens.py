@@ -1,0 +1,46 @@
+"""Coloured tokens on the site: views from the results of a run, and the script that draws them.
+
+    python analyses/logit_lens.py --out logit-lens --shown lawyer nurse
+    python docs/tokens.py --logit-lens logit-lens
+
+The site's own copy of the script comes from the installed CircuitsVis when the site is built.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from role_lens.analysis import Results
+from role_lens.readout.token_view import TokenView, circuitsvis_script
+
+
+@dataclass(frozen=True)
+class Config:
+    """Where the results are."""
+
+    logit_lens: Path = Path("logit-lens")
+    out: Path = Path(__file__).parent / "figures" / "logit-lens-tokens.html"
+
+
+def draw(config: Config) -> None:
+    """Every view of the results, one after the other."""
+    views = Results.read(config.logit_lens).tables["views"]
+    shown = [
+        f'<p class="view">{row.role}, layer {row.layer}: {row.prompt}</p>\n'
+        + TokenView(tuple(row.tokens), tuple(map(float, row.values))).html()
+        for row in views.itertuples()
+    ]
+    config.out.write_text("\n".join(shown) + "\n", encoding="utf-8")
+
+
+def on_files(files: Any, config: Any) -> None:
+    """A hook of MkDocs: the script is one of the site's files."""
+    from mkdocs.structure.files import File  # needed to build the site, not to draw
+
+    files.append(File.generated(config, "circuitsvis.js", content=circuitsvis_script()))
+
+
+if __name__ == "__main__":
+    draw(tyro.cli(Config))

@@ -1,0 +1,29 @@
+"""The site's coloured tokens, from the tables of a run."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from role_lens.analysis import Results
+
+SCRIPT = Path(__file__).parents[1] / "docs" / "tokens.py"
+
+
+def test_views_are_drawn_from_a_folder(tmp_path):
+    spec = importlib.util.spec_from_file_location("site_tokens", SCRIPT)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for their module
+    spec.loader.exec_module(module)
+    views = pd.DataFrame(
+        [("nurse", "a base prompt", 22, [" ward", "</script>"], [0.5, -2.0])],
+        columns=["role", "prompt", "layer", "tokens", "values"],
+    )
+    Results({"views": views}, {}).write(tmp_path)
+    module.draw(module.Config(tmp_path, out=tmp_path / "tokens.html"))
+    page = (tmp_path / "tokens.html").read_text("utf-8")
+    assert "nurse, layer 22: a base prompt" in page
+    assert "[0.5, -2.0]" in page
+    assert '"minValue": -2.0' in page
+    assert page.count("</script>") == 1  # the page's own
