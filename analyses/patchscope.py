@@ -5,7 +5,8 @@
 
 Every role's direction is put into a prompt's placeholder, "What does X represent?", from several
 layers, at several layers and sizes. The unpatched model ranks all roles' names for what it wrote,
-after ranking texts that it wrote under persona prompts, where the role is known. Then: of those
+after ranking texts that it wrote under persona prompts, where the role is known. Beside it stands
+what the model writes when the residual stream of the role's name is put in. Then: of those
 directions that improve the answers on their role's domain, how many say their role?
 """
 
@@ -38,7 +39,7 @@ from role_lens.evaluation.sweep import sweep
 from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.files import make_folder
 from role_lens.readout.endpoint_judge import ask_endpoint
-from role_lens.readout.patchscope import TARGET, patchscope
+from role_lens.readout.patchscope import TARGET, Mode, patchscope, word_states
 from role_lens.readout.role_judge import (
     PERSONA_QUESTIONS,
     hit_rates,
@@ -52,7 +53,7 @@ from role_lens.readout.role_judge import (
 )
 from role_lens.report import Report
 
-WAY = ["target", "inject", "scale"]
+WAY = ["target", "inject", "mode", "scale"]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class Config:
     inject: tuple[int, ...] = (-1, 3)
     """Layers that directions are added at; -1 for the layer that each was read at."""
     scales: tuple[float, ...] = (1.0, 4.0)
-    """How many times the raw direction is added."""
+    """How many times the raw direction is added; it is also put in alone, as long as what it
+    replaces."""
     targets: tuple[str, ...] = (TARGET, "Who would be interested in X? Describe such a person.")
     """Prompts with the word X."""
     max_new_tokens: int = 24
@@ -137,23 +139,33 @@ def run(config: Config) -> Results:
     truth = [vectors.role_index(role) for role in written["role"]]
     written["rank"] = own_ranks(ranks(likelihoods, usual), truth)
 
-    def put_in(target: str, at: int, scale: float) -> pd.DataFrame:
+    def judge(table: pd.DataFrame) -> pd.DataFrame:
+        texts = table["text"].tolist()
+        found = judged(model, texts, vectors.roles, usual, progress=False)
+        table["rank"] = own_ranks(found, [vectors.role_index(role) for role in table["role"]])
+        table["first"] = [vectors.roles[index] for index in found.argmin(axis=1)]
+        table["named"] = [names_role(row.text, row.role) for row in table.itertuples()]
+        return table
+
+    def put_in(target: str, at: int, mode: Mode, scale: float) -> pd.DataFrame:
         texts = patchscope(
             model,
             directions,
             layer=[layer if at < 0 else at for _, layer, _ in sources],
             scale=scale,
             target=target,
-            mode="add",
+            mode=mode,
             max_new_tokens=length,
         )
         table = pd.DataFrame(sources, columns=["contrast", "layer", "role"])
-        table = table.assign(target=target, inject=at, scale=scale, text=texts)
-        found = judged(model, texts, vectors.roles, usual, progress=False)
-        table["rank"] = own_ranks(found, [vectors.role_index(role) for role in table["role"]])
-        table["first"] = [vectors.roles[index] for index in found.argmin(axis=1)]
-        table["named"] = [names_role(row.text, row.role) for row in table.itertuples()]
-        return table
+        table = table.assign(target=target, inject=at, mode=mode, scale=scale, text=texts)
+        return judge(table)
+
+    def put_name_in(target: str, at: int) -> pd.DataFrame:
+        states = word_states(model, told, at, target=target)
+        texts = patchscope(model, states, layer=at, target=target, max_new_tokens=length)
+        table = pd.DataFrame({"role": told, "target": target, "inject": at, "text": texts})
+        return judge(table)
 
     def asked_of_judge(texts: list[str]) -> pd.DataFrame:
         said = ask_endpoint(
@@ -165,8 +177,18 @@ def run(config: Config) -> Results:
         )
         return pd.DataFrame({"judge": pd.Series(said, dtype=object)})
 
-    ways = list(itertools.product(config.targets, config.inject, config.scales))
-    texts = []
+    sizes: list[tuple[Mode, float]] = [("add", scale) for scale in config.scales]
+    ways = [
+        (target, at, *size)
+        for target, at, size in itertools.product(
+            config.targets, config.inject, [*sizes, ("replace", 1.0)]
+        )
+    ]
+    texts, names = [], []
+    at_layers = sorted({one for one in config.inject if one >= 0}) or layers[:1]
+    for target, at in itertools.product(config.targets, at_layers):
+        name = content_hash(source, told, target, at)[:16]
+        names.append(kept_table(folder / f"name-{name}.parquet", partial(put_name_in, target, at)))
     for way in tqdm(ways[-1:] if quick else ways, desc="ways of putting them in"):
         name = content_hash(source, sources, way)[:16]
         part = kept_table(folder / f"texts-{name}.parquet", partial(put_in, *way))
@@ -175,15 +197,18 @@ def run(config: Config) -> Results:
             ask = partial(asked_of_judge, part["text"].tolist())
             part = part.join(kept_table(folder / f"judge-{name}.parquet", ask))
         texts.append(part)
-    table, measured = pd.concat(texts, ignore_index=True), pd.concat(effects, ignore_index=True)
+    table, name_itself, measured = (
+        pd.concat(some, ignore_index=True) for some in (texts, names, effects)
+    )
     results = Results.of(
         config,
         model,
         vectors,
         texts=table,
+        names=name_itself,
         persona=written,
         effects=measured,
-        rates=_rates(table, written, vectors.roles),
+        rates=_rates(table, name_itself, written, vectors.roles),
         improving=_improving(table, measured),
     )
     results.write(setup.out)
@@ -200,24 +225,29 @@ def draw(results: Results, folder: Path) -> None:
         way=[
             fill(f"“{row.target}”", 36)
             + f"\nat {'its own layer' if row.inject < 0 else f'layer {row.inject}'}, "
-            f"× {row.scale:g}"
+            + ("in its place" if row.mode == "replace" else f"added × {row.scale:g}")
             for row in texts.itertuples()
         ]
     )
     ways = list(dict.fromkeys(texts["way"]))
-    columns = min(4, len(ways))
+    columns = min(6, len(ways))
     rows = -(-len(ways) // columns)
     figure = Figure(figsize=(3.1 * columns, 2.9 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    names = results.tables["names"]
     for axis, way in zip(axes.flat, ways, strict=False):
         for contrast in contrasts:
             part = texts[(texts["way"] == way) & (texts["contrast"] == contrast)]
             first = (part["rank"] == 1).groupby(part["layer"]).mean()
             axis.plot(first.index, first, marker="o", markersize=3, **CONTRAST_STYLE[contrast])
         axis.axhline(chance, color="grey", linewidth=0.8, label="chance")
-        axis.axhline(
-            (persona["rank"] == 1).mean(), color="grey", linestyle=":", label="persona prompts"
-        )
+        target = texts.loc[texts["way"] == way, "target"].iloc[0]
+        for some, style, label in (
+            (persona, ":", "persona prompts"),
+            (names[names["target"] == target], "--", "the name itself"),
+        ):
+            share = (some["rank"] == 1).mean()
+            axis.axhline(share, color="grey", linestyle=style, label=label)
         axis.set_title(way, fontsize=7)
         axis.set_ylim(-0.02, 1.02)
     for axis in axes[-1]:
@@ -231,7 +261,8 @@ def draw(results: Results, folder: Path) -> None:
     report.figure(
         folder / "says.png",
         "How often the judge ranks the direction's own role first for what the model wrote; "
-        "dotted: for texts written under the role's persona prompt.",
+        "dotted: for texts written under the role's persona prompt; dashed: for those written with "
+        "the residual stream of the role's name put in.",
     )
     report.table(
         results.tables["rates"],
@@ -253,10 +284,13 @@ def draw(results: Results, folder: Path) -> None:
     report.write(folder / "report.html")
 
 
-def _rates(texts: pd.DataFrame, persona: pd.DataFrame, roles: Sequence[str]) -> pd.DataFrame:
+def _rates(
+    texts: pd.DataFrame, names: pd.DataFrame, persona: pd.DataFrame, roles: Sequence[str]
+) -> pd.DataFrame:
     """How often a text's own role comes among the first, for each way of putting directions in."""
     rows = [{"n": len(persona), **hit_rates(persona["rank"].to_numpy(), len(roles))}]
-    for way, part in texts.groupby(WAY, sort=False):
+    every = pd.concat([names.assign(mode="the name itself", scale=1.0), texts])
+    for way, part in every.groupby(WAY, sort=False):
         found = hit_rates(part["rank"].to_numpy(), len(roles))
         found |= dict(zip(WAY, way, strict=True)) | {"n": len(part), "named": part["named"].mean()}
         found["others_named"] = share_naming_others(

@@ -46,7 +46,7 @@ TABLES = {
     "layer_sweep": {"estimated", "exact", "random"},
     "logit_lens": {"words", "named", "moved", "predicted", "views"},
     "benchmark_transfer": {"table", "effects", "choices"},
-    "patchscope": {"texts", "persona", "effects", "rates", "improving"},
+    "patchscope": {"texts", "names", "persona", "effects", "rates", "improving"},
     "persona_prompts": {"effects", "choices", "shifts"},
     "reproduce_paper": {"best", "effects"},
 }
@@ -198,16 +198,16 @@ def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path, monkeypatch):
     asked, patchscope = [], module.patchscope
 
     def counted(*args, **options):
-        asked.append((options["target"], options["scale"], tuple(options["layer"])))
-        if len(asked) == 3:
+        asked.append(options["target"])
+        if len(asked) == 5:
             raise RoleLensError("stopped")
         return patchscope(*args, **options)
 
     monkeypatch.setattr(module, "patchscope", counted)
     assert main(module.Config, module.run, module.draw, arguments) == 2
     assert main(module.Config, module.run, module.draw, arguments) == 0
-    assert len(asked) == 8 + 1  # every way once, and the one that failed
-    assert len(pd.read_parquet(tmp_path / "texts.parquet")) == 8 * 2 * 3
+    assert len(asked) == 2 + 12 + 1  # names, every way once, and the one that failed
+    assert len(pd.read_parquet(tmp_path / "texts.parquet")) == 12 * 2 * 3
 
 
 def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path):

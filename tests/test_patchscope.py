@@ -4,7 +4,12 @@ from conftest import build
 
 from role_lens import RoleLensError, generate
 from role_lens.forward import next_logits
-from role_lens.readout.patchscope import TARGET, patchscope, placeholder_positions
+from role_lens.readout.patchscope import (
+    TARGET,
+    patchscope,
+    placeholder_positions,
+    word_states,
+)
 from role_lens.tokens import encode_chat
 
 VECTORS = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
@@ -50,6 +55,23 @@ def test_what_is_put_there(model, mode):
 
         with model.hooks(fwd_hooks=[(f"blocks.{layer}.hook_resid_pre", put)]):
             assert generate(model, TARGET, max_new_tokens=6) == text
+
+
+def test_states_of_words(model):
+    """Of each word's last token; put back as they were, the word is what is read."""
+    words = ["cook", "poet"]
+    states = word_states(model, words, 1)
+    for word, state in zip(words, states, strict=True):
+        text = TARGET.replace("X", word)
+        (*_, place) = placeholder_positions(model, text, word)
+        kept = []
+        with model.hooks(
+            fwd_hooks=[("blocks.1.hook_resid_pre", lambda x, hook, kept=kept: kept.append(x))]
+        ):
+            model(torch.tensor(encode_chat(model, [text])))
+        torch.testing.assert_close(state, kept[0][0, place], rtol=1e-4, atol=1e-5)
+    with pytest.raises(RoleLensError, match="layer 99 is out of range"):
+        word_states(model, words, 99)
 
 
 def test_batches_make_no_difference(llama):

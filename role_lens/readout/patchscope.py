@@ -11,11 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from role_lens.activations import activations_at
 from role_lens.directions import unit
 from role_lens.errors import RoleLensError
 from role_lens.generation import Hooks, complete
 from role_lens.models import Model
-from role_lens.tokens import chat_text
+from role_lens.tokens import chat_text, encode_chat
 
 Mode = Literal["replace", "add"]
 
@@ -70,10 +71,7 @@ def patchscope(
     if len(layers) != n or len(scales) != n:
         raise RoleLensError(f"{n} vectors, {len(layers)} layers and {len(scales)} scales")
     for one in layers:
-        if not 0 <= one < model.cfg.n_layers:
-            raise RoleLensError(
-                f"layer {one} is out of range: the model has layers 0 to {model.cfg.n_layers - 1}"
-            )
+        _check_layer(model, one)
     if vectors.shape[-1] != model.cfg.d_model:
         raise RoleLensError(
             f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}"
@@ -107,6 +105,27 @@ def patchscope(
     return [completion.text for completion in completions]
 
 
+def word_states(
+    model: Model,
+    words: Sequence[str],
+    layer: int,
+    *,
+    target: str = TARGET,
+    placeholder: str = "X",
+    system: str | None = None,
+) -> Float[Tensor, "word d_model"]:
+    """The residual stream entering a block at each word's last token, where it stands in the place
+    of the placeholder: what a text about the word begins from, to hold directions against.
+
+    Raises:
+        RoleLensError: as `patchscope`.
+    """
+    _check_layer(model, layer)
+    place = placeholder_positions(model, target, placeholder, system)[-1]
+    texts = [_word(placeholder).sub(lambda _, word=word: word, target) for word in words]
+    return activations_at(model, encode_chat(model, texts, system), [(layer, place)])[0]
+
+
 def placeholder_positions(
     model: Model, target: str, placeholder: str = "X", system: str | None = None
 ) -> list[int]:
@@ -115,7 +134,7 @@ def placeholder_positions(
     Raises:
         RoleLensError: it is not in the target as a word of its own, or the tokenizer can't tell.
     """
-    word = re.compile(rf"(?<!\w){re.escape(placeholder)}(?!\w)")
+    word = _word(placeholder)
     n_after = len(word.findall(target))
     text = chat_text(model, target, system)
     found = list(word.finditer(text))
@@ -133,6 +152,17 @@ def placeholder_positions(
         for index, (first, last) in enumerate(offsets)
         if any(first < end and last > begin for begin, end in spans)
     ]
+
+
+def _word(placeholder: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<!\w){re.escape(placeholder)}(?!\w)")
+
+
+def _check_layer(model: Model, layer: int) -> None:
+    if not 0 <= layer < model.cfg.n_layers:
+        raise RoleLensError(
+            f"layer {layer} is out of range: the model has layers 0 to {model.cfg.n_layers - 1}"
+        )
 
 
 def _injection(
