@@ -13,7 +13,6 @@ directions that improve the answers on their role's domain, how many say their r
 import itertools
 import os
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -34,7 +33,6 @@ from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.identity import hash_of_vectors
 from role_lens.evaluation.selection import folder_of
 from role_lens.evaluation.splits import sample_by_domain
-from role_lens.evaluation.statistics import association
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.files import make_folder
@@ -42,15 +40,14 @@ from role_lens.readout.endpoint_judge import ask_endpoint
 from role_lens.readout.patchscope import TARGET, Mode, patchscope, word_states
 from role_lens.readout.role_judge import (
     PERSONA_QUESTIONS,
-    hit_rates,
     judged,
     names_role,
     own_ranks,
     persona_texts,
     ranks,
     role_likelihoods,
-    share_naming_others,
 )
+from role_lens.readout.telling import improving_and_telling, telling_rates
 from role_lens.report import Report
 
 WAY = ["target", "inject", "mode", "scale"]
@@ -138,6 +135,7 @@ def run(config: Config) -> Results:
     usual = likelihoods.mean(axis=0)
     truth = [vectors.role_index(role) for role in written["role"]]
     written["rank"] = own_ranks(ranks(likelihoods, usual), truth)
+    written["named"] = [names_role(row.text, row.role) for row in written.itertuples()]
 
     def judge(table: pd.DataFrame) -> pd.DataFrame:
         texts = table["text"].tolist()
@@ -200,6 +198,13 @@ def run(config: Config) -> Results:
     table, name_itself, measured = (
         pd.concat(some, ignore_index=True) for some in (texts, names, effects)
     )
+    every = pd.concat(
+        [
+            written.assign(target="(persona prompts)", scale=1.0),
+            name_itself.assign(mode="the name itself", scale=1.0),
+            table,
+        ]
+    )
     results = Results.of(
         config,
         model,
@@ -208,8 +213,8 @@ def run(config: Config) -> Results:
         names=name_itself,
         persona=written,
         effects=measured,
-        rates=_rates(table, name_itself, written, vectors.roles),
-        improving=_improving(table, measured),
+        rates=telling_rates(every, WAY, vectors.roles),
+        improving=improving_and_telling(table, measured),
     )
     results.write(setup.out)
     return results
@@ -282,66 +287,6 @@ def draw(results: Results, folder: Path) -> None:
     sample = texts.sample(min(20, len(texts)), random_state=0).sort_index()
     report.table(sample[shown], "Twenty texts at random.")
     report.write(folder / "report.html")
-
-
-def _rates(
-    texts: pd.DataFrame, names: pd.DataFrame, persona: pd.DataFrame, roles: Sequence[str]
-) -> pd.DataFrame:
-    """How often a text's own role comes among the first, for each way of putting directions in."""
-    rows = [{"n": len(persona), **hit_rates(persona["rank"].to_numpy(), len(roles))}]
-    every = pd.concat([names.assign(mode="the name itself", scale=1.0), texts])
-    for way, part in every.groupby(WAY, sort=False):
-        found = hit_rates(part["rank"].to_numpy(), len(roles))
-        found |= dict(zip(WAY, way, strict=True)) | {"n": len(part), "named": part["named"].mean()}
-        found["others_named"] = share_naming_others(
-            part["text"].tolist(), part["role"].tolist(), roles
-        )
-        if "judge" in part:
-            found["judge"] = (part["judge"] == part["role"]).mean()
-        rows.append(found)
-    table = pd.DataFrame(rows)
-    table["target"] = table["target"].fillna("(persona prompts)")
-    return table[["target", *table.columns.drop("target")]]
-
-
-def _improving(texts: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
-    """Do directions that improve the answers say their role?
-
-    A direction improves if its effect is above zero; and if it is by two standard errors. It
-    says its role if any of its texts does."""
-    keys = ["role", "contrast", "layer"]
-    says = pd.DataFrame(
-        {
-            "ranked first": (texts["rank"] == 1).groupby([texts[key] for key in keys]).any(),
-            "named": texts["named"].groupby([texts[key] for key in keys]).any(),
-        }
-    )
-    homes = effects.drop_duplicates("role").set_index("role")["domain"]
-    domains = homes.loc[says.index.unique("role")].tolist()
-    effects = effects.set_index(keys).loc[says.index]
-    improves = {
-        "effect > 0": effects["effect"] > 0,
-        "effect > 2 standard errors": effects["effect"] > 2 * effects["sem"],
-        "accuracy rises": effects["accuracy_change"] > 0,
-    }
-    rows = []
-    for (what, better), name in itertools.product(improves.items(), says.columns):
-        first, second = (
-            one.unstack(["contrast", "layer"]).to_numpy() for one in (better, says[name])
-        )
-        found = association(first, second, domains)
-        rows.append(
-            {
-                "improves": what,
-                "says": name,
-                "directions": len(says),
-                "improving": int(better.sum()),
-                "say, of improving": found.share_if,
-                "say, of others": found.share_if_not,
-                "p": found.p,
-            }
-        )
-    return pd.DataFrame(rows)
 
 
 if __name__ == "__main__":

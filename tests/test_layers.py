@@ -58,7 +58,7 @@ FLOORS = [
         "readout.role_judge",
         "evaluation.random_sweep",
     ],
-    ["evaluation.conditions", "evaluation.calibration"],
+    ["evaluation.conditions", "evaluation.calibration", "readout.telling"],
     ["evaluation.condition_scores"],
     ["evaluation.comparison", "interop.lm_eval_results", "interop.lm_eval_task"],
     ["interop.lm_eval"],
