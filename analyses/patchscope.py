@@ -235,9 +235,9 @@ def draw(results: Results, folder: Path) -> None:
         ]
     )
     ways = list(dict.fromkeys(texts["way"]))
-    columns = min(6, len(ways))
+    columns = min(3, len(ways))
     rows = -(-len(ways) // columns)
-    figure = Figure(figsize=(3.1 * columns, 2.9 * rows), layout="constrained")
+    figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     names = results.tables["names"]
     for axis, way in zip(axes.flat, ways, strict=False):
