@@ -143,6 +143,33 @@ def test_drawing_nothing_is_one_line(tmp_path, capsys):
     assert "holds no results to draw" in capsys.readouterr().err
 
 
+def test_roles_of_domains_that_nobody_asks(workplace, tmp_path, capsys):
+    options = [option.format(workplace) for option in OPTIONS["layer_sweep"]]
+    arguments = ["--out", tmp_path, *model_options(workplace), *options, "--domain", "other"]
+    assert start("layer_sweep", *arguments) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "no role has its domain among other: name one, such as --domains 'cook' 'other'" in last
+
+
+def test_one_role(workplace, tmp_path):
+    """There is no tree of it, and nothing to hold it against but the base prompts."""
+    roles = tmp_path / "roles"
+    roles.mkdir()
+    (roles / "poet.txt").write_text((workplace / "roles" / "poet.txt").read_text())
+    arguments = [*model_options(workplace), "--prompts", roles]
+    assert start("geometry", "--out", tmp_path / "out", *arguments, *OPTIONS["geometry"]) == 0
+    assert not (tmp_path / "out" / "families.png").exists()
+    assert set(pd.read_parquet(tmp_path / "out" / "separable.parquet")["contrast"]) == {"base"}
+
+
+def test_quick_pages_say_so(workplace, tmp_path):
+    arguments = ["--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
+    assert start("geometry", *arguments, "--quick") == 0
+    assert "A quick version" in (tmp_path / "report.html").read_text()
+    assert start("geometry", *arguments) == 0
+    assert "A quick version" not in (tmp_path / "report.html").read_text()
+
+
 def test_kept_vectors_of_other_prompts_are_refused(workplace, tmp_path, capsys):
     options = ["--out", tmp_path, *model_options(workplace), *OPTIONS["logit_lens"]]
     assert start("logit_lens", *options) == 0

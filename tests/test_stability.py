@@ -56,6 +56,15 @@ def test_bootstrap():
     torch.testing.assert_close(bootstrap_cosines(2 * same, same), torch.ones(200))
 
 
+def test_bootstrap_of_fewer_prompts():
+    one, other = draw(40, 1.0), draw(50, 0.0, seed=1)
+    means = [float(bootstrap_cosines(one, other, n=n, seed=3).mean()) for n in (2, 8, 32)]
+    assert means == sorted(means)
+    assert means[2] - means[0] > 0.1
+    every = bootstrap_cosines(one, other, seed=3)
+    assert torch.equal(bootstrap_cosines(one, other, n=50, seed=3), every)  # as many as there are
+
+
 def test_leave_one_out_is_exact():
     role, reference = draw(7, 1.0), draw(9, 0.0, seed=1)
     found = leave_one_out(role, reference)
