@@ -57,6 +57,8 @@ class Config:
     """Role and its domain, pair after pair; default: those of the paper."""
     max_kl: float | None = 0.1
     """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
+    max_validation: int | None = None
+    """Most questions of a domain that choose, at least 20."""
     max_questions: int | None = None
     """Most test questions of a role's own domain."""
     max_off_domain: int | None = 20
@@ -89,6 +91,7 @@ def run(config: Config) -> Results:
         grid=Grid(roles, contrasts=vectors.contrasts),
         # The guard on neutral prompts takes a minute, for the random directions too.
         max_kl=None if setup.quick else config.max_kl,
+        max_validation=20 if setup.quick else config.max_validation,
         max_questions=20 if setup.quick else config.max_questions,
         max_off_domain=0 if setup.quick else config.max_off_domain,
         n_random=config.n_random,

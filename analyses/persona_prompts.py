@@ -25,7 +25,7 @@ from role_lens.evaluation.domains import homes_of
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import judge, tally
 from role_lens.evaluation.selection import folder_of, select_by_domain
-from role_lens.evaluation.splits import check_numbers, divide, sample_questions
+from role_lens.evaluation.splits import check_numbers, divide, sample_each
 from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.prompts import load_prompts
 from role_lens.readout.persona_shift import persona_shift, shift_along_directions
@@ -53,6 +53,8 @@ class Config:
     """Role and its domain, pair after pair; default: those of the paper."""
     max_kl: float | None = 0.1
     """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
+    max_validation: int | None = None
+    """Most questions of a domain that choose, at least 20."""
     max_questions: int | None = None
     """Most test questions of a domain, at least 20."""
     position: int = -1
@@ -72,10 +74,10 @@ def run(config: Config) -> Results:
     homes = homes_of(vectors, roles, config.domains)
     validation = config.asking.load_validation(config.validation)
     choosing, testing = divide(config.asking.load(), validation, homes, setup.seed)
-    most = 20 if setup.quick else config.max_questions
-    tests = {
-        domain: sample_questions(testing[domain], most, seed=setup.seed) for domain in choosing
-    }
+    own = {domain: testing[domain] for domain in choosing}
+    tests = sample_each(own, 20 if setup.quick else config.max_questions, seed=setup.seed)
+    limit = 20 if setup.quick else config.max_validation
+    choosing = sample_each(choosing, limit, seed=setup.seed)
     check_numbers(choosing, [(domain, True, asked) for domain, asked in tests.items()])
     choices = select_by_domain(
         model,

@@ -133,6 +133,7 @@ def compare_command(
     leave_out_last: float | None = 0.2,
     n_random: int = 20,
     n_shuffled: int = 5,
+    max_validation: int | None = None,
     max_questions: int | None = None,
     max_off_domain: int | None = None,
     seed: int = 0,
@@ -160,6 +161,7 @@ def compare_command(
         leave_out_last: share of the layers, the last ones, not to choose from.
         n_random: random directions in the null band, at least 20.
         n_shuffled: directions from shuffled labels.
+        max_validation: most questions of a domain that choose, at least 20.
         max_questions: most test questions of a role's own domain, at least 20.
         max_off_domain: most test questions of every other domain, at least 20; 0: none.
         seed: of splits and random directions.
@@ -183,6 +185,7 @@ def compare_command(
         leave_out_last=leave_out_last,
         n_random=n_random,
         n_shuffled=n_shuffled,
+        max_validation=max_validation,
         max_questions=max_questions,
         max_off_domain=max_off_domain,
         seed=seed,

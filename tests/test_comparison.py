@@ -162,6 +162,11 @@ def test_without_validation_the_questions_are_halved(llama, vectors, tmp_path):
     assert list(table["n"]) == [20, 22]
     choices = pd.read_parquet(tmp_path / "choices.parquet")
     assert sorted(choices["n_questions"]) == [20, 22]
+    options = {"validation": None, "max_off_domain": 0, "max_validation": 21}
+    table = run(llama, vectors, tmp_path / "limited", questions, **options)
+    assert list(table["n"]) == [20, 22]  # those that test are as many
+    choices = pd.read_parquet(tmp_path / "limited" / "choices.parquet")
+    assert sorted(choices["n_questions"]) == [20, 21]
 
 
 def test_limits(llama, vectors, tmp_path):
@@ -297,6 +302,7 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
             "'fish', but of: food, other, verse",
         ),
         ({"max_questions": 10}, "at least 20 questions, got max_questions=10"),
+        ({"max_validation": 19}, "at least 20 questions, got max_validation=19"),
         ({"max_questions": 0}, "got max_questions=0"),
         ({"max_questions": -1}, "got max_questions=-1"),
         ({"max_off_domain": 19}, "got max_off_domain=19"),

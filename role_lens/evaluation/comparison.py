@@ -35,7 +35,13 @@ from role_lens.evaluation.selection import (
     within_layers,
 )
 from role_lens.evaluation.shuffled_labels import prompt_tokens, shuffled_by_role
-from role_lens.evaluation.splits import MIN_QUESTIONS, check_numbers, divide, sample_questions
+from role_lens.evaluation.splits import (
+    MIN_QUESTIONS,
+    check_numbers,
+    divide,
+    sample_each,
+    sample_questions,
+)
 from role_lens.files import atomic_write, make_folder
 from role_lens.fitting import package_versions
 from role_lens.models import Model, model_name
@@ -63,6 +69,7 @@ def compare(
     neutral: Sequence[str] | None = None,
     n_random: int = _MIN_RANDOM,
     n_shuffled: int = 5,
+    max_validation: int | None = None,
     max_questions: int | None = None,
     max_off_domain: int | None = None,
     permutations: int = 10_000,
@@ -92,7 +99,8 @@ def compare(
         n_random: random directions for the null band, at least 20. A warning names the roles for
             which fewer were within `max_kl`.
         n_shuffled: directions from shuffled labels.
-        max_questions: most test questions of a role's own domain, stratified by subject.
+        max_validation: most questions of a domain that choose, stratified by subject.
+        max_questions: most test questions of a role's own domain, stratified too.
         max_off_domain: most test questions of every other domain; 0 to leave these out.
         permutations: of the sign-flip tests.
         seed: of the splits and of all random directions.
@@ -114,12 +122,13 @@ def compare(
     if n_random < _MIN_RANDOM:
         raise RoleLensError(f"a null band takes at least {_MIN_RANDOM} directions, got {n_random}")
     for name, limit in (
+        ("max_validation", max_validation),
         ("max_questions", max_questions),
         ("max_off_domain", max_off_domain or None),
     ):
         if limit is not None and limit < MIN_QUESTIONS:
             raise RoleLensError(
-                f"a test takes at least {MIN_QUESTIONS} questions, got {name}={limit}"
+                f"choice and test take at least {MIN_QUESTIONS} questions, got {name}={limit}"
             )
     if seed < 0 or n_shuffled < 0:
         raise RoleLensError(f"seed and n_shuffled count from 0, got {seed} and {n_shuffled}")
@@ -129,6 +138,7 @@ def compare(
     grid = grid or usual_grid(vectors)
     homes = homes_of(vectors, grid.roles, domains)
     choosing, testing = divide(questions, validation, homes, seed)
+    choosing = sample_each(choosing, max_validation, seed=seed)
     tests = [
         (domain, in_domain, sample_questions(asked, limit, seed=seed))
         for in_domain, limit in ((True, max_questions), (False, max_off_domain))
@@ -207,6 +217,7 @@ def compare(
         "leave_out_last": leave_out_last,
         "n_random": n_random,
         "n_shuffled": n_shuffled,
+        "max_validation": max_validation,
         "max_questions": max_questions,
         "max_off_domain": max_off_domain,
         "permutations": permutations,

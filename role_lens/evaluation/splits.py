@@ -51,12 +51,15 @@ def sample_by_domain(
     """
     wanted = list(dict.fromkeys(domains))
     _check_domains(questions, wanted, "questions")
-    return {
-        domain: sample_questions(
-            [question for question in questions if question.domain == domain], n, seed=seed
-        )
-        for domain in wanted
-    }
+    asked = {name: [one for one in questions if one.domain == name] for name in wanted}
+    return sample_each(asked, n, seed=seed)
+
+
+def sample_each(
+    asked: Mapping[str, Sequence[Question]], n: int | None, *, seed: int = 0
+) -> dict[str, list[Question]]:
+    """`sample_questions` of every domain's."""
+    return {domain: sample_questions(some, n, seed=seed) for domain, some in asked.items()}
 
 
 def without_repeats(questions: Sequence[Question], others: Sequence[Question]) -> list[Question]:
