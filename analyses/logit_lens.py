@@ -186,14 +186,15 @@ def draw(results: Results, folder: Path) -> None:
             f"The three likeliest next tokens after {part['prompt'].iloc[0]!r}, read at every "
             f"layer that {role}, added at layer {patched}, reaches.",
         )
-    largest = max(np.abs(values).max() for values in tables["views"]["values"])
-    for row in tables["views"].itertuples():
-        view = TokenView(tuple(row.tokens), tuple(map(float, row.values)))
+    rows = list(tables["views"].itertuples())
+    views = [TokenView(tuple(row.tokens), tuple(map(float, row.values))) for row in rows]
+    largest = max(view.largest for view in views)
+    for row, view in zip(rows, views, strict=True):
         caption = (
             f"Tokens by projection on {row.role}, layer {row.layer}: {row.prompt}. Full colour: "
             f"{largest:.2g}, blue along the direction."
         )
-        report.tokens(view, caption, float(largest))
+        report.tokens(view, caption, largest)
     report.write(folder / "report.html")
 
 

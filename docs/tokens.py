@@ -25,12 +25,13 @@ class Config:
 
 
 def draw(config: Config) -> None:
-    """Every view of the results, one after the other."""
-    views = Results.read(config.logit_lens).tables["views"]
+    """Every view of the results, one after the other, on one scale."""
+    rows = list(Results.read(config.logit_lens).tables["views"].itertuples())
+    views = [TokenView(tuple(row.tokens), tuple(map(float, row.values))) for row in rows]
+    largest = max(view.largest for view in views)
     shown = [
-        f'<p class="view">{row.role}, layer {row.layer}: {row.prompt}</p>\n'
-        + TokenView(tuple(row.tokens), tuple(map(float, row.values))).html()
-        for row in views.itertuples()
+        f"<p>{row.role}, layer {row.layer}: {row.prompt}</p>\n{view.html(largest)}"
+        for row, view in zip(rows, views, strict=True)
     ]
     config.out.write_text("\n".join(shown) + "\n", encoding="utf-8")
 

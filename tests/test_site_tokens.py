@@ -17,7 +17,10 @@ def test_views_are_drawn_from_a_folder(tmp_path):
     sys.modules[spec.name] = module  # where dataclasses look for their module
     spec.loader.exec_module(module)
     views = pd.DataFrame(
-        [("nurse", "a base prompt", 22, [" ward", "</script>"], [0.5, -2.0])],
+        [
+            ("nurse", "a base prompt", 22, [" ward", "</script>"], [0.5, -2.0]),
+            ("cook", "its own", 22, [" salt"], [4.0]),
+        ],
         columns=["role", "prompt", "layer", "tokens", "values"],
     )
     Results({"views": views}, {}).write(tmp_path)
@@ -25,5 +28,5 @@ def test_views_are_drawn_from_a_folder(tmp_path):
     page = (tmp_path / "tokens.html").read_text("utf-8")
     assert "nurse, layer 22: a base prompt" in page
     assert "[0.5, -2.0]" in page
-    assert '"minValue": -2.0' in page
-    assert page.count("</script>") == 1  # the page's own
+    assert page.count('"minValue": -4.0') == 2  # one scale
+    assert page.count("</script>") == 2  # the page's own
