@@ -121,7 +121,8 @@ def run(config: Config) -> Results:
     )
     # What is written is kept by what it depends on, so that a run that was stopped goes on.
     folder, length = make_folder(setup.out / "texts"), config.max_new_tokens
-    source = [hash_of_vectors(vectors), list(vectors.roles), quick, length]
+    source = [hash_of_vectors(vectors), list(vectors.roles), str(model.cfg.dtype), told, quick]
+    source += [config.position, length]
 
     def persona() -> pd.DataFrame:
         written = persona_texts(
@@ -130,7 +131,7 @@ def run(config: Config) -> Results:
         found = role_likelihoods(model, written["text"].tolist(), vectors.roles, progress=False)
         return written.assign(likelihoods=list(found))
 
-    written = kept_table(folder / f"persona-{content_hash(source, told)[:16]}.parquet", persona)
+    written = kept_table(folder / f"persona-{content_hash(source)[:16]}.parquet", persona)
     likelihoods = np.stack(written.pop("likelihoods"))
     usual = likelihoods.mean(axis=0)
     truth = [vectors.role_index(role) for role in written["role"]]
@@ -185,7 +186,7 @@ def run(config: Config) -> Results:
     texts, names = [], []
     at_layers = sorted({one for one in config.inject if one >= 0}) or layers[:1]
     for target, at in itertools.product(config.targets, at_layers):
-        name = content_hash(source, told, target, at)[:16]
+        name = content_hash(source, target, at)[:16]
         names.append(kept_table(folder / f"name-{name}.parquet", partial(put_name_in, target, at)))
     for way in tqdm(ways[-1:] if quick else ways, desc="ways of putting them in"):
         name = content_hash(source, sources, way)[:16]

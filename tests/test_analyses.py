@@ -235,6 +235,9 @@ def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path, monkeypatch):
     assert main(module.Config, module.run, module.draw, arguments) == 0
     assert len(asked) == 2 + 12 + 1  # names, every way once, and the one that failed
     assert len(pd.read_parquet(tmp_path / "texts.parquet")) == 12 * 2 * 3
+    # Those of another position are others.
+    assert main(module.Config, module.run, module.draw, [*arguments, "--position", "-2"]) == 0
+    assert len(asked) == 2 * (2 + 12) + 1
 
 
 def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path):

@@ -58,7 +58,7 @@ def test_what_is_put_there(model, mode):
 
 
 def test_states_of_words(model):
-    """Of each word's last token; put back as they were, the word is what is read."""
+    """Of each word's last token, in the place of the placeholder."""
     words = ["cook", "poet"]
     states = word_states(model, words, 1)
     for word, state in zip(words, states, strict=True):

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from role_lens.evaluation.cells import content_hash, write_parquet
+from role_lens.evaluation.cells import content_hash, kept_table
 from role_lens.evaluation.controls import rotated
 from role_lens.evaluation.grid import Grid, cells_of, patches_of
 from role_lens.evaluation.identity import hash_of_vectors, run_identity
@@ -82,34 +81,26 @@ def choose_random(
     key = content_hash(identity, hash_of_vectors(vectors), asdict(grid), options, neutral)
     folder = make_folder(out)
     file = folder / f"random-{key[:16]}.parquet"
-    try:
-        rows = pd.read_parquet(file, columns=_COLUMNS).to_dict("records")
-        return [
-            RandomChoice(
-                row["role"],
-                row["number"],
-                row["layer"],
-                row["coefficient"],
-                torch.tensor(row["direction"], dtype=torch.float32),
-            )
-            for row in rows
-        ]
-    except (OSError, ValueError, pyarrow.ArrowException):
-        pass  # none yet, or damaged
-    gradient = kept_gradient(folder, identity, model, questions, **asking)
-    kl = neutral_kl(model, neutral, asking.get("system")) if max_kl is not None else None
-    chosen = []
-    for number in range(n):
-        # Rotations are numbered across seeds, so that no two seeds share one of as many.
-        turned = rotated(vectors, seed=seed * n + number)
-        for role, cells in by_estimate(turned, cells_of(turned, grid), gradient).items():
-            for cell in cells[:most_tries]:
-                (patch,) = patches_of(turned, cell)
-                if kl is None or max_kl is None or kl(patch) <= max_kl:
-                    (layer,) = patch.layers
-                    chosen.append(RandomChoice(role, number, layer, patch.value, patch.direction))
-                    break
-    table = {name: [getattr(one, name) for one in chosen] for name in _COLUMNS}
-    table["direction"] = [one.direction.tolist() for one in chosen]
-    write_parquet(pd.DataFrame(table), file)
-    return chosen
+
+    def choose() -> pd.DataFrame:
+        gradient = kept_gradient(folder, identity, model, questions, **asking)
+        kl = neutral_kl(model, neutral, asking.get("system")) if max_kl is not None else None
+        chosen = []
+        for number in range(n):
+            # Rotations are numbered across seeds, so that no two seeds share one of as many.
+            turned = rotated(vectors, seed=seed * n + number)
+            for role, cells in by_estimate(turned, cells_of(turned, grid), gradient).items():
+                for cell in cells[:most_tries]:
+                    (patch,) = patches_of(turned, cell)
+                    if kl is None or max_kl is None or kl(patch) <= max_kl:
+                        (layer,) = patch.layers
+                        chosen.append((role, number, layer, patch.value, patch.direction.tolist()))
+                        break
+        return pd.DataFrame(chosen, columns=_COLUMNS)
+
+    return [
+        RandomChoice(role, number, layer, value, torch.tensor(direction, dtype=torch.float32))
+        for role, number, layer, value, direction in kept_table(file, choose).itertuples(
+            index=False, name=None
+        )
+    ]

@@ -122,7 +122,7 @@ def word_states(
     """
     _check_layer(model, layer)
     place = placeholder_positions(model, target, placeholder, system)[-1]
-    texts = [_word(placeholder).sub(re.sub(r"\\", r"\\\\", word), target) for word in words]
+    texts = [_word(placeholder).sub(word.replace("\\", r"\\"), target) for word in words]
     return activations_at(model, encode_chat(model, texts, system), [(layer, place)])[0]
 
 
