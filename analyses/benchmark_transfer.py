@@ -60,9 +60,9 @@ class Config:
     max_validation: int | None = None
     """Most questions of a domain that choose, at least 20."""
     max_questions: int | None = None
-    """Most test questions of a role's own domain."""
+    """Most test questions of a role's own domain, at least 20."""
     max_off_domain: int | None = 20
-    """Most test questions of every other domain, at least 20."""
+    """Most test questions of every other domain, at least 20; 0: none."""
     n_random: int = 20
     """Random directions in the null band, at least 20."""
     n_shuffled: int = 5

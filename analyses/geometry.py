@@ -49,7 +49,7 @@ class Config:
     """Layer of the cosines and the stability; default: three quarters up. Components and tree are
     drawn a third up and at the last layer too."""
     layer_step: int = 3
-    """Every how many layers single prompts are looked at."""
+    """Every how many layers the separation (held-out AUC) is computed."""
     numbers: tuple[int, ...] = (2, 4, 8, 16, 32, 64)
     """Numbers of prompts for the stability."""
     repeats: int = 50

@@ -51,7 +51,7 @@ class Config:
     coefficient: float = 1.0
     """Of the additions: how many times the raw direction."""
     n_random: int = 20
-    """Random directions at each place of the lines."""
+    """Random directions for each role, kind and contrast, at each of their layers."""
     random_step: int = 3
     """Every how many layers random directions are tried."""
     max_questions: int | None = None
@@ -88,8 +88,8 @@ def run(config: Config) -> Results:
         read = positions if setup.quick else None
         for kind, coefficient in (("add", config.coefficient), ("ablate", 1.0)):
             grid = Grid(some, layers, read, vectors.contrasts, (kind,), (coefficient,))
-            place = folder_of(folder / "sweeps", domain)
-            table = sweep(model, vectors, asked, place, grid, **asking)
+            kept = folder_of(folder / "sweeps", domain)
+            table = sweep(model, vectors, asked, kept, grid, **asking)
             exact.append(table.iloc[1:].assign(domain=domain))
             # A random direction has no length when it is ablated: one contrast stands for both.
             contrasts = vectors.contrasts if kind == "add" else vectors.contrasts[:1]

@@ -64,9 +64,9 @@ class Config:
     position: int = -1
     """Token position that directions are read from, from the end of the formatted prompt."""
     layer_step: int = 4
-    """Every how many layers directions are read."""
+    """Every how many layers directions are read, from layer 2 on."""
     inject: tuple[int, ...] = (-1, 3)
-    """Layers that directions are added at; -1 for the layer that each was read at."""
+    """Layers that directions are put in at; -1 for the layer that each was read at."""
     scales: tuple[float, ...] = (1.0, 4.0)
     """How many times the raw direction is added; it is also put in alone, as long as what it
     replaces."""
@@ -101,18 +101,18 @@ def run(config: Config) -> Results:
     homes = homes_of(vectors, config.roles, config.domains)
     if config.roles is None:
         homes = within(homes, (question.domain for question in questions))
-    told = tuple(homes)[:: 8 if quick else 1]
-    homes = {role: homes[role] for role in told}
+    roles = tuple(homes)[:: 8 if quick else 1]
+    homes = {role: homes[role] for role in roles}
     most = 20 if quick else config.max_questions
     effects = []
     for domain, asked in sample_by_domain(questions, homes.values(), most, seed=setup.seed).items():
-        some = tuple(role for role in told if homes[role] == domain)
+        some = tuple(role for role in roles if homes[role] == domain)
         grid = Grid(some, layers, (config.position,), vectors.contrasts)
         kept = folder_of(setup.out / "sweeps", domain)
         found = sweep(model, vectors, asked, kept, grid, **asking)
         effects.append(found.iloc[1:].assign(domain=domain))
 
-    sources = list(itertools.product(vectors.contrasts, layers, told))
+    sources = list(itertools.product(vectors.contrasts, layers, roles))
     directions = torch.stack(
         [
             vectors.directions(contrast)[vectors.role_index(role), place, layer]
@@ -121,17 +121,17 @@ def run(config: Config) -> Results:
     )
     # What is written is kept by what it depends on, so that a run that was stopped goes on.
     folder, length = make_folder(setup.out / "texts"), config.max_new_tokens
-    source = [hash_of_vectors(vectors), list(vectors.roles), str(model.cfg.dtype), told, quick]
-    source += [config.position, length]
+    identity = [hash_of_vectors(vectors), list(vectors.roles), str(model.cfg.dtype), roles, quick]
+    identity += [config.position, length]
 
     def persona() -> pd.DataFrame:
         written = persona_texts(
-            model, told, PERSONA_QUESTIONS[: 1 if quick else None], max_new_tokens=length
+            model, roles, PERSONA_QUESTIONS[: 1 if quick else None], max_new_tokens=length
         )
         found = role_likelihoods(model, written["text"].tolist(), vectors.roles, progress=False)
         return written.assign(likelihoods=list(found))
 
-    written = kept_table(folder / f"persona-{content_hash(source)[:16]}.parquet", persona)
+    written = kept_table(folder / f"persona-{content_hash(identity)[:16]}.parquet", persona)
     likelihoods = np.stack(written.pop("likelihoods"))
     usual = likelihoods.mean(axis=0)
     truth = [vectors.role_index(role) for role in written["role"]]
@@ -161,9 +161,9 @@ def run(config: Config) -> Results:
         return judge(table)
 
     def put_name_in(target: str, at: int) -> pd.DataFrame:
-        states = word_states(model, told, at, target=target)
+        states = word_states(model, roles, at, target=target)
         texts = patchscope(model, states, layer=at, target=target, max_new_tokens=length)
-        table = pd.DataFrame({"role": told, "target": target, "inject": at, "text": texts})
+        table = pd.DataFrame({"role": roles, "target": target, "inject": at, "text": texts})
         return judge(table)
 
     def asked_of_judge(texts: list[str]) -> pd.DataFrame:
@@ -186,10 +186,10 @@ def run(config: Config) -> Results:
     texts, names = [], []
     at_layers = sorted({one for one in config.inject if one >= 0}) or layers[:1]
     for target, at in itertools.product(config.targets, at_layers):
-        name = content_hash(source, target, at)[:16]
+        name = content_hash(identity, target, at)[:16]
         names.append(kept_table(folder / f"name-{name}.parquet", partial(put_name_in, target, at)))
     for way in tqdm(ways[-1:] if quick else ways, desc="ways of putting them in"):
-        name = content_hash(source, sources, way)[:16]
+        name = content_hash(identity, sources, way)[:16]
         part = kept_table(folder / f"texts-{name}.parquet", partial(put_in, *way))
         if config.judge_url is not None:
             name = content_hash(part["text"].tolist(), config.judge_url, config.judge_model)[:16]

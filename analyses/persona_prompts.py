@@ -96,10 +96,10 @@ def run(config: Config) -> Results:
         for role in (role for role, home in homes.items() if home == domain):
             addition = choices[role].addition(vectors) if role in choices else None
             conditions += persona_conditions(role, addition)
-        place = folder_of(setup.out / "asked", domain)
+        kept = folder_of(setup.out / "asked", domain)
         scores.append(
             score_conditions(
-                model, asked, conditions, place, domain=domain, in_domain=True, **asking
+                model, asked, conditions, kept, domain=domain, in_domain=True, **asking
             )
         )
     prompts = load_prompts(setup.base)[::8][: 2 if setup.quick else config.n_prompts]

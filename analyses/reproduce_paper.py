@@ -73,13 +73,13 @@ def run(config: Config) -> Results:
     for domain, asked in own_questions.items():
         own = tuple(role for role in homes if homes[role] == domain)
         grid = Grid(own, layers, positions, ("base",), ("add",), config.coefficients)
-        place = folder_of(setup.out / "sweeps", domain)
-        effects = sweep(model, vectors, asked, place, grid, **asking)
+        kept = folder_of(setup.out / "sweeps", domain)
+        effects = sweep(model, vectors, asked, kept, grid, **asking)
         accuracy = float(effects["accuracy"].iloc[0])
         for role in own:
             ranked = best_first(effects[effects["role"] == role], "accuracy")
             best = ranked.iloc[0]
-            _, tried = read_changes(place, "correct", candidates=ranked)
+            _, tried = read_changes(kept, "correct", candidates=ranked)
             left = best_of_many(tried, seed=setup.seed)
             test = sign_flip_test(tried, alternative="greater", seed=setup.seed)
             where = {"layer": int(best["layer"]), "position": int(best["position"])}
@@ -122,10 +122,10 @@ def run(config: Config) -> Results:
             ]
             if len(conditions) == 1:
                 continue
-            place = folder_of(setup.out / ("own" if in_domain else "others"), domain)
+            kept = folder_of(setup.out / ("own" if in_domain else "others"), domain)
             scores.append(
                 score_conditions(
-                    model, asked, conditions, place, domain=domain, in_domain=in_domain, **asking
+                    model, asked, conditions, kept, domain=domain, in_domain=in_domain, **asking
                 )
             )
     # Means only: a direction can't be tested on the questions that chose it.

@@ -96,7 +96,8 @@ def sweep_command(
         contrasts: role minus base prompts, or role minus the mean of the other roles.
         kinds: what to do with the directions.
         coefficients: for add: how many times the raw direction.
-        screen: exactly only this many candidates of each role, those estimated to be best.
+        screen: compute exactly only this many directions of each role, at all coefficients: those
+            estimated to be best.
     """
     asked = asking.load()
     loaded = RoleVectors.load(vectors)

