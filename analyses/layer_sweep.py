@@ -9,7 +9,7 @@ The largest of many effects is large by chance too: `role-lens compare` tests a 
 """
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +51,10 @@ class Config:
     coefficient: float = 1.0
     """Of the additions: how many times the raw direction."""
     n_random: int = 20
-    """Random directions for each role, kind and contrast, at each of their layers."""
+    """Random directions that are added for each role and contrast, at each of their layers; and as
+    many that are ablated."""
     random_step: int = 3
-    """Every how many layers random directions are tried."""
+    """Every how many layers random directions are added."""
     max_questions: int | None = None
     """Most questions of a domain."""
 
@@ -91,10 +92,13 @@ def run(config: Config) -> Results:
             kept = folder_of(folder / "sweeps", domain)
             table = sweep(model, vectors, asked, kept, grid, **asking)
             exact.append(table.iloc[1:].assign(domain=domain))
-            # A random direction has no length when it is ablated: one contrast stands for both.
-            contrasts = vectors.contrasts if kind == "add" else vectors.contrasts[:1]
             every = layers if setup.quick else range(1, vectors.n_layers, config.random_step)
-            at_lines = Grid(some, tuple(every), positions, contrasts, (kind,), grid.coefficients)
+            at_lines = replace(grid, layers=tuple(every), positions=positions)
+            if kind == "ablate":
+                # A random direction has neither length nor layer: one role and place is all.
+                at_lines = replace(
+                    at_lines, roles=some[:1], layers=layers[:1], contrasts=vectors.contrasts[:1]
+                )
             table = sweep_random(
                 model,
                 vectors,
@@ -130,19 +134,21 @@ def draw(results: Results, folder: Path) -> None:
     homes = exact.drop_duplicates("role").set_index("role")["domain"]
     n_asked = exact.drop_duplicates("role").set_index("role")["n"]
 
-    figure = Figure(figsize=(10, 2.6 * len(roles)), layout="constrained")
-    axes = figure.subplots(len(roles), 3, sharex=True, sharey="row", squeeze=False)
     panels = [("add", contrast) for contrast in contrasts] + [("ablate", "")]
+    figure = Figure(figsize=(10, 2.6 * len(roles)), layout="constrained")
+    axes = figure.subplots(len(roles), len(panels), sharex=True, squeeze=False)
     for row, role in zip(axes, roles, strict=True):
-        for axis, (kind, contrast) in zip(row, panels, strict=False):
+        for axis, (kind, contrast) in zip(row, panels, strict=True):
             _lines(axis, exact, random, estimated, role, kind, contrast, position)
         # Estimates may run away in the last layers: the scale is that of the exact effects.
         own = exact[(exact["role"] == role) & (exact["position"] == position)]
+        own = own[own["kind"] == "add"]
         ends = [own["effect"] - 2 * own["sem"], own["effect"] + 2 * own["sem"]]
-        band = random[random["role"] == role]["effect"]
-        row[0].set_ylim(min(ends[0].min(), band.min()), max(ends[1].max(), band.max()))
+        band = random[(random["role"] == role) & (random["kind"] == "add")]["effect"]
+        for axis in row[:-1]:
+            axis.set_ylim(min(ends[0].min(), band.min()), max(ends[1].max(), band.max()))
         row[0].set_ylabel(f"{role}\n({n_asked[role]} questions of {homes[role]})\neffect, nats")
-    for axis, (kind, contrast) in zip(axes[0], panels, strict=False):
+    for axis, (kind, contrast) in zip(axes[0], panels, strict=True):
         axis.set_title(f"{kind}, contrast {contrast}" if contrast else kind)
         axis.legend(fontsize=6.5, frameon=False, loc="lower left")
     for axis in axes[-1]:
@@ -153,24 +159,27 @@ def draw(results: Results, folder: Path) -> None:
     ways = list(dict.fromkeys(zip(exact["kind"], exact["contrast"], strict=True)))
     figure = Figure(figsize=(3 * len(ways), 0.6 + 1.5 * len(roles)), layout="constrained")
     axes = figure.subplots(len(roles), len(ways), squeeze=False)
-    largest = float(np.nanquantile(exact["effect"].abs(), 0.98))
+    largest = exact["effect"].abs().groupby(exact["kind"]).quantile(0.98)
+    images = {}
     for row, role in zip(axes, roles, strict=True):
         for axis, (kind, contrast) in zip(row, ways, strict=True):
             part = exact[(exact["role"] == role) & (exact["kind"] == kind)]
             part = part[part["contrast"] == contrast]
             matrix = part.pivot(index="position", columns="layer", values="effect")
-            image = heat_map(
+            images[kind] = heat_map(
                 axis,
                 matrix.to_numpy(dtype=float),
                 [str(one) for one in matrix.index],
                 [str(one) for one in matrix.columns],
-                largest=largest,
+                largest=largest[kind],
             )
             axis.set_title(f"{kind} {role}, contrast {contrast}", fontsize=8)
         row[0].set_ylabel("position")
     for axis in axes[-1]:
         axis.set_xlabel("layer")
-    figure.colorbar(image, ax=figure.axes, label="effect, nats", shrink=0.7, extend="both")
+    for kind, image in images.items():
+        drawn = list(axes[:, [one == kind for one, _ in ways]].flat)
+        figure.colorbar(image, ax=drawn, label="effect, nats", shrink=0.7, extend="both")
     save_figure(figure, folder / "positions.png")
 
     part = estimated[estimated["position"] == position]
@@ -199,11 +208,13 @@ def draw(results: Results, folder: Path) -> None:
     report.figure(
         folder / "lines.png",
         "Mean change of log p(correct) by layer. Line: exact, with its 90 % interval at each layer "
-        "alone; dots: estimate; grey: range of random directions of the same length.",
+        "alone; dots: estimate; grey: range of random directions (of the same length, where they "
+        "are added). Additions and ablations have scales of their own.",
     )
     report.figure(
         folder / "positions.png",
-        "Exact effect, by layer and position. The colours end at the 98th percentile.",
+        "Exact effect, by layer and position. The colours end at the 98th percentile of additions "
+        "and of ablations.",
     )
     report.figure(
         folder / "estimated.png",
@@ -212,10 +223,11 @@ def draw(results: Results, folder: Path) -> None:
     )
     report.table(_agreement(estimated, added), "Rank correlation of estimate and exact effect.")
     columns = ["kind", "contrast", "role", "position", "layer", "effect", "sem", "accuracy_change"]
-    report.table(
-        exact.nlargest(10, "effect")[columns],
-        f"The largest of {len(exact)} effects: large by chance too.",
-    )
+    for kind, part in exact.groupby("kind", sort=False):
+        report.table(
+            part.nlargest(6, "effect")[columns],
+            f"The largest of {len(part)} effects of {kind}: large by chance too.",
+        )
     report.write(folder / "report.html")
 
 
@@ -227,10 +239,14 @@ def _lines(axis, exact, random, estimated, role, kind, contrast, position) -> No
         part = table[mask & (table["contrast"] == contrast)] if contrast else table[mask]
         return part.sort_values("layer").astype({"layer": int})
 
-    band = at(random, contrast).groupby("layer")["effect"].agg(["min", "max"])
-    axis.fill_between(
-        band.index, band["min"], band["max"], color="#d0d0d0", label="random directions"
-    )
+    band = {"color": "#d0d0d0", "label": "random directions"}
+    if kind == "add":
+        ends = at(random, contrast).groupby("layer")["effect"].agg(["min", "max"])
+        axis.vlines(ends.index, ends["min"], ends["max"], linewidth=6, **band)
+    else:
+        domain = exact.loc[exact["role"] == role, "domain"].iloc[0]
+        part = random[(random["kind"] == kind) & (random["domain"] == domain)]["effect"]
+        axis.axhspan(part.min(), part.max(), **band)
     for one in [contrast] if contrast else dict.fromkeys(exact["contrast"]):
         part, style = at(exact, one), CONTRAST_STYLE[one]
         axis.plot(part["layer"], part["effect"], **style, linewidth=1.3)
