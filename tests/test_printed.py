@@ -1,6 +1,7 @@
-"""What the README and the tour say is printed is what the packaged model prints."""
+"""What pages say is printed is what the packaged model prints."""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,11 @@ import role_lens
 from role_lens import RoleVectors
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "docs" / "tour.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "docs" / "tour.md",
+    ROOT / "docs" / "analyses" / "layer-sweep.md",
+]
 CODE = re.compile(r"^```python\n(.*?)^```(?:\n\n(?:prints\n\n)?```text\n(.*?)^```)?", re.M | re.S)
 TAKES_MINUTES = re.compile(r"\bcompare\(")  # run on a stand-in, where its figures mean nothing
 
@@ -30,6 +35,7 @@ def parsed(text):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_pages_show_what_is_printed(page, packaged, fitted, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
+    shutil.copy(fitted, "roles.safetensors")
     monkeypatch.setattr(role_lens, "load_model", lambda name: packaged)
     monkeypatch.setattr(RoleVectors, "fit", lambda *args, **options: RoleVectors.load(fitted))
     names = {}
