@@ -182,6 +182,7 @@ def draw(results: Results, folder: Path) -> None:
         row[2].set_ylabel("shift along the direction,\nin lengths of it", fontsize=8)
     for axis in figure.axes[-3:]:
         axis.set_xlabel(f"layer (position {results.record['settings']['position']})")
+    figure.axes[0].plot([], [], ":", color="black", linewidth=0.8, label="others' directions")
     for axis in figure.axes[:2]:
         axis.legend(frameon=False, fontsize=7)
     save_figure(figure, folder / "shift.png")
