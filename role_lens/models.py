@@ -57,6 +57,9 @@ def load_model(
         if device is not None or dtype is not None:
             raise RoleLensError("the model is already built: move or cast it before passing it")
         return name
+    # oneDNN, which multiplies in bfloat16 on a CPU, keeps a workspace for each of the last 1,024
+    # shapes: gigabytes, where batches differ in length. It reads this before its first product.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
     path = as_path(name)
     folder = local_folder(name)
     if folder is not None:

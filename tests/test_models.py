@@ -1,4 +1,5 @@
 import importlib.metadata
+import os
 
 import gguf
 import pytest
@@ -32,6 +33,17 @@ def test_local_folder(folder, llama):
     tokens = torch.tensor([[5, 6, 7]])
     torch.testing.assert_close(model(tokens), llama(tokens).detach())
     assert load_model(str(folder), dtype=torch.bfloat16)(tokens).dtype == torch.bfloat16
+
+
+def test_few_shapes_keep_a_workspace(folder, monkeypatch):
+    """Else a long sweep in bfloat16 takes gigabytes; but whoever has chosen a number keeps it."""
+    name = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
+    monkeypatch.setenv(name, "7")
+    load_model(folder)
+    assert os.environ[name] == "7"
+    monkeypatch.delenv(name)
+    load_model(folder)
+    assert os.environ[name] == "64"
 
 
 def test_folder_without_a_model(tmp_path):
