@@ -25,15 +25,13 @@ from role_lens.evaluation.condition_scores import score_conditions
 from role_lens.evaluation.conditions import Condition, baseline
 from role_lens.evaluation.domains import homes_of
 from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.judgement import judge
+from role_lens.evaluation.judgement import measure
 from role_lens.evaluation.selection import best_first, folder_of
 from role_lens.evaluation.splits import sample_by_domain
 from role_lens.evaluation.statistics import mcnemar, sign_flip_test
 from role_lens.evaluation.sweep import read_changes, sweep
 from role_lens.figures import plot_transfer, save_figure
 from role_lens.report import Report
-
-MEASURED = ["role", "domain", "in_domain", "kind", "n", "effect", "sem", "accuracy_change"]
 
 
 @dataclass(frozen=True)
@@ -128,8 +126,8 @@ def run(config: Config) -> Results:
                     model, asked, conditions, kept, domain=domain, in_domain=in_domain, **asking
                 )
             )
-    # Means only: a direction can't be tested on the questions that chose it.
-    effects = judge(scores, seed=setup.seed)[MEASURED]
+    # A direction can't be tested on the questions that chose it.
+    effects = measure(scores)
     results = Results.of(config, model, vectors, best=pd.DataFrame(rows), effects=effects)
     results.write(setup.out)
     return results

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from role_lens.evaluation.judgement import Scores, judge, summary, tally, verdict
+from role_lens.evaluation.judgement import Scores, judge, measure, summary, tally, verdict
 from role_lens.evaluation.statistics import mcnemar, sign_flip_test
 
 
@@ -56,6 +56,14 @@ def test_effects_and_verdicts():
     expected = sign_flip_test(family, alternative="greater", permutations=1000)
     assert added["p_helps_adjusted"] == expected.p_adjusted[0]
     assert nothing["p_helps_adjusted"] == expected.p_adjusted[1]
+
+
+def test_untested_effects_are_the_same():
+    one = scores("d", True, EFFECTS)
+    measured = measure([one])
+    judged = judge([one], permutations=100)
+    assert list(measured) == list(judged)[: list(judged).index("accuracy_change") + 1]
+    pd.testing.assert_frame_equal(measured, judged[list(measured)])
 
 
 def test_families_span_domains_but_not_homes_and_others():

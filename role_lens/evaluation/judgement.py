@@ -76,9 +76,8 @@ def judge(scores: Sequence[Scores], *, permutations: int = 10_000, seed: int = 0
         found with 80 % power); for those in `JUDGED` the `verdict`; for the addition `p_random`,
         its rank among the role's `n_random` random directions, (1 + as good ones) / (1 + all).
     """
-    rows = [row for one in scores for row in _rows(one)]
-    table = pd.DataFrame([{k: v for k, v in row.items() if k != "change"} for row in rows])
-    changes = [row["change"] for row in rows]
+    table = pd.DataFrame([row for one in scores for row in _rows(one)])
+    changes = table.pop("change").tolist()
     judged = table["kind"].isin([*JUDGED, *PAIRS])
     for _, family in table[judged].groupby(["in_domain", "kind"], sort=False):
         matrix = _side_by_side([changes[i] for i in family.index])
@@ -95,6 +94,16 @@ def judge(scores: Sequence[Scores], *, permutations: int = 10_000, seed: int = 0
             table.loc[i, ["low", "high"]] = bootstrap_interval(changes[i][1], seed=seed)
             table.loc[i, "detectable"] = smallest_detectable(changes[i][1], critical=helps.critical)
     return _with_verdicts(table)
+
+
+def measure(scores: Sequence[Scores]) -> pd.DataFrame:
+    """Effects of all conditions, untested: for directions that were chosen on these questions.
+
+    Returns:
+        The columns of `judge` up to `accuracy_change`.
+    """
+    rows = [row for one in scores for row in _rows(one)]
+    return pd.DataFrame(rows).drop(columns=["change", "p_mcnemar"])
 
 
 def verdict(
