@@ -218,6 +218,23 @@ def test_one_domain_is_enough(name, workplace, tmp_path):
     assert set(pd.read_parquet(tmp_path / f"{table}.parquet")["role"]) == {"poet"}
 
 
+def test_random_ablations_are_one_band_a_domain(workplace, tmp_path):
+    """They have neither a role nor a layer; additions have both."""
+    options = [option.format(workplace) for option in OPTIONS["layer_sweep"]]
+    roles = ["--roles", "poet", "cook", "ship cook"]
+    arguments = ["--out", tmp_path, *model_options(workplace), *options, *roles]
+    assert start("layer_sweep", *arguments) == 0
+    random = pd.read_parquet(tmp_path / "random.parquet").groupby(["kind", "domain"])
+    vectors = RoleVectors.load(tmp_path / "vectors.safetensors")
+    each = 2 * len(vectors.contrasts) * (vectors.n_layers - 1)  # layer 0 holds no direction
+    assert random.size().to_dict() == {
+        ("ablate", "food"): 2,
+        ("ablate", "verse"): 2,
+        ("add", "food"): 2 * each,
+        ("add", "verse"): each,
+    }
+
+
 def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path, monkeypatch):
     module = analysis("patchscope")
     options = [option.format(workplace) for option in OPTIONS["patchscope"]]

@@ -77,8 +77,12 @@ def judge(scores: Sequence[Scores], *, permutations: int = 10_000, seed: int = 0
         its rank among the role's `n_random` random directions, (1 + as good ones) / (1 + all).
     """
     table = pd.DataFrame([row for one in scores for row in _rows(one)])
-    changes = table.pop("change").tolist()
+    changes, answers = table.pop("change").tolist(), table.pop("answers").tolist()
     judged = table["kind"].isin([*JUDGED, *PAIRS])
+    table["p_mcnemar"] = [
+        mcnemar(before, after) if tested else np.nan
+        for (before, after), tested in zip(answers, judged, strict=True)
+    ]
     for _, family in table[judged].groupby(["in_domain", "kind"], sort=False):
         matrix = _side_by_side([changes[i] for i in family.index])
         helps, hurts = (
@@ -103,7 +107,7 @@ def measure(scores: Sequence[Scores]) -> pd.DataFrame:
         The columns of `judge` up to `accuracy_change`.
     """
     rows = [row for one in scores for row in _rows(one)]
-    return pd.DataFrame(rows).drop(columns=["change", "p_mcnemar"])
+    return pd.DataFrame(rows).drop(columns=["change", "answers"])
 
 
 def verdict(
@@ -209,8 +213,8 @@ def _row(
         "baseline": scores.logprob[other].mean(),
         "baseline_accuracy": before.mean(),
         "accuracy_change": after.mean() - before.mean(),
-        "p_mcnemar": mcnemar(before, after) if kind in JUDGED or kind in PAIRS else np.nan,
         "change": ((scores.domain, scores.in_domain), change),
+        "answers": (before, after),
     }
 
 
