@@ -20,6 +20,7 @@ from matplotlib.figure import Figure
 from role_lens.analysis import Results, Setup, main
 from role_lens.cli_options import QuestionOptions
 from role_lens.evaluation.comparison import compare
+from role_lens.evaluation.domains import homes_among
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import LEVEL, tally
 from role_lens.evaluation.questions import load_questions
@@ -52,7 +53,7 @@ class Config:
     """More questions, files or folders; those without a domain of their own are named after their
     file."""
     roles: tuple[str, ...] | None = None
-    """Default: all."""
+    """Default: all whose domain has questions."""
     domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     max_kl: float | None = 0.1
@@ -78,7 +79,10 @@ def run(config: Config) -> Results:
     validation = config.asking.load_validation(config.validation)
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    roles = (config.roles or vectors.roles)[:1] if setup.quick else config.roles
+    roles = config.roles
+    if setup.quick:
+        asked = (question.domain for question in questions)
+        roles = tuple(homes_among(vectors, roles, config.domains, asked))[:1]
     table = compare(
         model,
         vectors,
@@ -162,7 +166,7 @@ def draw(results: Results, folder: Path) -> None:
     report.figure(
         folder / "transfer.png",
         "Effects of every role on every domain; boxed: its own; + and –: helps and hurts, adjusted "
-        "for all other domains or all own ones; grey: not asked.",
+        "for all other domains or all own ones; hatched: not asked.",
     )
     report.figure(
         folder / "kinds.png",

@@ -21,6 +21,7 @@ from scipy.cluster import hierarchy
 from role_lens.activations import activations_at
 from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.directions import cosine_similarity, principal_components
+from role_lens.errors import RoleLensError
 from role_lens.evaluation.domains import home_domains
 from role_lens.figures import CONTRAST_STYLE, plot_cosines, save_figure
 from role_lens.prompts import load_prompts, load_roles
@@ -62,17 +63,25 @@ def run(config: Config) -> Results:
     model = setup.options.load()
     vectors = setup.load_vectors(model)
     setup.check_prompts(vectors)
-    prompts, base = load_roles(*setup.prompts), load_prompts(setup.base)
+    # A prompt that is there twice would stand on both sides of what is held out.
+    prompts = {role: _distinct(texts) for role, texts in load_roles(*setup.prompts).items()}
+    base = _distinct(load_prompts(setup.base))
     place, layer = place_of(vectors, position, config.layer)
     every = () if setup.quick else range(1, vectors.n_layers, config.layer_step)
     layers = sorted({*every, layer})
     repeats = 5 if setup.quick else config.repeats
 
     cosines, components, merges, orders = [], [], [], []
-    shown = sorted({vectors.n_layers // 3, layer, vectors.n_layers - 1})
+    last = vectors.n_layers - 1
+    shown = sorted({min(max(1, vectors.n_layers // 3), last), layer, last})
     for contrast, one in itertools.product(vectors.contrasts, shown):
         at = vectors.directions(contrast)[:, place, one]
         matrix = cosine_similarity(at)
+        if matrix.isnan().any():
+            raise RoleLensError(
+                f"layer {one} holds no direction at position {position}: its input is the same for "
+                "all prompts"
+            )
         cosines += [
             (contrast, one, a, b, float(matrix[i, j]))
             for i, a in enumerate(vectors.roles)
@@ -91,7 +100,8 @@ def run(config: Config) -> Results:
 
     system = vectors.provenance["system"]
     texts = [*base, *(text for role in vectors.roles for text in prompts[role])]
-    kinds = np.array(["", *vectors.roles]).repeat([len(base), *map(len, _own(prompts, vectors))])
+    numbers = [len(base), *(len(prompts[role]) for role in vectors.roles)]
+    kinds = np.array(["", *vectors.roles]).repeat(numbers)
     where = [(one, position) for one in layers]
     activations = activations_at(model, encode_chat(model, texts, system), where)
     separable, stable, resampled, pulls = [], [], [], []
@@ -211,8 +221,10 @@ def draw(results: Results, folder: Path) -> None:
     report = Report("Geometry of role directions", __doc__.split("\n")[0], results.record)
     report.figure(
         folder / "by_layer.png",
-        "Likeness, shared part, and separability of held-out prompts, by layer (shaded: the range "
-        "of all roles; grey: zero or chance).",
+        "Likeness, shared part, and separability of held-out prompts, by layer (shaded, right: the "
+        "range of all roles; grey: zero or chance; directions of contrast roles sum to zero and "
+        "share nothing). The held-out test of contrast roles pools the other roles' prompts: one "
+        "with more of them weighs more.",
     )
     report.figure(folder / "cosines.png", "Cosine of every two roles, in the order of their trees.")
     if layers:
@@ -278,8 +290,8 @@ def _tree(axis, tables, contrast: str, layer: int) -> None:
     axis.set_xlabel("1 - cosine, average linkage")
 
 
-def _own(prompts, vectors):
-    return (prompts[role] for role in vectors.roles)
+def _distinct(texts: list[str]) -> list[str]:
+    return list(dict.fromkeys(texts))
 
 
 def _table(rows, names: str) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.cli_options import QuestionOptions
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.attribution import attribute
-from role_lens.evaluation.domains import homes_of, within
+from role_lens.evaluation.domains import homes_among, homes_of
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.random_sweep import sweep_random
 from role_lens.evaluation.selection import folder_of
@@ -66,19 +66,21 @@ def run(config: Config) -> Results:
     vectors = setup.load_vectors(model)
     place_of(vectors, config.position)  # an error now, not after the sweep
     questions = config.asking.load()
-    homes = within(homes_of(vectors, None, config.domains), (one.domain for one in questions))
+    homes = homes_among(vectors, None, config.domains, (one.domain for one in questions))
     firsts = {domain: role for role, domain in reversed(homes.items())}
     chosen = homes_of(vectors, config.roles or tuple(firsts.values()), config.domains)
     homes |= chosen
     if setup.quick:
         homes = chosen = dict(list(chosen.items())[:1])
     most = 20 if setup.quick else config.max_questions
-    if most is not None and most < 2:
-        raise RoleLensError(f"a standard error takes at least 2 questions, got {most}")
+    by_domain = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
+    if few := [domain for domain, asked in by_domain.items() if len(asked) < 2]:
+        raise RoleLensError(f"a standard error takes at least 2 questions, of {few} too")
+    if config.n_random < 1:
+        raise RoleLensError(f"a null band takes at least 1 random direction, got {config.n_random}")
     layers = tuple(range(1, vectors.n_layers, 12 if setup.quick else config.layer_step))
     positions = (config.position,)
     estimated, exact, random = [], [], []
-    by_domain = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
     for domain, asked in by_domain.items():
         own = [role for role, home in homes.items() if home == domain]
         found = attribute(model, vectors, asked, contrasts=vectors.contrasts, **asking)

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.evaluation.divergence import kl_divergence
 from role_lens.figures import CONTRAST_STYLE, save_figure
-from role_lens.prompts import load_prompts, load_roles
+from role_lens.prompts import load_prompts, load_roles, spread
 from role_lens.readout.logit_lens import layer_logprobs, logit_lens, most_likely, name_logits
 from role_lens.readout.role_judge import ranks
 from role_lens.readout.token_view import TokenView, project_tokens
@@ -67,7 +67,7 @@ def run(config: Config) -> Results:
             found = ranks(logits, usual=logits.mean(axis=0))
             named += [(contrast, at, r, int(found[i, i])) for i, r in enumerate(vectors.roles)]
 
-    prompts = load_prompts(setup.base)[:: 8 if setup.quick else 4][: config.n_prompts]
+    prompts = spread(load_prompts(setup.base), config.n_prompts)
     plain = [layer_logprobs(model, prompt, system=system) for prompt in prompts]
     contrast = vectors.contrasts[-1]
     moved, predicted = [], []

@@ -28,7 +28,8 @@ from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.cli_options import QuestionOptions
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.cells import content_hash, kept_table
-from role_lens.evaluation.domains import homes_of, within
+from role_lens.evaluation.controls import NEUTRAL_PERSONA
+from role_lens.evaluation.domains import homes_among
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.identity import hash_of_vectors
 from role_lens.evaluation.selection import folder_of
@@ -37,7 +38,13 @@ from role_lens.evaluation.sweep import sweep
 from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.files import make_folder
 from role_lens.readout.endpoint_judge import ask_endpoint
-from role_lens.readout.patchscope import TARGET, Mode, patchscope, word_states
+from role_lens.readout.patchscope import (
+    TARGET,
+    Mode,
+    patchscope,
+    placeholder_positions,
+    word_states,
+)
 from role_lens.readout.role_judge import (
     PERSONA_QUESTIONS,
     judged,
@@ -49,6 +56,7 @@ from role_lens.readout.role_judge import (
 )
 from role_lens.readout.telling import improving_and_telling, telling_rates
 from role_lens.report import Report
+from role_lens.tokens import chat_text
 
 WAY = ["target", "inject", "mode", "scale"]
 
@@ -91,16 +99,19 @@ def run(config: Config) -> Results:
     vectors = setup.load_vectors(model)
     place, _ = place_of(vectors, config.position)
     layers = tuple(range(2, vectors.n_layers, 12 if quick else config.layer_step))
-    inject = [one for one in config.inject if one >= vectors.n_layers]
-    if not layers or inject:
+    # Errors now, not after the sweeps.
+    if not layers or not all(-1 <= one < vectors.n_layers for one in config.inject):
         raise RoleLensError(
             f"the model has layers 0 to {vectors.n_layers - 1}: directions are read from layer 2 "
             f"on, and injected at {list(config.inject)}"
         )
+    if len(vectors.roles) < 2:
+        raise RoleLensError("a judge that ranks roles needs at least two of them")
+    chat_text(model, "Hello?", NEUTRAL_PERSONA)
+    for target in config.targets:
+        placeholder_positions(model, target)
     questions = config.asking.load()
-    homes = homes_of(vectors, config.roles, config.domains)
-    if config.roles is None:
-        homes = within(homes, (question.domain for question in questions))
+    homes = homes_among(vectors, config.roles, config.domains, (one.domain for one in questions))
     roles = tuple(homes)[:: 8 if quick else 1]
     homes = {role: homes[role] for role in roles}
     most = 20 if quick else config.max_questions
@@ -120,13 +131,15 @@ def run(config: Config) -> Results:
         ]
     )
     # What is written is kept by what it depends on, so that a run that was stopped goes on.
-    folder, length = make_folder(setup.out / "texts"), config.max_new_tokens
+    folder = make_folder(setup.out / "texts")
+    length = min(8, config.max_new_tokens) if quick else config.max_new_tokens
     identity = [hash_of_vectors(vectors), list(vectors.roles), str(model.cfg.dtype), roles, quick]
     identity += [config.position, length]
 
     def persona() -> pd.DataFrame:
+        # All roles: what is usual for a name is not to depend on which of them are looked at.
         written = persona_texts(
-            model, roles, PERSONA_QUESTIONS[: 1 if quick else None], max_new_tokens=length
+            model, vectors.roles, PERSONA_QUESTIONS[: 1 if quick else None], max_new_tokens=length
         )
         found = role_likelihoods(model, written["text"].tolist(), vectors.roles, progress=False)
         return written.assign(likelihoods=list(found))
@@ -137,6 +150,7 @@ def run(config: Config) -> Results:
     truth = [vectors.role_index(role) for role in written["role"]]
     written["rank"] = own_ranks(ranks(likelihoods, usual), truth)
     written["named"] = [names_role(row.text, row.role) for row in written.itertuples()]
+    written = written[written["role"].isin(roles)]
 
     def judge(table: pd.DataFrame) -> pd.DataFrame:
         texts = table["text"].tolist()
@@ -174,7 +188,7 @@ def run(config: Config) -> Results:
             model=config.judge_model,
             key=os.environ.get("OPENAI_API_KEY"),
         )
-        return pd.DataFrame({"judge": pd.Series(said, dtype=object)})
+        return pd.DataFrame({"judge": [one or "none" for one in said]})
 
     sizes: list[tuple[Mode, float]] = [("add", scale) for scale in config.scales]
     ways = [
@@ -247,10 +261,11 @@ def draw(results: Results, folder: Path) -> None:
             first = (part["rank"] == 1).groupby(part["layer"]).mean()
             axis.plot(first.index, first, marker="o", markersize=3, **CONTRAST_STYLE[contrast])
         axis.axhline(chance, color="grey", linewidth=0.8, label="chance")
-        target = texts.loc[texts["way"] == way, "target"].iloc[0]
+        target, at = texts.loc[texts["way"] == way, ["target", "inject"]].iloc[0]
+        same = names[(names["target"] == target) & ((names["inject"] == at) | (at < 0))]
         for some, style, label in (
             (persona, ":", "persona prompts"),
-            (names[names["target"] == target], "--", "the name itself"),
+            (same, "--", "the name itself"),
         ):
             share = (some["rank"] == 1).mean()
             axis.axhline(share, color="grey", linestyle=style, label=label)
@@ -268,7 +283,8 @@ def draw(results: Results, folder: Path) -> None:
         folder / "says.png",
         "How often the judge ranks the direction's own role first for what the model wrote; "
         "dotted: for texts written under the role's persona prompt; dashed: for those written with "
-        "the residual stream of the role's name put in.",
+        "the residual stream of the role's name put in, at the same layer, or where that is the "
+        f"direction's own, at {_layers(results.tables['names']['inject'])}.",
     )
     report.table(
         results.tables["rates"],
@@ -288,6 +304,10 @@ def draw(results: Results, folder: Path) -> None:
     sample = texts.sample(min(20, len(texts)), random_state=0).sort_index()
     report.table(sample[shown], "Twenty texts at random.")
     report.write(folder / "report.html")
+
+
+def _layers(numbers: pd.Series) -> str:
+    return "layer " + " and ".join(map(str, sorted(set(numbers))))
 
 
 if __name__ == "__main__":

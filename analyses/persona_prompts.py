@@ -21,13 +21,13 @@ from role_lens.cli_options import QuestionOptions
 from role_lens.evaluation.condition_scores import score_conditions
 from role_lens.evaluation.conditions import baseline, persona_conditions
 from role_lens.evaluation.controls import NEUTRAL_PERSONA, persona_prompts
-from role_lens.evaluation.domains import homes_of
+from role_lens.evaluation.domains import homes_among
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import judge, tally
 from role_lens.evaluation.selection import folder_of, select_by_domain
 from role_lens.evaluation.splits import check_numbers, divide, sample_each
 from role_lens.figures import CONTRAST_STYLE, save_figure
-from role_lens.prompts import load_prompts
+from role_lens.prompts import load_prompts, spread
 from role_lens.readout.persona_shift import persona_shift, shift_along_directions
 from role_lens.report import Report
 from role_lens.tokens import chat_text
@@ -48,7 +48,7 @@ class Config:
     validation: str | None = None
     """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
     roles: tuple[str, ...] | None = None
-    """Default: all."""
+    """Default: all whose domain has questions."""
     domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     max_kl: float | None = 0.1
@@ -69,11 +69,13 @@ def run(config: Config) -> Results:
     model = setup.options.load()
     chat_text(model, "Hello?", NEUTRAL_PERSONA)  # an error now, not after the choice
     vectors = setup.load_vectors(model)
-    roles = (config.roles or vectors.roles)[:1] if setup.quick else config.roles
     place_of(vectors, config.position)  # as above
-    homes = homes_of(vectors, roles, config.domains)
+    questions = config.asking.load()
+    homes = homes_among(vectors, config.roles, config.domains, (one.domain for one in questions))
+    if setup.quick:
+        homes = dict(list(homes.items())[:1])
     validation = config.asking.load_validation(config.validation)
-    choosing, testing = divide(config.asking.load(), validation, homes, setup.seed)
+    choosing, testing = divide(questions, validation, homes, setup.seed)
     own = {domain: testing[domain] for domain in choosing}
     tests = sample_each(own, 20 if setup.quick else config.max_questions, seed=setup.seed)
     limit = 20 if setup.quick else config.max_validation
@@ -102,7 +104,7 @@ def run(config: Config) -> Results:
                 model, asked, conditions, kept, domain=domain, in_domain=True, **asking
             )
         )
-    prompts = load_prompts(setup.base)[::8][: 2 if setup.quick else config.n_prompts]
+    prompts = spread(load_prompts(setup.base), 2 if setup.quick else config.n_prompts)
     instead_of = {"the template's own": None, f"“{NEUTRAL_PERSONA}”": NEUTRAL_PERSONA}
     personas = [persona_prompts(role)[0] for role in homes]
     moved = persona_shift(

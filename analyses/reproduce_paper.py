@@ -23,7 +23,7 @@ from role_lens.cli_options import QuestionOptions
 from role_lens.evaluation.best_of_many import best_of_many
 from role_lens.evaluation.condition_scores import score_conditions
 from role_lens.evaluation.conditions import Condition, baseline
-from role_lens.evaluation.domains import homes_of
+from role_lens.evaluation.domains import homes_among
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import measure
 from role_lens.evaluation.selection import best_first, folder_of
@@ -41,7 +41,7 @@ class Config:
     setup: Setup
     asking: QuestionOptions = field(default_factory=QuestionOptions)
     roles: tuple[str, ...] | None = None
-    """Default: all."""
+    """Default: all whose domain has questions."""
     domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     coefficients: tuple[float, ...] = (1.0,)
@@ -60,9 +60,10 @@ def run(config: Config) -> Results:
     setup, quick, asking = config.setup, config.setup.quick, config.asking.asking()
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    roles = (config.roles or vectors.roles)[:1] if quick else config.roles
-    homes = homes_of(vectors, roles, config.domains)
     questions = config.asking.load()
+    homes = homes_among(vectors, config.roles, config.domains, (one.domain for one in questions))
+    if quick:
+        homes = dict(list(homes.items())[:1])
     layers = tuple(range(1, vectors.n_layers, 8 if quick else config.layer_step))
     positions = (-1,) if quick else None
     rows, patches = [], {}
@@ -78,8 +79,9 @@ def run(config: Config) -> Results:
             ranked = best_first(effects[effects["role"] == role], "accuracy")
             best = ranked.iloc[0]
             _, tried = read_changes(kept, "correct", candidates=ranked)
-            left = best_of_many(tried, seed=setup.seed)
-            test = sign_flip_test(tried, alternative="greater", seed=setup.seed)
+            _, logprobs = read_changes(kept, "logprob_correct", candidates=ranked)
+            left = best_of_many(tried, logprobs, seed=setup.seed)
+            test = sign_flip_test(tried, seed=setup.seed)
             where = {"layer": int(best["layer"]), "position": int(best["position"])}
             patches[role] = {
                 "add": vectors.add(role, coefficient=best["coefficient"], **where),
@@ -99,7 +101,7 @@ def run(config: Config) -> Results:
                     "held_out": left.held_out,
                     "held_out_low": left.low,
                     "held_out_high": left.high,
-                    # Two-sided, of this candidate alone: what a paper would report.
+                    # Of this candidate alone: what a paper would report.
                     "p_alone": mcnemar(tried[0] < 0, tried[0] > 0),
                     "p_adjusted": float(test.p_adjusted[0]),
                 }
@@ -181,7 +183,8 @@ def draw(results: Results, folder: Path) -> None:
     report.table(
         best[[*columns, "p_alone", "p_adjusted"]],
         "Beside it: the change of accuracy on questions that didn't choose, with the 5th and 95th "
-        "percentile over halves; p of the best candidate alone, and adjusted for all tried.",
+        "percentile over halves; two-sided p of the best candidate alone, and adjusted for all "
+        "tried.",
     )
     report.figure(
         folder / "transfer.png",

@@ -6,6 +6,7 @@
 The site's own copy of the script comes from the installed CircuitsVis when the site is built.
 """
 
+import html
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,8 @@ def draw(config: Config) -> None:
     views = [TokenView(tuple(row.tokens), tuple(map(float, row.values))) for row in rows]
     largest = max(view.largest for view in views)
     shown = [
-        f"<p>{row.role}, layer {row.layer}: {row.prompt}</p>\n{view.html(largest)}"
+        f"<p>{html.escape(row.role)}, layer {row.layer}: {html.escape(row.prompt)}</p>\n"
+        f"{view.html(largest)}"
         for row, view in zip(rows, views, strict=True)
     ]
     config.out.write_text("\n".join(shown) + "\n", encoding="utf-8")

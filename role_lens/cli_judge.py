@@ -144,7 +144,7 @@ def compare_command(
     Args:
         vectors: a file written by `role-lens fit`.
         out: folder for the results; a run that was stopped goes on there.
-        roles: default: all in the file.
+        roles: default: all in the file whose domain has questions.
         validation: questions that choose (builtin, mmlu, a file or folder); default: half of the
             questions.
         domains: role and its domain, pair after pair, beside those of the paper.

@@ -82,6 +82,18 @@ def split(prompts: Sequence[T], fraction: float, *, seed: int = 0) -> tuple[list
     return first, second
 
 
+def spread(prompts: Sequence[T], n: int) -> list[T]:
+    """At most n, evenly spaced, the first among them.
+
+    Raises:
+        RoleLensError: fewer than one.
+    """
+    if n < 1:
+        raise RoleLensError(f"at least one prompt is needed, got {n}")
+    n = min(n, len(prompts))
+    return [prompts[index * len(prompts) // n] for index in range(n)]
+
+
 def role_name(text: str) -> str:
     """The form in which roles are stored: lower case, spaces instead of underscores."""
     return " ".join(text.replace("_", " ").lower().split())

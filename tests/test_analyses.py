@@ -208,13 +208,22 @@ def test_positions_are_checked_at_once(name, workplace, tmp_path, capsys):
     assert [path.name for path in tmp_path.iterdir()] == ["vectors.safetensors"]
 
 
-@pytest.mark.parametrize("name", ["layer_sweep", "patchscope"])
-def test_one_domain_is_enough(name, workplace, tmp_path):
+@pytest.mark.filterwarnings("ignore:2 of 3 roles are left out")
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("layer_sweep", "estimated"),
+        ("patchscope", "texts"),
+        ("benchmark_transfer", "choices"),
+        ("persona_prompts", "choices"),
+        ("reproduce_paper", "best"),
+    ],
+)
+def test_one_domain_is_enough(name, table, workplace, tmp_path):
     """Of roles whose domain is not asked, nothing is."""
     options = [option.format(workplace) for option in OPTIONS[name]]
     arguments = ["--out", tmp_path, *model_options(workplace), *options, "--domain", "verse"]
     assert start(name, *arguments) == 0
-    table = "estimated" if name == "layer_sweep" else "texts"
     assert set(pd.read_parquet(tmp_path / f"{table}.parquet")["role"]) == {"poet"}
 
 
@@ -268,6 +277,69 @@ def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path
     vectors = RoleVectors.load(tmp_path / "vectors.safetensors")
     n = len(vectors.positions) * (vectors.n_layers - 1)  # layer 0 holds no direction
     assert best["tried"].tolist() == [2 * n] * 3
+
+    # Both are two-sided: to allow for the others can't make p smaller.
+    assert (best["p_adjusted"] >= best["p_alone"] - 0.02).all()
+
+
+def test_prompts_that_are_there_twice_count_once(workplace, tmp_path):
+    """Else one copy would hold out what the other was fitted on."""
+    twice = tmp_path / "roles"
+    twice.mkdir()
+    for path in (workplace / "roles").iterdir():
+        (twice / path.name).write_text(path.read_text() + "\n" + path.read_text())
+    tables = []
+    for name, roles in (("once", workplace / "roles"), ("twice", twice)):
+        arguments = [*model_options(workplace), "--prompts", roles, *OPTIONS["geometry"]]
+        assert start("geometry", "--out", tmp_path / name, *arguments) == 0
+        tables.append(pd.read_parquet(tmp_path / name / "separable.parquet"))
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_a_layer_without_directions_is_one_line(workplace, tmp_path, capsys):
+    arguments = ["--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
+    assert start("geometry", *arguments, "--layer", 0) == 2
+    assert "layer 0 holds no direction at position -1" in capsys.readouterr().err
+
+
+def test_patchscope_of_one_role_has_the_judge_of_all(workplace, tmp_path):
+    options = [option.format(workplace) for option in OPTIONS["patchscope"]]
+    found = []
+    for name, roles in (("all", []), ("one", ["--roles", "poet"])):
+        arguments = ["--out", tmp_path / name, *model_options(workplace), *options, *roles]
+        assert start("patchscope", *arguments) == 0
+        texts = pd.read_parquet(tmp_path / name / "persona.parquet")
+        found.append(texts[texts["role"] == "poet"].reset_index(drop=True))
+    pd.testing.assert_frame_equal(*found)
+    assert set(texts["role"]) == {"poet"}
+
+
+def test_patchscope_with_a_judge_that_names_none(workplace, tmp_path, monkeypatch):
+    module = analysis("patchscope")
+    monkeypatch.setattr(module, "ask_endpoint", lambda texts, *args, **options: [None] * len(texts))
+    options = [option.format(workplace) for option in OPTIONS["patchscope"]]
+    arguments = ["--out", tmp_path, *model_options(workplace), *options, "--judge-url", "http://x"]
+    assert main(module.Config, module.run, module.draw, list(map(str, arguments))) == 0
+    rates = pd.read_parquet(tmp_path / "rates.parquet").set_index("target")["judge"]
+    assert rates.drop("(persona prompts)").dropna().tolist() == [0] * 12
+    assert rates["(persona prompts)":"(persona prompts)"].isna().all()  # these it wasn't asked
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("patchscope", ["--inject", "-5"], "injected at [-5]"),
+        ("patchscope", ["--targets", "Who?"], "'X'"),
+        ("layer_sweep", ["--max-questions", "1"], "takes at least 2 questions"),
+        ("layer_sweep", ["--n-random", "0"], "takes at least 1 random direction, got 0"),
+    ],
+)
+def test_refused_before_the_sweeps(name, options, message, workplace, tmp_path, capsys):
+    usual = [option.format(workplace) for option in OPTIONS[name]]
+    arguments = ["--out", tmp_path, *model_options(workplace), *usual, *options]
+    assert start(name, *arguments) == 2
+    assert message in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["vectors.safetensors"]
 
 
 def test_a_role_without_a_direction_keeps_its_prompts(workplace, tmp_path, monkeypatch):

@@ -46,6 +46,16 @@ def test_equals_take_turns():
     assert found.held_out == pytest.approx(0.5 / 6, abs=0.005)
 
 
+def test_of_equals_the_one_with_the_larger_mean_of_another_score():
+    """By hand over the six halves: on {0, 1}, {0, 2} and {1, 2} they tie, and leave 0, 0 and 1/2 or
+    1/2, 1/2 and 1; on the others the second is the best, and leaves 0, 1/2 and 1/2."""
+    changes = np.array([[1.0, 0, 0, 0], [1, 0, 0, 1]])
+    for scores, left in (([1.0, 0.0], 1.5 / 6), ([0.0, 1.0], 3 / 6), (None, 2.25 / 6)):
+        ties = None if scores is None else np.repeat(np.array(scores)[:, None], 4, axis=1)
+        found = best_of_many(changes, ties, halves=20_000)
+        assert found.held_out == pytest.approx(left, abs=0.01)
+
+
 def test_the_best_on_one_half_may_be_the_worst_on_the_other():
     found = best_of_many(np.array([[1.0, -1.0], [-1.0, 1.0]]))
     assert (found.apparent, found.held_out) == (0, -1)

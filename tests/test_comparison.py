@@ -16,7 +16,8 @@ from role_lens.evaluation.conditions import (
     persona_conditions,
 )
 from role_lens.evaluation.controls import persona_prompts
-from role_lens.evaluation.domains import homes_of
+from role_lens.evaluation.domains import homes_among, homes_of
+from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import judge
 from role_lens.evaluation.null_band import choose_random
 from role_lens.evaluation.replay import Replay
@@ -265,6 +266,13 @@ def test_domains_are_beside_those_of_the_paper(vectors):
     assert homes_of(mixed, ["lawyer"], {"lawyer": "verse"}) == {"lawyer": "verse"}
 
 
+def test_roles_of_domains_without_questions_are_left_out(vectors):
+    domains = {"poet": "verse", "cook": "food"}
+    with pytest.warns(UserWarning, match="1 of 2 roles are left out: there are no .* of food"):
+        assert homes_among(vectors, None, domains, ["verse"]) == {"poet": "verse"}
+    assert homes_among(vectors, ["cook"], domains, ["verse"]) == {"cook": "food"}  # was asked for
+
+
 def test_choosing_takes_one_gradient_for_roles_and_random_directions(llama, vectors, tmp_path):
     run(llama, vectors, tmp_path, max_off_domain=0)
     kept = {
@@ -298,7 +306,7 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
         ({"validation": TEST}, "'food' has 0 validation .* aren't .* test questions too"),
         ({"validation": VALIDATION[1:]}, "domain 'verse' has 19 validation questions"),
         (
-            {"domains": {"poet": "verse", "cook": "fish"}},
+            {"domains": {"poet": "verse", "cook": "fish"}, "grid": Grid(("cook",))},
             "'fish', but of: food, other, verse",
         ),
         ({"max_questions": 10}, "at least 20 questions, got max_questions=10"),

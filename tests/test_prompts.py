@@ -1,7 +1,7 @@
 import pytest
 
 from role_lens import RoleLensError, load_prompts, load_roles
-from role_lens.prompts import split
+from role_lens.prompts import split, spread
 
 
 def test_folder_of_files(tmp_path):
@@ -75,6 +75,15 @@ def test_byte_order_marks_are_no_text(tmp_path):
     (tmp_path / "a.jsonl").write_text('{"instruction": "Hives?"}\r\n', "utf-8-sig")
     assert load_prompts(tmp_path / "a.txt") == ["Hives?", "Honey?"]
     assert load_prompts(tmp_path / "a.jsonl") == ["Hives?"]
+
+
+def test_spread():
+    prompts = [str(i) for i in range(10)]
+    assert spread(prompts, 3) == ["0", "3", "6"]
+    assert spread(prompts, 1) == ["0"]
+    assert spread(prompts, 12) == prompts
+    with pytest.raises(RoleLensError, match="at least one prompt is needed, got 0"):
+        spread(prompts, 0)
 
 
 def test_split():

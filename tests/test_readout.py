@@ -52,6 +52,9 @@ def test_geometry_by_layer(vectors):
     table = geometry_by_layer(vectors)
     assert len(table) == 2 * len(vectors.positions) * 3
     row = table[(table.contrast == "base") & (table.position == -1) & (table.layer == 2)].iloc[0]
+    assert 0 < row.shared < 1
+    # Directions of contrast roles sum to zero: of their mean there is rounding only.
+    assert table[table.contrast == "roles"].shared.isna().all()
     a, b = vectors.directions("base")[:, -1, 2]
     assert row.mean_cosine == pytest.approx(float(torch.cosine_similarity(a, b, dim=0)), abs=1e-5)
     assert row.mean_norm == pytest.approx(float((a.norm() + b.norm()) / 2), rel=1e-5)

@@ -18,7 +18,7 @@ def test_views_are_drawn_from_a_folder(tmp_path):
     spec.loader.exec_module(module)
     views = pd.DataFrame(
         [
-            ("nurse", "a base prompt", 22, [" ward", "</script>"], [0.5, -2.0]),
+            ("nurse <i>", "a base prompt", 22, [" ward", "</script>"], [0.5, -2.0]),
             ("cook", "its own", 22, [" salt"], [4.0]),
         ],
         columns=["role", "prompt", "layer", "tokens", "values"],
@@ -26,7 +26,7 @@ def test_views_are_drawn_from_a_folder(tmp_path):
     Results({"views": views}, {}).write(tmp_path)
     module.draw(module.Config(tmp_path, out=tmp_path / "tokens.html"))
     page = (tmp_path / "tokens.html").read_text("utf-8")
-    assert "nurse, layer 22: a base prompt" in page
+    assert "nurse &lt;i&gt;, layer 22: a base prompt" in page
     assert "[0.5, -2.0]" in page
     assert page.count('"minValue": -4.0') == 2  # one scale
     assert page.count("</script>") == 2  # the page's own

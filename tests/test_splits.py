@@ -74,6 +74,13 @@ def test_copies():
     assert distinct([*QUESTIONS, copy]) == QUESTIONS
 
 
+def test_no_question_is_in_a_sample_twice():
+    copies = [question(100 + i, "large", f" which {i}? ") for i in range(30)]
+    for n in (10, 50, None):
+        sample = sample_questions([*QUESTIONS, *copies], n)
+        assert len(distinct(sample)) == len(sample) == (n or 100)
+
+
 def test_repeats_are_told_by_text_and_choices():
     test = [question(1, "s", "Which of these?", ("one", "two"))]
     same = question(2, "t", " which  OF these?", ("Two.", "one"))

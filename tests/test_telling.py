@@ -25,6 +25,8 @@ def test_rates_by_way():
     assert pd.isna(other["way"])
     assert (other["n"], other["mean_rank"], other["others_named"]) == (1, 2, 0)
     assert pd.isna(other["judge"])  # nobody was asked
+    silent = telling_rates(texts.assign(judge="none"), ["way"], ROLES)
+    assert silent["judge"].tolist() == [0, 0]  # it was asked, and named none
 
 
 def test_improving_beside_telling():
@@ -58,3 +60,21 @@ def test_improving_beside_telling():
     accuracy = table.loc[("accuracy rises", "ranked first")]
     assert (accuracy["improving"], accuracy["tell, of improving"]) == (1, 0)
     assert table.loc[("effect > 0", "named")]["p"] == 1
+
+
+def test_roles_are_dealt_out_among_those_of_their_domain():
+    """Those of one domain improve and tell, those of the other do neither: that is the domains'."""
+    homes = {"nurse": "care", "cook": "food", "surgeon": "care", "baker": "food"}
+    effects = pd.DataFrame({"role": homes, "domain": homes}).assign(role=list(homes))
+    good = effects["domain"] == "care"
+    effects = effects.assign(contrast="base", layer=1, sem=0.1, accuracy_change=0.0)
+    effects["effect"] = good.map({True: 0.3, False: -0.3})
+    texts = effects[["role", "contrast", "layer"]].assign(rank=good.map({True: 1, False: 2}))
+    texts["named"] = texts["role"].isin(["nurse", "cook"])
+    effects.loc[["surgeon", "baker"], "accuracy_change"] = -0.1
+    effects.loc[["nurse", "cook"], "accuracy_change"] = 0.1
+    table = improving_and_telling(texts, effects).set_index(["improves", "tells"])
+    up = table.loc[("effect > 0", "ranked first")]
+    assert (up["tell, of improving"], up["tell, of others"], up["p"]) == (1, 0, 1)
+    # Within either domain the one that improves accuracy is the one that is named.
+    assert table.loc[("accuracy rises", "named")]["p"] == pytest.approx(1 / 4, abs=0.02)

@@ -24,7 +24,11 @@ class BestOfMany:
 
 
 def best_of_many(
-    changes: Float[ndarray, "candidate question"], *, halves: int = 1_000, seed: int = 0
+    changes: Float[ndarray, "candidate question"],
+    ties: Float[ndarray, "candidate question"] | None = None,
+    *,
+    halves: int = 1_000,
+    seed: int = 0,
 ) -> BestOfMany:
     """How much of the largest of many mean changes is left on other questions.
 
@@ -34,6 +38,8 @@ def best_of_many(
 
     Args:
         changes: patched minus unpatched, in any unit, such as 1, 0 and -1 of correct answers.
+        ties: of candidates with the same mean change the one with the largest mean of these is the
+            best, such as changes of log p(correct); None for a random one.
         halves: random halves.
     """
     n = changes.shape[1]
@@ -44,8 +50,8 @@ def best_of_many(
         row[rng.permutation(n)[:n_chosen]] = 1
     sums = chooses @ changes.T
     # Of equals a random one: the order of candidates, by layer, is not to decide.
-    ties = rng.random(sums.shape) * 1e-9
-    best = (sums + ties).argmax(axis=1)
+    second = rng.random(sums.shape) if ties is None else chooses @ ties.T
+    best = np.where(sums == sums.max(axis=1, keepdims=True), second, -np.inf).argmax(axis=1)
     rest = changes.sum(axis=1)[None] - sums
     left = rest[np.arange(halves), best] / (n - n_chosen)
     return BestOfMany(

@@ -22,7 +22,7 @@ from role_lens.evaluation.conditions import (
     random_conditions,
 )
 from role_lens.evaluation.controls import NEUTRAL_PERSONA
-from role_lens.evaluation.domains import homes_of
+from role_lens.evaluation.domains import homes_among
 from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import judge, summary
 from role_lens.evaluation.null_band import RandomChoice, choose_random
@@ -94,7 +94,8 @@ def compare(
         domains: role -> its domain, beside those of arXiv 2502.12055.
         prompts, base: what the vectors were fitted on, for directions from shuffled labels; None
             for the built-in ones if it was these, else to go without.
-        grid, screen, objective, max_kl, leave_out_last, neutral: as for `select`. Random directions
+        grid, screen, objective, max_kl, leave_out_last, neutral: as for `select`; without roles in
+            the grid those whose domain has questions. Random directions
             are chosen for log p(correct), which is what is judged, whatever the objective.
         n_random: random directions for the null band, at least 20. A warning names the roles for
             which fewer were within `max_kl`.
@@ -136,7 +137,8 @@ def compare(
         raise RoleLensError(f"at least one permutation is needed, got {permutations}")
     vectors.check(model)
     grid = grid or usual_grid(vectors)
-    homes = homes_of(vectors, grid.roles, domains)
+    homes = homes_among(vectors, grid.roles, domains, (one.domain for one in questions))
+    grid = replace(grid, roles=tuple(homes))
     choosing, testing = divide(questions, validation, homes, seed)
     choosing = sample_each(choosing, max_validation, seed=seed)
     tests = [

@@ -1,5 +1,6 @@
 """The domains of arXiv 2502.12055: which MMLU subjects and which roles belong to each."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
 from role_lens.errors import RoleLensError
@@ -113,17 +114,35 @@ def homes_of(
     return homes
 
 
-def within(homes: Mapping[str, str], domains: Iterable[str]) -> dict[str, str]:
-    """The roles whose domain is one of these.
+def homes_among(
+    vectors: RoleVectors,
+    roles: Sequence[str] | None,
+    domains: Mapping[str, str] | None,
+    asked: Iterable[str],
+) -> dict[str, str]:
+    """As `homes_of`, but by default only the roles that there are questions for; a warning says
+    how many are left out.
+
+    Args:
+        asked: domains of the questions.
 
     Raises:
-        RoleLensError: there is none.
+        RoleLensError: there is no such role, and all that `homes_of` raises.
     """
-    known = set(domains)
+    homes = homes_of(vectors, roles, domains)
+    if roles is not None:
+        return homes
+    known = set(asked)
     found = {role: home for role, home in homes.items() if home in known}
     if not found:
         raise RoleLensError(
             f"no role has its domain among {', '.join(sorted(known))}: name one, such as --domains "
             f"{next(iter(homes))!r} {min(known)!r}"
+        )
+    if left_out := sorted(set(homes.values()) - known):
+        warnings.warn(
+            f"{len(homes) - len(found)} of {len(homes)} roles are left out: there are no questions "
+            f"of {', '.join(left_out)}",
+            stacklevel=3,
         )
     return found

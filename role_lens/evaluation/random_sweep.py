@@ -36,7 +36,8 @@ def sweep_random(
 
     Args:
         out: folder for the results, one sweep in it for each random rotation of the vectors; a run
-            that was stopped goes on.
+            that was stopped goes on, with as many threads as it began with: the last bits of a
+            rotation depend on them, and other vectors are refused.
         grid, asking: as for `sweep`.
 
     Returns:

@@ -31,14 +31,18 @@ def split_questions(
 def sample_questions(
     questions: Sequence[Question], n: int | None, *, seed: int = 0
 ) -> list[Question]:
-    """At most n questions at random, each subject in proportion, in the order of `questions`.
+    """At most n questions at random, none twice, each subject in proportion, in the order of
+    `questions`.
 
     Raises:
         RoleLensError: a negative number.
     """
     if n is not None and n < 0:
         raise RoleLensError(f"a sample holds 0 questions or more, not {n}")
-    return [questions[i] for i in sorted(_by_share(questions, seed)[:n])]
+    first: dict[tuple[str, frozenset[str]], int] = {}
+    for index in _by_share(questions, seed):
+        first.setdefault(_content(questions[index]), index)
+    return [questions[i] for i in sorted(list(first.values())[:n])]
 
 
 def sample_by_domain(

@@ -22,16 +22,16 @@ def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
     both halves; `auc`, the mean of Phi(d' / sqrt 2), the chance that a held-out prompt of the
     role projects further on the direction than one of the reference, if projections are normal
     (0.5 is chance);
-    `mean_cosine` over all pairs of roles; `shared`, the share of a direction's squared length that
-    lies along the mean of all roles', mean over roles; both NaN of a single role; `mean_norm` of
-    the raw directions.
+    `mean_cosine` over all pairs of roles, NaN of a single one; `shared`, the share of a direction's
+    squared length that lies along the mean of all roles', mean over roles, NaN of a single role and
+    of contrast `roles`, whose directions sum to zero; `mean_norm` of the raw directions.
     """
     rows = []
     for index, contrast in enumerate(vectors.contrasts):
         directions = vectors.directions(contrast)
         cosine, norm = mean_cosine(directions), directions.norm(dim=-1).mean(dim=0)
         shared = shared_share(directions).mean(dim=0)
-        if len(vectors.roles) == 1:
+        if contrast == "roles" or len(vectors.roles) == 1:
             shared = torch.full_like(shared, torch.nan)
         separation = vectors.separation[index]
         auc = torch.special.ndtr(separation / math.sqrt(2))

@@ -20,7 +20,8 @@ def telling_rates(texts: pd.DataFrame, by: Sequence[str], roles: Sequence[str]) 
 
     Args:
         texts: `role, text, rank` (of the own role, see `role_judge`), `named` (whether the text
-            has its name), and perhaps `judge`, the role that another judge named.
+            has its name), and perhaps `judge`, the role that another judge named; `none` where
+            it named none, NaN where it wasn't asked.
         by: columns that tell the ways apart.
         roles: that the ranks are among.
 
