@@ -94,9 +94,9 @@ def compare(
         domains: role -> its domain, beside those of arXiv 2502.12055.
         prompts, base: what the vectors were fitted on, for directions from shuffled labels; None
             for the built-in ones if it was these, else to go without.
-        grid, screen, objective, max_kl, leave_out_last, neutral: as for `select`; without roles in
-            the grid those whose domain has questions. Random directions
-            are chosen for log p(correct), which is what is judged, whatever the objective.
+        grid, screen, objective, max_kl, leave_out_last, neutral: as for `select`; a grid without
+            roles takes those whose domain has questions. Random directions are chosen for log
+            p(correct), which is what is judged, whatever the objective.
         n_random: random directions for the null band, at least 20. A warning names the roles for
             which fewer were within `max_kl`.
         n_shuffled: directions from shuffled labels.
