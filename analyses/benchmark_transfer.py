@@ -147,7 +147,7 @@ def draw(results: Results, folder: Path) -> None:
             axis.plot(values, [place] * len(values), "o", color="#1f3b73", markersize=3, alpha=0.3)
         axis.set_yticks(range(1, len(names) + 1), [SHOWN[kind] for kind in names], fontsize=8)
         axis.axvline(0, color="grey", linewidth=0.8)
-        axis.set_xlabel("effect, nats (a dot: a direction or prompt, and a domain)")
+        axis.set_xlabel("effect, nats")
         axis.set_title("own domain" if in_domain else "other domains")
         axis.invert_yaxis()
     save_figure(figure, folder / "kinds.png")
