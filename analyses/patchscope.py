@@ -97,14 +97,14 @@ def run(config: Config) -> Results:
     setup, quick, asking = config.setup, config.setup.quick, config.asking.asking()
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    place, _ = place_of(vectors, config.position)
+    place_of(vectors, config.position)  # an error now, not after the sweeps
     layers = tuple(range(2, vectors.n_layers, 12 if quick else config.layer_step))
-    # Errors now, not after the sweeps.
     if not layers or not all(-1 <= one < vectors.n_layers for one in config.inject):
         raise RoleLensError(
             f"the model has layers 0 to {vectors.n_layers - 1}: directions are read from layer 2 "
             f"on, and injected at {list(config.inject)}"
         )
+    # As above: errors now.
     if len(vectors.roles) < 2:
         raise RoleLensError("a judge that ranks roles needs at least two of them")
     chat_text(model, "Hello?", NEUTRAL_PERSONA)
@@ -126,7 +126,7 @@ def run(config: Config) -> Results:
     sources = list(itertools.product(vectors.contrasts, layers, roles))
     directions = torch.stack(
         [
-            vectors.directions(contrast)[vectors.role_index(role), place, layer]
+            vectors.direction(role, layer=layer, position=config.position, contrast=contrast)
             for contrast, layer, role in sources
         ]
     )
