@@ -25,7 +25,6 @@ from role_lens.evaluation.grid import Grid
 from role_lens.evaluation.judgement import LEVEL, tally
 from role_lens.evaluation.questions import load_questions
 from role_lens.figures import plot_comparison, plot_transfer, save_figure
-from role_lens.prompts import load_prompts, load_roles
 from role_lens.report import Report
 
 SHOWN = {
@@ -90,8 +89,8 @@ def run(config: Config) -> Results:
         setup.out / "comparison",
         validation=validation,
         domains=config.domains,
-        prompts=load_roles(*setup.prompts) if config.n_shuffled else None,
-        base=load_prompts(setup.base) if config.n_shuffled else None,
+        prompts=setup.role_prompts() if config.n_shuffled else None,
+        base=setup.base_prompts() if config.n_shuffled else None,
         grid=Grid(roles, contrasts=vectors.contrasts),
         # The guard on neutral prompts takes a minute, for the random directions too.
         max_kl=None if setup.quick else config.max_kl,

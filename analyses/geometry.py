@@ -24,7 +24,6 @@ from role_lens.directions import cosine_similarity, principal_components
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.domains import home_domains
 from role_lens.figures import CONTRAST_STYLE, plot_cosines, save_figure
-from role_lens.prompts import load_prompts, load_roles
 from role_lens.readout.geometry import geometry_by_layer, role_tree
 from role_lens.readout.stability import (
     bootstrap_cosines,
@@ -64,8 +63,8 @@ def run(config: Config) -> Results:
     vectors = setup.load_vectors(model)
     setup.check_prompts(vectors)
     # A prompt that is there twice would stand on both sides of what is held out.
-    prompts = {role: _distinct(texts) for role, texts in load_roles(*setup.prompts).items()}
-    base = _distinct(load_prompts(setup.base))
+    prompts = {role: _distinct(texts) for role, texts in setup.role_prompts().items()}
+    base = _distinct(setup.base_prompts())
     place, layer = place_of(vectors, position, config.layer)
     every = () if setup.quick else range(1, vectors.n_layers, config.layer_step)
     layers = sorted({*every, layer})

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.evaluation.divergence import kl_divergence
 from role_lens.figures import CONTRAST_STYLE, save_figure
-from role_lens.prompts import load_prompts, load_roles, spread
+from role_lens.prompts import spread
 from role_lens.readout.logit_lens import layer_logprobs, logit_lens, most_likely, name_logits
 from role_lens.readout.role_judge import ranks
 from role_lens.readout.token_view import TokenView, project_tokens
@@ -67,7 +67,7 @@ def run(config: Config) -> Results:
             found = ranks(logits, usual=logits.mean(axis=0))
             named += [(contrast, at, r, int(found[i, i])) for i, r in enumerate(vectors.roles)]
 
-    prompts = spread(load_prompts(setup.base), config.n_prompts)
+    prompts = spread(setup.base_prompts(), config.n_prompts)
     plain = [layer_logprobs(model, prompt, system=system) for prompt in prompts]
     contrast = vectors.contrasts[-1]
     moved, predicted = [], []
@@ -88,7 +88,7 @@ def run(config: Config) -> Results:
                     some = most_likely(model, logprobs, top_k=3)
                     predicted.append(some.assign(role=role, model=name, prompt=prompt))
 
-    own, views = load_roles(*setup.prompts), []
+    own, views = setup.role_prompts(), []
     for role in shown:
         direction = vectors.direction(
             role, layer=layer, position=config.position, contrast=contrast

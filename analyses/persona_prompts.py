@@ -27,7 +27,7 @@ from role_lens.evaluation.judgement import judge, tally
 from role_lens.evaluation.selection import folder_of, select_by_domain
 from role_lens.evaluation.splits import check_numbers, divide, sample_each
 from role_lens.figures import CONTRAST_STYLE, save_figure
-from role_lens.prompts import load_prompts, spread
+from role_lens.prompts import spread
 from role_lens.readout.persona_shift import persona_shift, shift_along_directions
 from role_lens.report import Report
 from role_lens.tokens import chat_text
@@ -104,7 +104,7 @@ def run(config: Config) -> Results:
                 model, asked, conditions, kept, domain=domain, in_domain=True, **asking
             )
         )
-    prompts = spread(load_prompts(setup.base), 2 if setup.quick else config.n_prompts)
+    prompts = spread(setup.base_prompts(), 2 if setup.quick else config.n_prompts)
     instead_of = {"the template's own": None, f"“{NEUTRAL_PERSONA}”": NEUTRAL_PERSONA}
     personas = [persona_prompts(role)[0] for role in homes]
     moved = persona_shift(

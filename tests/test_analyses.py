@@ -166,6 +166,7 @@ def test_quick_pages_say_so(workplace, tmp_path):
     arguments = ["--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
     assert start("geometry", *arguments, "--quick") == 0
     assert "A quick version" in (tmp_path / "report.html").read_text()
+    assert not (tmp_path / "vectors.safetensors").exists()  # it is fitted on fewer prompts
     assert start("geometry", *arguments) == 0
     assert "A quick version" not in (tmp_path / "report.html").read_text()
 
