@@ -104,7 +104,7 @@ def run(config: Config) -> Results:
             f"the model has layers 0 to {vectors.n_layers - 1}: directions are read from layer 2 "
             f"on, and injected at {list(config.inject)}"
         )
-    # As above: errors now.
+    # As above: errors now, for what only the texts need.
     if len(vectors.roles) < 2:
         raise RoleLensError("a judge that ranks roles needs at least two of them")
     chat_text(model, "Hello?", NEUTRAL_PERSONA)

@@ -22,7 +22,7 @@ from role_lens.prompts import load_prompts, load_roles, spread
 from role_lens.role_vectors import RoleVectors
 
 _RECORD = "results.json"
-# Of a quick version that has no vectors yet: fitted in a quarter of the time.
+# Of a quick version that has no vectors yet: a quarter of the built-in ones.
 _QUICK_ROLE_PROMPTS, _QUICK_BASE_PROMPTS = 16, 64
 
 
