@@ -133,7 +133,7 @@ def run(config: Config) -> Results:
     # What is written is kept by what it depends on, so that a run that was stopped goes on.
     folder = make_folder(setup.out / "texts")
     length = min(8, config.max_new_tokens) if quick else config.max_new_tokens
-    identity = [hash_of_vectors(vectors), list(vectors.roles), str(model.cfg.dtype), roles, quick]
+    identity = [hash_of_vectors(vectors), list(vectors.roles), str(model.cfg.dtype), quick]
     identity += [config.position, length]
 
     def persona() -> pd.DataFrame:
@@ -200,7 +200,7 @@ def run(config: Config) -> Results:
     texts, names = [], []
     at_layers = sorted({one for one in config.inject if one >= 0}) or layers[:1]
     for target, at in itertools.product(config.targets, at_layers):
-        name = content_hash(identity, target, at)[:16]
+        name = content_hash(identity, roles, target, at)[:16]
         names.append(kept_table(folder / f"name-{name}.parquet", partial(put_name_in, target, at)))
     for way in tqdm(ways[-1:] if quick else ways, desc="ways of putting them in"):
         name = content_hash(identity, sources, way)[:16]
