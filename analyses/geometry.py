@@ -23,8 +23,8 @@ from role_lens.analysis import Results, Setup, main, place_of
 from role_lens.directions import cosine_similarity, principal_components
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.domains import home_domains
-from role_lens.figures import CONTRAST_STYLE, plot_cosines, save_figure
-from role_lens.readout.geometry import geometry_by_layer, role_tree
+from role_lens.figures import CONTRAST_STYLE, label_points, plot_cosines, save_figure
+from role_lens.readout.geometry import geometry_by_layer, likeness_by_chance, role_tree
 from role_lens.readout.stability import (
     bootstrap_cosines,
     held_out_auc,
@@ -133,6 +133,7 @@ def run(config: Config) -> Results:
         model,
         vectors,
         by_layer=geometry_by_layer(vectors),
+        by_chance=likeness_by_chance(vectors),
         cosines=_table(cosines, "contrast layer role other cosine"),
         components=_table(components, "contrast layer role first second explained_1 explained_2"),
         merges=_table(merges, "contrast layer one other distance size"),
@@ -150,30 +151,34 @@ def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
     settings = results.record["settings"]
     tables, position, layer = results.tables, settings["position"], settings["layer"]
+    contrasts = list(dict.fromkeys(tables["cosines"]["contrast"]))
     by_layer = tables["by_layer"]
     by_layer = by_layer[(by_layer["position"] == position) & by_layer["mean_cosine"].notna()]
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     panels = (
-        ("mean_cosine", "cosine of two roles, mean", 0.0),
-        ("shared", "share of squared length\nalong the mean of all roles", 0.0),
-        ("auc", "AUC, held-out prompts, mean", 0.5),
+        ("mean_cosine", "cosine of two roles, mean"),
+        ("shared", "share of squared length\nalong the mean of all roles"),
+        ("auc", "AUC, held-out prompts, mean"),
     )
+    by_chance = tables["by_chance"].set_index("contrast").assign(auc=0.5)
     separable = tables["separable"].groupby(["contrast", "layer"])["auc"]
     lines = separable.agg(["mean", "min", "max"]).reset_index()
-    for axis, (name, label, level) in zip(figure.subplots(1, 3), panels, strict=True):
-        for contrast, style in CONTRAST_STYLE.items():
+    for axis, (name, label) in zip(figure.subplots(1, 3), panels, strict=True):
+        for contrast in contrasts:
+            style = CONTRAST_STYLE[contrast]
             part = by_layer[by_layer["contrast"] == contrast]
             if name == "auc":
                 part = lines[lines["contrast"] == contrast]
                 shade = {"color": style["color"], "alpha": 0.15}
                 axis.fill_between(part["layer"], part["min"], part["max"], **shade)
             axis.plot(part["layer"], part["mean" if name == "auc" else name], **style)
-        axis.axhline(level, color="grey", linewidth=0.8)
+            chance = {"color": style["color"], "linestyle": ":", "linewidth": 1.2}
+            label_once = "by chance" if contrast == contrasts[-1] else None
+            axis.axhline(by_chance.loc[contrast, name], label=label_once, **chance)
         axis.set(xlabel=f"layer (position {position})", ylabel=label)
     figure.axes[0].legend(frameon=False, fontsize=8)
     save_figure(figure, folder / "by_layer.png")
 
-    contrasts = list(dict.fromkeys(tables["cosines"]["contrast"]))
     at_layer = tables["cosines"][tables["cosines"]["layer"] == layer]
     order = tables["orders"][tables["orders"]["layer"] == layer]
     cosines = {}
@@ -189,9 +194,14 @@ def draw(results: Results, folder: Path) -> None:
     if layers:
         figure = Figure(figsize=(11, 6 * len(layers)), layout="constrained")
         rows = figure.subplots(len(layers), 2, squeeze=False)
+        shown = []
         for (left, right), one in zip(rows, layers, strict=True):
-            _components(left, tables["components"], contrasts[-1], one)
+            shown.append(_components(left, tables["components"], contrasts[-1], one))
             _tree(right, tables, contrasts[-1], one)
+        handles, domains = rows[0, 0].get_legend_handles_labels()
+        figure.legend(handles, domains, loc="outside upper center", ncols=4, frameon=False)
+        for (left, _), part in zip(rows, shown, strict=True):
+            label_points(left, part["first"], part["second"], part["role"])
         save_figure(figure, folder / "families.png")
 
     figure = Figure(figsize=(10, 3.6), layout="constrained")
@@ -221,9 +231,9 @@ def draw(results: Results, folder: Path) -> None:
     report.figure(
         folder / "by_layer.png",
         "Likeness, shared part, and separability of held-out prompts, by layer (shaded, right: the "
-        "range of all roles; grey: zero or chance; directions of contrast roles sum to zero and "
-        "share nothing). The held-out test of contrast roles pools the other roles' prompts: one "
-        "with more of them weighs more.",
+        "range of all roles; dotted: if role and base prompts were of one kind; directions of "
+        "contrast roles sum to zero and share nothing). The held-out test of contrast roles pools "
+        "the other roles' prompts: one with more of them weighs more.",
     )
     report.figure(folder / "cosines.png", "Cosine of every two roles, in the order of their trees.")
     if layers:
@@ -245,22 +255,14 @@ def draw(results: Results, folder: Path) -> None:
     report.write(folder / "report.html")
 
 
-def _components(axis, components: pd.DataFrame, contrast: str, layer: int) -> None:
-    """Roles on their first two principal components, a marker for each domain."""
+def _components(axis, components: pd.DataFrame, contrast: str, layer: int) -> pd.DataFrame:
+    """Roles on their first two principal components, a marker for each domain; where they are."""
     part = components[(components["contrast"] == contrast) & (components["layer"] == layer)]
     homes = home_domains()
     domains = [homes.get(role, "other") for role in part["role"]]
     for marker, domain in zip(MARKERS, dict.fromkeys(domains), strict=False):
         some = part[[one == domain for one in domains]]
         axis.scatter(some["first"], some["second"], marker=marker, s=36, label=domain)
-        for row in some.itertuples():
-            axis.annotate(
-                row.role,
-                (row.first, row.second),
-                fontsize=6.5,
-                xytext=(3, 3),
-                textcoords="offset points",
-            )
     share = part[["explained_1", "explained_2"]].iloc[0]
     axis.set(
         xlabel=f"first component ({share.iloc[0]:.0%} of the variance)",
@@ -270,7 +272,7 @@ def _components(axis, components: pd.DataFrame, contrast: str, layer: int) -> No
     axis.margins(x=0.14)  # room for the names
     axis.axhline(0, color="grey", linewidth=0.6)
     axis.axvline(0, color="grey", linewidth=0.6)
-    axis.legend(fontsize=7, frameon=False)
+    return part
 
 
 def _tree(axis, tables, contrast: str, layer: int) -> None:

@@ -8,6 +8,7 @@ its own name among the first of all roles' names? Then the direction is added, a
 is read after every block. Tokens of a few prompts are coloured by how far they lie along it.
 """
 
+import itertools
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from role_lens.analysis import Results, Setup, main, place_of
+from role_lens.evaluation.controls import rotated
 from role_lens.evaluation.divergence import kl_divergence
 from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.prompts import spread
@@ -71,8 +73,11 @@ def run(config: Config) -> Results:
     plain = [layer_logprobs(model, prompt, system=system) for prompt in prompts]
     contrast = vectors.contrasts[-1]
     moved, predicted = [], []
-    for role in shown if setup.quick else vectors.roles:
-        patch = vectors.add(
+    sources = {"role": vectors, "random": rotated(vectors, seed=setup.seed)}
+    for role, (kind, source) in itertools.product(
+        shown if setup.quick else vectors.roles, sources.items()
+    ):
+        patch = source.add(
             role,
             layer=layer,
             position=config.position,
@@ -82,8 +87,8 @@ def run(config: Config) -> Results:
         for number, (prompt, before) in enumerate(zip(prompts, plain, strict=True)):
             after = layer_logprobs(model, prompt, patch, system=system)
             kl = kl_divergence(before, after)
-            moved += [(role, number, at, float(value)) for at, value in enumerate(kl)]
-            if number == 0 and role in shown:
+            moved += [(role, kind, number, at, float(value)) for at, value in enumerate(kl)]
+            if number == 0 and role in shown and kind == "role":
                 for name, logprobs in (("plain", before), ("patched", after)):
                     some = most_likely(model, logprobs, top_k=3)
                     predicted.append(some.assign(role=role, model=name, prompt=prompt))
@@ -102,7 +107,9 @@ def run(config: Config) -> Results:
         vectors,
         words=pd.DataFrame.from_records(words, columns=["contrast", "layer", "role", "tokens"]),
         named=pd.DataFrame.from_records(named, columns=["contrast", "layer", "role", "rank"]),
-        moved=pd.DataFrame.from_records(moved, columns=["role", "prompt", "layer", "kl"]),
+        moved=pd.DataFrame.from_records(
+            moved, columns=["role", "direction", "prompt", "layer", "kl"]
+        ),
         predicted=pd.concat(predicted, ignore_index=True),
         views=pd.DataFrame.from_records(
             views, columns=["role", "prompt", "layer", "tokens", "values"]
@@ -148,9 +155,12 @@ def draw(results: Results, folder: Path) -> None:
         ylim=(-0.03, 1.03),
     )
     left.legend(frameon=False, fontsize=8)
-    by_role = moved.groupby(["role", "layer"])["kl"].mean().unstack("role")
-    right.plot(by_role.index, by_role, color="#8aa3c8", linewidth=0.6)
-    right.plot(by_role.index, by_role.mean(axis=1), color="#1f3b73", label="mean over roles")
+    by_role = moved.groupby(["direction", "role", "layer"])["kl"].mean()
+    roles_own = by_role["role"].unstack("role")
+    right.plot(roles_own.index, roles_own, color="#8aa3c8", linewidth=0.6)
+    right.plot(roles_own.mean(axis=1), color="#1f3b73", label="mean over roles")
+    random = by_role["random"].groupby("layer").mean()
+    right.plot(random, color="black", linestyle="--", label="random directions, as long")
     right.axvline(patched, color="grey", linestyle=":", label="direction added here")
     right.set(xlabel="residual stream entering block", ylabel="KL(plain ‖ patched), nats")
     right.legend(frameon=False, fontsize=8)
@@ -165,7 +175,8 @@ def draw(results: Results, folder: Path) -> None:
     report.figure(
         folder / "by_layer.png",
         "Left: how often that is the first. Right: how far adding the direction moves the "
-        "prediction read at each layer (thin: single roles, mean over prompts).",
+        "prediction read at each layer (thin: single roles, mean over prompts; dashed: mean over "
+        "as many random directions of the same lengths).",
     )
     words = tables["words"]
     last = words["layer"].max()

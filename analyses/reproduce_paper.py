@@ -144,29 +144,35 @@ def draw(results: Results, folder: Path) -> None:
     figure = Figure(figsize=(8, 1.5 + 0.27 * len(best)), layout="constrained")
     axis = figure.subplots()
     rows = np.arange(len(best))
-    axis.hlines(rows, best["held_out"], best["apparent"], color="#bbbbbb", zorder=0)
+    axis.hlines(rows, 100 * best["held_out"], 100 * best["apparent"], color="#bbbbbb", zorder=0)
     axis.plot(
-        best["apparent"],
+        100 * best["apparent"],
         rows,
         "D",
         markerfacecolor="white",
         markeredgecolor="#d9822b",
         label="on the questions that chose it (the paper's column)",
     )
-    axis.plot(best["held_out"], rows, "o", color="#1f3b73", label="on other questions")
+    axis.plot(
+        100 * best["held_out"],
+        rows,
+        "o",
+        color="#1f3b73",
+        label="halves choose, the other halves test",
+    )
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(rows, [f"{role} ({homes[role]})" for role in roles], fontsize=8)
     axis.invert_yaxis()
-    axis.set_xlabel("change of accuracy by the best direction of each role")
+    axis.set_xlabel("change of accuracy by the best direction of each role, percentage points")
     axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     save_figure(figure, folder / "best.png")
 
     plot_transfer(
-        effects,
+        effects.assign(accuracy_change=100 * effects["accuracy_change"]),
         folder / "transfer.png",
         kinds={"add": "direction added", "ablate": "direction ablated"},
         value="accuracy_change",
-        label="change of accuracy",
+        label="change of accuracy, percentage points",
     )
 
     report = Report("The paper, and beside it", __doc__.split("\n")[0], results.record)

@@ -50,7 +50,7 @@ def draw(config: Config) -> None:
     found.axhline(0.5, color="grey", linewidth=0.8, label="chance")
     found.set(xlabel="layer", ylabel="AUC, held-out prompts", ylim=(0.4, 1.02))
     found.set_title("Found: a direction for each role, at every layer", fontsize=10)
-    found.legend(frameon=False, fontsize=8, loc="lower right")
+    found.legend(edgecolor="white", framealpha=1, fontsize=8, loc="lower right")
 
     words = Results.read(config.logit_lens).tables["words"]
     at = (words["contrast"] == "roles") & (words["layer"] == config.layer)

@@ -13,13 +13,14 @@ from typing import Any
 import pandas as pd
 import tyro
 
-from role_lens.cli_options import Common, ModelOptions, reported, say
+from role_lens.cli_options import Common, ModelOptions
 from role_lens.errors import RoleLensError
-from role_lens.files import as_path, atomic_write, make_folder, read_bytes
+from role_lens.files import as_path, make_folder, read_bytes, write_json, write_table
 from role_lens.fitting import check_prompts, package_versions
 from role_lens.models import Model, model_name
 from role_lens.prompts import load_prompts, load_roles, spread
 from role_lens.role_vectors import RoleVectors
+from role_lens.terminal import reported, say
 
 _RECORD = "results.json"
 # Of a quick version that has no vectors yet: a quarter of the built-in ones.
@@ -55,7 +56,8 @@ class Setup:
         """The vectors: those named, those kept in `out`, or fitted now and kept there.
 
         Raises:
-            RoleLensError: they are from another model, or those in `out` from other prompts.
+            RoleLensError: they are from another model, or those in `out` from other prompts or of
+                another precision.
         """
         name = "vectors-quick.safetensors" if self.quick else "vectors.safetensors"
         kept = make_folder(self.out) / name
@@ -67,6 +69,11 @@ class Setup:
                 self.check_prompts(vectors)
             except RoleLensError as error:
                 raise RoleLensError(f"{kept}: {error}, or choose another folder") from error
+            if vectors.provenance["dtype"] != str(model.cfg.dtype):
+                raise RoleLensError(
+                    f"{kept}: these are of {vectors.provenance['dtype']}, the model is in "
+                    f"{model.cfg.dtype}: choose another folder, or name them with --vectors"
+                )
         else:
             vectors = RoleVectors.fit(model, self.role_prompts(), self.base_prompts())
             vectors.save(kept)
@@ -134,11 +141,8 @@ class Results:
         """Write `<name>.parquet` for each table, and `results.json`."""
         place = make_folder(folder)
         for name, table in self.tables.items():
-            with atomic_write(place / f"{name}.parquet") as temporary:
-                table.to_parquet(temporary)
-        record = {**self.record, "tables": list(self.tables)}
-        with atomic_write(place / _RECORD) as temporary:
-            temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+            write_table(place / f"{name}.parquet", table)
+        write_json(place / _RECORD, {**self.record, "tables": list(self.tables)})
 
     @staticmethod
     def read(folder: str | Path) -> "Results":
@@ -148,14 +152,16 @@ class Results:
             RoleLensError: there are no results in the folder, or they are damaged.
         """
         place = Path(folder)
-        if not (place / _RECORD).exists():
+        record = _read_record(place)
+        if record is None:
             raise RoleLensError(f"{place} holds no results to draw: run the analysis first")
         try:
-            record = json.loads(read_bytes(place / _RECORD))
             names = record.pop("tables")
             tables = {name: pd.read_parquet(place / f"{name}.parquet") for name in names}
-        except (ValueError, KeyError, OSError) as error:
-            raise RoleLensError(f"the results in {place} are damaged: {error}") from error
+        except (ValueError, KeyError, TypeError, OSError) as error:
+            raise RoleLensError(
+                f"the results in {place} are damaged ({error}): run the analysis again"
+            ) from error
         return Results(tables, record)
 
 
@@ -177,17 +183,29 @@ def main(
     def command() -> None:
         settings = tyro.cli(config, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
         folder = settings.setup.out
-        if settings.setup.redraw or (folder / _RECORD).exists():
-            kept = Results.read(folder)
-            if kept.record["analysis"] != _name(config):
-                raise RoleLensError(
-                    f"{folder} holds the results of {kept.record['analysis']}: choose another "
-                    "folder"
-                )
-        draw(kept if settings.setup.redraw else run(settings), folder)
+        kept = _read_record(folder)
+        if kept is not None and kept.get("analysis") != _name(config):
+            raise RoleLensError(
+                f"{folder} holds the results of {kept.get('analysis')}: choose another folder"
+            )
+        draw(Results.read(folder) if settings.setup.redraw else run(settings), folder)
         say(f"Written to {folder.resolve()}: open report.html")
 
     return reported(command)
+
+
+def _read_record(folder: Path) -> dict[str, Any] | None:
+    """What `results.json` says; None where there is none."""
+    file = folder / _RECORD
+    if not file.exists():
+        return None
+    try:
+        record = json.loads(read_bytes(file))
+    except ValueError:
+        record = None
+    if not isinstance(record, dict):
+        raise RoleLensError(f"{file} is damaged: delete it, and run the analysis again")
+    return record
 
 
 def _name(config: type[Any]) -> str:

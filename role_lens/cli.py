@@ -15,7 +15,7 @@ from role_lens.cli_judge import (
     lm_eval_command,
     sweep_command,
 )
-from role_lens.cli_options import Common, Patching, reported, say
+from role_lens.cli_options import Common, Patching
 from role_lens.demo import run_demo
 from role_lens.errors import RoleLensError
 from role_lens.files import check_writable
@@ -25,6 +25,7 @@ from role_lens.models import PACKAGED_MODEL, load_model
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.readout.geometry import geometry_by_layer
 from role_lens.role_vectors import RoleVectors
+from role_lens.terminal import reported, say
 
 FEW = 16
 """Prompts of a role. On the packaged model, directions of 16 prompts and of 16 others have a mean
@@ -44,7 +45,7 @@ def demo(out: Path = Path("role-lens-demo")) -> None:
 def fit(
     out: Path,
     options: Common,
-    roles: tuple[str, ...] = ("builtin",),
+    prompts: tuple[str, ...] = ("builtin",),
     base: str = "builtin",
     system: str | None = None,
 ) -> None:
@@ -52,16 +53,16 @@ def fit(
 
     Args:
         out: the .safetensors file to write.
-        roles: builtin, a folder of <role>.jsonl or <role>.txt files, or one such file; several
-            are put together.
+        prompts: of the roles: builtin, a folder of <role>.jsonl or <role>.txt files, or one such
+            file; several are put together.
         base: builtin, a .jsonl or a .txt file of contrast prompts.
         system: system message before every prompt; default: the chat template's own.
     """
-    prompts, contrast = load_roles(*roles), load_prompts(base)
+    roles, contrast = load_roles(*prompts), load_prompts(base)
     check_writable(out)
-    vectors = RoleVectors.fit(options.load(), prompts, contrast, system=system)
+    vectors = RoleVectors.fit(options.load(), roles, contrast, system=system)
     vectors.save(out)
-    n, few = len(vectors.roles), {r: len(p) for r, p in prompts.items() if len(p) < FEW}
+    n, few = len(vectors.roles), {r: len(p) for r, p in roles.items() if len(p) < FEW}
     say(f"{n} role{'s' * (n > 1)}, {vectors.n_layers} layers -> {out}")
     if few:
         say(
@@ -88,6 +89,8 @@ def info(vectors: Path, position: int = -1) -> None:
     say(f"layers: {loaded.n_layers}, d_model: {loaded.d_model}")
     say(f"positions: {list(loaded.positions)}")
     for key, value in loaded.provenance.items():
+        if key == "merged_with":
+            value = [{k: v for k, v in other.items() if k != "fingerprint"} for other in value]
         if key != "fingerprint":
             say(f"{key}: {value}")
     table = geometry_by_layer(loaded)

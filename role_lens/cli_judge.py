@@ -6,7 +6,7 @@ from typing import Annotated
 import pandas as pd
 import tyro
 
-from role_lens.cli_options import AnswerOptions, Common, Patching, QuestionOptions, say
+from role_lens.cli_options import AnswerOptions, Common, Patching, QuestionOptions
 from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.comparison import compare
@@ -21,11 +21,12 @@ from role_lens.evaluation.scoring import evaluate, summarize
 from role_lens.evaluation.selection import Objective
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import plot_comparison
-from role_lens.files import atomic_write, check_writable
+from role_lens.files import check_writable, write_table
 from role_lens.interop.lm_eval import evaluate_tasks
 from role_lens.interventions import Kind
 from role_lens.prompts import load_prompts, load_roles
 from role_lens.role_vectors import RoleVectors
+from role_lens.terminal import say
 
 Asking = Annotated[QuestionOptions, tyro.conf.arg(name="")]
 Answering = Annotated[AnswerOptions, tyro.conf.arg(name="")]
@@ -68,7 +69,7 @@ def evaluate_command(
         options.load(), asked, patches, generation=answering.generation(), **asking.asking()
     )
     if out is not None:
-        _write_table(table, out)
+        write_table(out, table)
     say(summarize(table).to_string(index=False, float_format=lambda x: f"{x:.4g}"))
 
 
@@ -192,7 +193,7 @@ def compare_command(
         seed=seed,
         **asking.asking(),
     )
-    _write_table(table, out / "comparison.csv")
+    write_table(out / "comparison.csv", table)
     plot_comparison(table, out / "comparison.png")
     own = table[table["in_domain"]]
     shown = [name for name in SHOWN if name in own.columns]
@@ -250,11 +251,3 @@ def lm_eval_command(
         say("Paired by sample; p is of each line alone:")
         say(found.effects.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     say(f"\nWritten to {out.resolve()}")
-
-
-def _write_table(table: pd.DataFrame, path: Path) -> None:
-    with atomic_write(path) as temporary:
-        if path.suffix == ".csv":
-            table.to_csv(temporary, index=False)
-        else:
-            table.to_parquet(temporary)

@@ -1,7 +1,6 @@
 """Options that several commands have in common."""
 
-import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -172,21 +171,3 @@ class AnswerOptions:
 
 Common = Annotated[ModelOptions, tyro.conf.arg(name="")]
 Patching = Annotated[PatchOptions, tyro.conf.arg(name="")]
-
-
-def reported(command: Callable[[], Any]) -> int:
-    """Run a command; 0 if it worked, 2 for input that can't be used, 130 if interrupted."""
-    try:
-        command()
-    except RoleLensError as error:
-        print(f"role-lens: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("role-lens: interrupted", file=sys.stderr)
-        return 130
-    return 0
-
-
-def say(text: str) -> None:
-    """Print for the reader, at once."""
-    print(text, flush=True)

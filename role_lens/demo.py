@@ -9,7 +9,7 @@ from role_lens.directions import cosine_similarity
 from role_lens.evaluation.questions import load_questions
 from role_lens.evaluation.scoring import Scoring, evaluate, summarize
 from role_lens.figures import plot_by_layer, plot_cosines, plot_scores
-from role_lens.files import atomic_write, make_folder
+from role_lens.files import make_folder, write_table
 from role_lens.generation import generate
 from role_lens.models import Model
 from role_lens.patches import Patches
@@ -54,7 +54,7 @@ def steering_layer(n_layers: int) -> int:
 
 def _look(vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
     table = geometry_by_layer(vectors)
-    _write(table, folder / "by_layer.csv")
+    write_table(folder / "by_layer.csv", table)
     shown = (
         table[table["position"] == POSITION]
         .pivot(index="layer", columns="contrast", values=["auc", "mean_cosine"])
@@ -94,7 +94,7 @@ def _read(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str],
             words = logit_lens(model, direction[None], top_k=10)[0]
             rows.append({"role": role, "contrast": contrast, "words": " ".join(words)})
             say(f"   {role:>8} ({contrast:5}): " + "|".join(word.strip() for word in words))
-    _write(pd.DataFrame(rows), folder / "logit_lens.csv")
+    write_table(folder / "logit_lens.csv", pd.DataFrame(rows))
 
 
 def _steer(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
@@ -116,7 +116,7 @@ def _steer(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str]
         )
     for row in rows:
         say(f"\n   [{row['role']}] " + str(row["text"]).replace("\n", "\n   "))
-    _write(pd.DataFrame(rows), folder / "steered.csv")
+    write_table(folder / "steered.csv", pd.DataFrame(rows))
 
 
 def _score(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
@@ -136,11 +136,10 @@ def _score(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str]
     scorings: tuple[Scoring, ...] = ("letter", "cloze")
     for scoring in scorings:
         table = evaluate(model, questions, patches, scoring=scoring)
-        with atomic_write(folder / f"scores_{scoring}.parquet") as temporary:
-            table.to_parquet(temporary)
+        write_table(folder / f"scores_{scoring}.parquet", table)
         summaries.append(summarize(table).assign(scoring=scoring))
     summary = pd.concat(summaries, ignore_index=True)
-    _write(summary, folder / "scores.csv")
+    write_table(folder / "scores.csv", summary)
     plot_scores(summary, folder / "scores.png")
     order = ["scoring", "patch", "n", "accuracy", "chance", "logprob_correct", "choice_mass"]
     say(summary[order].to_string(index=False, float_format=lambda value: f"{value:.3g}"))
@@ -149,8 +148,3 @@ def _score(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str]
         f"\n   With {len(questions)} questions the standard error of an accuracy is about "
         f"{error:.2f}:\n   smaller differences than about twice that say nothing."
     )
-
-
-def _write(table: pd.DataFrame, path: Path) -> None:
-    with atomic_write(path) as temporary:
-        table.to_csv(temporary, index=False)

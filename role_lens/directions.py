@@ -55,7 +55,10 @@ def unit(direction: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest d_mo
     if not bool(torch.isfinite(norm).all()):
         raise RoleLensError("the direction has NaN or infinite entries")
     if bool((norm == 0).any()):
-        raise RoleLensError("the direction is zero: role and contrast have the same mean")
+        raise RoleLensError(
+            "the direction is zero: role and contrast have the same mean, as they do at layer 0 of "
+            "most models; take a later layer"
+        )
     return direction / norm
 
 

@@ -1,4 +1,4 @@
-"""The package's own exception. Knows nothing else."""
+"""The package's own exceptions. Knows nothing else."""
 
 
 class RoleLensError(ValueError):
@@ -7,3 +7,8 @@ class RoleLensError(ValueError):
 
 class OutOfMemoryError(RoleLensError):
     """Even the smallest batch doesn't fit into the GPU's memory."""
+
+
+def first_line(error: Exception) -> str:
+    """What an error of another library says first, or its type where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

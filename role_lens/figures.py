@@ -1,5 +1,6 @@
 """Figures from tables and tensors, as PNG files. Knows no model."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from matplotlib.image import AxesImage
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from matplotlib.text import Text
+from matplotlib.transforms import Bbox
 from numpy import ndarray
 
 from role_lens.files import atomic_write
@@ -89,6 +91,7 @@ def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
 
 def draw_effects(axis: Axes, own: pd.DataFrame, *, names: Sequence[str]) -> None:
     """A row for each role in its own domain, as `plot_comparison` shows them."""
+    axis.use_sticky_edges = False  # a band ends inside the frame
     rows = np.arange(len(own))
     band = (own["random_high"] - own["random_low"]).to_numpy()
     axis.barh(rows, band, 0.8, left=own["random_low"], color="#d9d9d9", label="random directions")
@@ -116,7 +119,6 @@ def draw_effects(axis: Axes, own: pd.DataFrame, *, names: Sequence[str]) -> None
         )
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(rows, names, fontsize=8)
-    axis.use_sticky_edges = False
     axis.set_ylim(len(own) - 0.4, -0.6)
     axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
     axis.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
@@ -193,6 +195,38 @@ def heat_map(
     axis.set_xticks(range(0, len(columns), step), columns[::step], rotation=90 * turned, fontsize=7)
     axis.set_yticks(range(len(rows)), rows, fontsize=7)
     return image
+
+
+def label_points(axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
+    """Names beside points, on whichever side keeps them off other points and names.
+
+    To be called last: it takes the layout as it is.
+    """
+    figure = axis.get_figure()
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    places = axis.transData.transform(np.column_stack([x, y]))
+    taken = [Bbox([place - 4, place + 4]) for place in places]
+    sides = list(itertools.product((("left", 1), ("right", -1)), (("bottom", 1), ("top", -1))))
+    for name, at in zip(names, zip(x, y, strict=True), strict=True):
+        tried: list[tuple[int, int, Text, Bbox]] = []
+        for (across, right), (along, up) in sides:
+            text = axis.annotate(
+                name,
+                at,
+                fontsize=6.5,
+                xytext=(3 * right, 2 * up),
+                textcoords="offset points",
+                ha=across,
+                va=along,
+            )
+            box = text.get_window_extent()
+            tried.append((box.count_overlaps(taken), len(tried), text, box))
+        _, _, chosen, box = min(tried, key=lambda one: one[:2])
+        taken.append(box)
+        for _, _, other, _ in tried:
+            if other is not chosen:
+                other.remove()
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

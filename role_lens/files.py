@@ -1,4 +1,4 @@
-"""Reading JSON Lines and writing files whole or not at all. Knows no format beyond JSON Lines."""
+"""Reading JSON Lines, and writing files whole or not at all. Knows not what they hold."""
 
 import codecs
 import json
@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from role_lens.errors import RoleLensError
 
@@ -106,3 +108,27 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink()
+
+
+def write_table(path: str | Path, table: pd.DataFrame) -> None:
+    """Write a table without its index, as CSV or parquet by the name's ending; whole or not at
+    all.
+
+    Raises:
+        RoleLensError: the file can't be written.
+    """
+    with atomic_write(path) as temporary:
+        if as_path(path).suffix == ".csv":
+            table.to_csv(temporary, index=False)
+        else:
+            table.to_parquet(temporary, index=False)
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write JSON, whole or not at all.
+
+    Raises:
+        RoleLensError: the file can't be written.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")

@@ -38,8 +38,7 @@ def fingerprint(model: Model) -> Fingerprint:
     known = _known.setdefault(model, {})
     processing = weight_processing(model)
     if processing not in known:
-        if has_hooks(model):
-            raise RoleLensError("the model carries hooks: remove them before fitting role vectors")
+        refuse_hooks(model)
         # Spread over the vocabulary: the first ids are often rare control tokens.
         tokens = torch.arange(1, 17, device=model.cfg.device)[None] * (model.cfg.d_vocab // 17)
         batch = Batch(tokens, torch.ones_like(tokens), (0,))
@@ -88,6 +87,13 @@ def _worst_layer(first: Fingerprint, second: Fingerprint) -> tuple[int, float]:
     size = torch.maximum(a.norm(dim=-1), b.norm(dim=-1)).clamp(min=1e-6)
     difference, layer = ((a - b).norm(dim=-1) / size).max(dim=0)
     return int(layer), float(difference)
+
+
+def refuse_hooks(model: Model) -> None:
+    """Raise a RoleLensError if hooks are attached to the model, which would take part in what it
+    computes."""
+    if has_hooks(model):
+        raise RoleLensError("the model carries hooks: remove them first, with reset_hooks()")
 
 
 def has_hooks(model: Model) -> bool:

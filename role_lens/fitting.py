@@ -18,7 +18,7 @@ from torch import Tensor
 from role_lens.activations import GroupSums, sum_activations
 from role_lens.directions import d_prime, difference_of_means
 from role_lens.errors import RoleLensError
-from role_lens.fingerprint import fingerprint
+from role_lens.fingerprint import fingerprint, refuse_hooks
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.prompts import role_name, split
 from role_lens.tokens import check_post_instruction, encode_chat, post_instruction_tokens
@@ -49,6 +49,7 @@ def fit_means(
     progress: bool,
 ) -> FittedMeans:
     """See `RoleVectors.fit`."""
+    refuse_hooks(model)
     named = {role_name(role): prompts for role, prompts in roles.items()}
     if not named:
         raise RoleLensError("expected at least one role, got none")
@@ -68,7 +69,6 @@ def fit_means(
     shortest = min(len(ids) for sequences in encoded.values() for ids in sequences)
     columns = _positions(positions, len(suffix), shortest)
 
-    provenance = _provenance(model, named, base, system, suffix)  # first: it may refuse the model
     first, second = zip(*map(_halves, encoded.values()), strict=True)
     options: dict[str, Any] = {"positions": columns, "max_tokens": max_tokens}
     label = "role activations, half {} of 2" if progress else None
@@ -87,7 +87,7 @@ def fit_means(
         role_counts=count[1:],
         base_count=int(count[0]),
         separation=_separation(two).float(),
-        provenance=provenance,
+        provenance=_provenance(model, named, base, system, suffix),
     )
 
 
@@ -102,7 +102,7 @@ def check_prompts(
     provenance: Mapping[str, Any], roles: Mapping[str, Sequence[str]], base: Sequence[str]
 ) -> None:
     """Raise a RoleLensError unless vectors with this provenance were fitted on these prompts."""
-    if "merged_with" in provenance:
+    if provenance.get("merged_with"):
         raise RoleLensError("the prompts of merged vectors can't be told: use those of one fit")
     hashes = {"role_prompts_sha256": prompts_hash(roles), "base_prompts_sha256": prompts_hash(base)}
     for key, value in hashes.items():

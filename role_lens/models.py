@@ -18,7 +18,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformer_lens.utilities import get_device
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, first_line
 from role_lens.files import as_path
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def load_model(
     except Exception as error:  # transformers and the hub client raise many kinds
         raise RoleLensError(
             f"can't load the model {name!r}: it is no local folder or .gguf file, and loading it "
-            f"as a Hugging Face id failed (unknown name, or no network): {_first_line(error)}"
+            f"as a Hugging Face id failed (unknown name, or no network): {first_line(error)}"
         ) from error
     return _ready(model)
 
@@ -150,7 +150,7 @@ def own_tokenizer(model: Model) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(source)
     except Exception as error:  # transformers and the hub client raise many kinds
         raise RoleLensError(
-            f"can't load the tokenizer again from {source!r}: {_first_line(error)}"
+            f"can't load the tokenizer again from {source!r}: {first_line(error)}"
         ) from error
     tokenizer.chat_template = model.tokenizer.chat_template
     return tokenizer
@@ -176,7 +176,7 @@ def _boot_folder(
             dtype=dtype or torch.float32,
         )
     except Exception as error:
-        raise RoleLensError(f"can't load a model from {folder}: {_first_line(error)}") from error
+        raise RoleLensError(f"can't load a model from {folder}: {first_line(error)}") from error
     return _ready(model)
 
 
@@ -226,7 +226,7 @@ def _converted(gguf: Path) -> Path:
         os.replace(partial, folder)
     except Exception as error:
         if not folder.is_dir():  # else another process finished the same conversion first
-            raise RoleLensError(f"can't convert {gguf}: {_first_line(error)}") from error
+            raise RoleLensError(f"can't convert {gguf}: {first_line(error)}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
@@ -247,8 +247,3 @@ def _dequantise(gguf: Path, folder: Path) -> None:
     plain.generation_config = quantised.generation_config
     plain.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -103,7 +103,8 @@ class Patch:
 
     def on(self, model: Model) -> Any:
         """Context manager with the patch attached to the model; gone afterwards, also after an
-        error. Every token counts as prompt here: use `generate` for the token masks in text."""
+        error. Every token counts as prompt here, padding too: use `generate` for the token masks
+        in text, and for `last` rows of one length, or padded on the left."""
         return attached(model, self)
 
     def check(self, model: Model) -> None:
@@ -224,9 +225,14 @@ def _patch(
 ) -> Patch:
     check_tokens(tokens)
     several = layer if isinstance(layer, Sequence) else (layer,)
-    layers = tuple(operator.index(index) for index in several)
+    try:
+        layers = tuple(operator.index(index) for index in several)
+    except TypeError as error:
+        raise RoleLensError(f"a layer must be a whole number, got {layer!r}") from error
     if any(index < 0 for index in layers):
         raise RoleLensError(f"layers count from 0, got {layers}")
+    if len({*layers}) < len(layers):
+        raise RoleLensError(f"layers must differ, got {layers}: for more take a larger coefficient")
     if not layers and kind != "ablate":
         raise RoleLensError(f"{kind} needs at least one layer")
     if not torch.isfinite(torch.tensor(float(value))):

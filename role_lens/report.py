@@ -7,6 +7,7 @@ import base64
 import importlib.resources
 import json
 from collections.abc import Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +65,8 @@ class Report:
 
 
 def _cell(value: Any) -> dict[str, Any]:
-    number = isinstance(value, float | int) and not isinstance(value, bool)
-    if value is None or value is pd.NA or (isinstance(value, float) and value != value):
+    number = isinstance(value, Real) and not isinstance(value, bool)  # numpy's are Real too
+    if value is None or value is pd.NA or (number and value != value):
         return {"text": "–", "number": False}
-    text = f"{value:.3g}" if isinstance(value, float) else str(value)
+    text = f"{value:.3g}" if number and not isinstance(value, Integral) else str(value)
     return {"text": text, "number": number}

@@ -264,7 +264,7 @@ class RoleVectors:
             provenance={
                 **self.provenance,
                 "base_prompts_sha256": base if same_base else None,
-                "merged_with": dict(other.provenance),
+                "merged_with": [*self.provenance.get("merged_with", ()), dict(other.provenance)],
             },
         )
 

@@ -143,6 +143,26 @@ def test_drawing_nothing_is_one_line(tmp_path, capsys):
     assert "holds no results to draw" in capsys.readouterr().err
 
 
+def test_damaged_results(workplace, tmp_path, capsys):
+    """Drawing them again says what to do; a new run makes them anew."""
+    arguments = ["geometry", "--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
+    assert start(*arguments) == 0
+    (tmp_path / "cosines.parquet").unlink()
+    assert start(*arguments, "--redraw") == 2
+    assert "run the analysis again" in capsys.readouterr().err
+    assert start(*arguments) == 0
+    (tmp_path / "results.json").write_text("[]")
+    assert start(*arguments) == 2
+    assert "results.json is damaged: delete it" in capsys.readouterr().err
+
+
+def test_kept_vectors_of_another_precision(workplace, tmp_path, capsys):
+    arguments = ["geometry", "--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
+    assert start(*arguments, "--dtype", "bfloat16") == 0
+    assert start(*arguments) == 2
+    assert "torch.bfloat16, the model is in torch.float32" in capsys.readouterr().err
+
+
 def test_roles_of_domains_that_nobody_asks(workplace, tmp_path, capsys):
     options = [option.format(workplace) for option in OPTIONS["layer_sweep"]]
     arguments = ["--out", tmp_path, *model_options(workplace), *options, "--domain", "other"]

@@ -1,3 +1,4 @@
+import io
 import json
 import sys
 
@@ -8,6 +9,7 @@ from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
 from role_lens import Question, RoleVectors
 from role_lens.cli import main
 from role_lens.interop.lm_eval_task import write_task
+from role_lens.terminal import reported, say
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +24,7 @@ def workplace(tmp_path_factory):
     (folder / "base.txt").write_text("Tea?\nLunch!\nSo it goes.\n")
     row = {"question": "2+2?", "choices": ["3", "4"], "answer": 1}
     (folder / "q.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "answer": 0}))
-    arguments = ["fit", "--model", f"{folder}/model", "--roles", f"{folder}/roles"]
+    arguments = ["fit", "--model", f"{folder}/model", "--prompts", f"{folder}/roles"]
     arguments += ["--base", f"{folder}/base.txt", "--out", f"{folder}/v.safetensors"]
     assert main(arguments) == 0
     return folder
@@ -44,7 +46,8 @@ def test_fit_and_info(workplace, capsys):
 
 def test_one_role_of_few_prompts_is_told_what_it_is(workplace, capsys):
     arguments = ["fit", "--model", f"{workplace}/model", "--base", f"{workplace}/base.txt"]
-    arguments += ["--roles", f"{workplace}/roles/poet.txt", "--out", f"{workplace}/one.safetensors"]
+    arguments += ["--prompts", f"{workplace}/roles/poet.txt"]
+    arguments += ["--out", f"{workplace}/one.safetensors"]
     assert main(arguments) == 0
     out = capsys.readouterr().out
     assert out.startswith("1 role, ")
@@ -161,7 +164,7 @@ def test_lm_eval_command(workplace, capsys):
         ("evaluate", {"questions": "nowhere.jsonl"}, "no questions at"),
         ("evaluate", {"out": "table.xls"}, ".csv or .parquet"),
         ("evaluate", {"out": "/proc/none/t.csv"}, "can't write to the output folder"),
-        ("fit", {"roles": "nowhere"}, "no role prompts at"),
+        ("fit", {"prompts": "nowhere"}, "no role prompts at"),
         ("fit", {"out": "/proc/none/v.safetensors"}, "can't write to the output folder"),
         ("fit", {"out": "new/v.safetensors", "model": "nobody/none"}, "can't load the model"),
         ("fit", {"out": "roles"}, "it is a folder"),
@@ -177,7 +180,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         | {"role": "poet", "layer": "1"},
         "evaluate": {"questions": "q.jsonl", "model": "model", "vectors": "v.safetensors"}
         | {"role": "poet", "layer": "1"},
-        "fit": {"model": "model", "roles": "roles", "base": "base.txt", "out": "w.safetensors"},
+        "fit": {"model": "model", "prompts": "roles", "base": "base.txt", "out": "w.safetensors"},
         "info": {},
     }
     options = {**defaults[command], **changes}
@@ -228,3 +231,19 @@ def test_demo(packaged, tmp_path, capsys, monkeypatch):
     ]  # fmt: skip
     assert len(RoleVectors.load(out / "vectors.safetensors").roles) == 29
     assert pd.read_csv(out / "scores.csv")["n"].tolist() == [4] * 6
+
+
+def test_a_terminal_that_can_not_show_what_the_model_wrote(monkeypatch):
+    narrow = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", narrow)
+    assert reported(lambda: say("naïve → 日本")) == 0
+    assert narrow.buffer.getvalue().decode("cp1252").rstrip() == "naïve \\u2192 \\u65e5\\u672c"
+
+
+def test_info_of_merged_vectors(workplace, tmp_path, capsys):
+    vectors = RoleVectors.load(workplace / "v.safetensors")
+    vectors.merge(vectors).merge(vectors).save(tmp_path / "m.safetensors")
+    merged = RoleVectors.load(tmp_path / "m.safetensors")
+    assert [other["model"] for other in merged.provenance["merged_with"]] == ["model", "model"]
+    assert main(["info", "--vectors", f"{tmp_path}/m.safetensors"]) == 0
+    assert "fingerprint" not in capsys.readouterr().out

@@ -7,7 +7,7 @@ import pytest
 import torch
 from tiny import BASE, ROLES
 
-from role_lens import Question, RoleLensError, RoleVectors, compare, evaluate
+from role_lens import Patch, Question, RoleLensError, RoleVectors, compare, evaluate
 from role_lens.evaluation.condition_scores import score_conditions
 from role_lens.evaluation.conditions import (
     baseline,
@@ -325,6 +325,30 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
 def test_refused(llama, vectors, tmp_path, options, message):
     with pytest.raises(RoleLensError, match=message):
         run(llama, vectors, tmp_path, **options)
+
+
+def test_another_sample_is_refused_before_the_choice(llama, vectors, tmp_path, monkeypatch):
+    run(llama, vectors, tmp_path)
+    monkeypatch.setattr("role_lens.evaluation.comparison.select_by_domain", None)
+    with pytest.raises(RoleLensError, match="another run, which differs in n_questions"):
+        run(llama, vectors, tmp_path, max_questions=20)
+
+
+def test_scores_of_a_hooked_model_are_not_kept_as_its_own(llama, tmp_path):
+    asked = {"domain": "verse", "in_domain": True, "progress": False}
+    with (
+        Patch.add(torch.ones(32), layer=1).on(llama),
+        pytest.raises(RoleLensError, match="the model carries hooks"),
+    ):
+        score_conditions(llama, TEST[:4], [baseline()], tmp_path, **asked)
+
+
+def test_the_record_says_how_it_was_asked(llama, vectors, tmp_path):
+    run(llama, vectors, tmp_path, scoring="cloze")
+    record = json.loads((tmp_path / "comparison.json").read_text())
+    assert record["asking"] == {"scoring": "cloze"}
+    assert record["domains"] == HOMES
+    assert record["vectors"]
 
 
 def test_figure(compared, tmp_path):

@@ -1,8 +1,11 @@
 """What is drawn, taken from the figure before it is saved."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from role_lens import figures
 
@@ -78,3 +81,23 @@ def test_dollar_signs_in_names_are_no_formulas(tmp_path):
     axis.set_title("$\\frac$")
     figures.save_figure(figure, tmp_path / "figure.png")
     assert (tmp_path / "figure.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_names_stand_apart():
+    """Three points so near that names on one side of them would lie on each other."""
+    figure = Figure(figsize=(4, 4))
+    axis = figure.subplots()
+    axis.set(xlim=(0, 1), ylim=(0, 1))
+    x, y = [0.5, 0.51, 0.5], [0.5, 0.5, 0.51]
+    figures.label_points(axis, x, y, ["physician", "economist", "geneticist"])
+    assert [text.get_text() for text in axis.texts] == ["physician", "economist", "geneticist"]
+    boxes = [text.get_window_extent() for text in axis.texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_band_ends_inside_the_frame():
+    """The lowest random direction is not at the edge, where it would look cut off."""
+    row = {"random_low": -0.2, "random_high": 0.1, "add": 0.0, "low": -0.1, "high": 0.1}
+    axis = Figure().subplots()
+    figures.draw_effects(axis, pd.DataFrame([row]), names=["nurse"])
+    assert axis.get_xlim()[0] < -0.2

@@ -158,6 +158,12 @@ def test_refused(llama, options, message):
         evaluate(llama, QUESTIONS, {"b": None}, progress=False, **options)
 
 
+def test_more_choices_than_letters(llama):
+    many = Question("m", "Which?", tuple(map(str, range(30))), 3, "s", "d")
+    with pytest.raises(RoleLensError, match="30 choices, more than there are letters"):
+        evaluate(llama, [many], {"b": None}, scoring="generate", progress=False)
+
+
 def test_numbers_are_for_generated_answers(llama):
     question = NumericQuestion("n", "How many?", Fraction(3), "s", "d")
     with pytest.raises(RoleLensError, match="are for scoring='generate', not 'letter'"):

@@ -9,7 +9,7 @@ ROOT = Path(role_lens.__file__).parent
 # Each file may import from files of lower floors only.
 FLOORS = [
     ["errors"],
-    ["files"],
+    ["files", "terminal"],
     ["directions", "prompts", "models"],
     ["tokens", "vector_file", "interventions", "past"],
     ["forward", "budget", "bridge_pass"],

@@ -15,10 +15,10 @@ NEUTRAL = ["Hello?", "Say something."]
 SMALL = 0.05  # a coefficient at which first-order estimates are nearly exact
 
 
-def run(llama, vectors, out, n=3, **options):
+def run(llama, vectors, out, n=3, coefficients=(SMALL,), **options):
     options = {"max_kl": None, "leave_out_last": None, "seed": 0, "neutral": NEUTRAL, **options}
     options = {"most_tries": None, **options}
-    grid = Grid(contrasts=("base", "roles"), coefficients=(SMALL,))
+    grid = Grid(contrasts=("base", "roles"), coefficients=coefficients)
     return choose_random(llama, vectors, QUESTIONS, out, grid, n, progress=False, **options)
 
 
@@ -70,6 +70,19 @@ def test_guards(llama, vectors, tmp_path):
     assert not run(llama, vectors, tmp_path, max_kl=-1.0)
     few = run(llama, vectors, tmp_path, max_kl=limit, most_tries=1)
     assert {(one.role, one.number) for one in few} < {(one.role, one.number) for one in within}
+
+
+def test_tried_are_directions_at_all_coefficients(llama, vectors, tmp_path):
+    """Where the largest coefficients are beyond the limit a smaller one is taken, as for a role."""
+    before = answer_logprobs(llama, NEUTRAL)
+    alone = run(llama, vectors, tmp_path, most_tries=1)
+    largest = max(mean_kl(before, answer_logprobs(llama, NEUTRAL, one.patch)) for one in alone)
+    options = {"most_tries": 1, "max_kl": 1.01 * largest}
+    sizes = (SMALL, 100 * SMALL, 1000 * SMALL)
+    chosen = run(llama, vectors, tmp_path, coefficients=sizes, **options)
+    for one, other in zip(chosen, alone, strict=True):
+        assert torch.equal(one.direction, other.direction)
+        assert one.coefficient == SMALL
 
 
 def test_kept_for_the_next_run(llama, vectors, tmp_path, monkeypatch):

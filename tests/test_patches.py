@@ -187,6 +187,7 @@ def test_token_window():
         (lambda d: Patch.ablate(d * float("nan")), "NaN or infinite"),
         (lambda d: Patch.add(d, layer=-1), "layers count from 0"),
         (lambda d: Patch.add(d, layer=[]), "at least one layer"),
+        (lambda d: Patch.add(d, layer=[1, 1]), "layers must differ"),
         (lambda d: Patch.add(d, layer=1, coefficient=float("inf")), "finite coefficient"),
         (lambda d: Patch.clamp(d, layer=1, value=float("nan")), "finite coefficient or value"),
         (lambda d: Patch.add(d, layer=9), "layer 9 is out of range: the model has layers 0 to 2"),

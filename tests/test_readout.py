@@ -1,6 +1,8 @@
 import importlib.util
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -8,7 +10,7 @@ from role_lens import Patch, RoleVectors
 from role_lens.directions import cosine_similarity
 from role_lens.evaluation.divergence import answer_logprobs, kl_divergence
 from role_lens.figures import plot_by_layer, plot_cosines, plot_scores
-from role_lens.readout.geometry import geometry_by_layer, role_tree
+from role_lens.readout.geometry import geometry_by_layer, likeness_by_chance, role_tree
 from role_lens.readout.logit_lens import (
     layer_logprobs,
     lens_logits,
@@ -63,6 +65,25 @@ def test_geometry_by_layer(vectors):
     assert row.auc == pytest.approx(float(expected), abs=1e-5)
 
 
+@pytest.mark.parametrize("numbers", [(4, 4, 4, 16), (3, 6, 12, 5)])
+def test_likeness_by_chance(vectors, numbers):
+    """That of means of so many random prompts, all of one kind."""
+    generator = torch.Generator().manual_seed(0)
+    means = [torch.randn((n, 20_000), generator=generator).mean(dim=0) + 1 for n in numbers]
+    drawn = replace(
+        vectors,
+        roles=("a", "b", "c"),
+        positions=(-1,),
+        role_means=torch.stack(means[:3])[:, None, None],
+        base_mean=means[3][None, None],
+        role_counts=torch.tensor(numbers[:3]),
+        base_count=numbers[3],
+        separation=torch.zeros(2, 3, 1, 1),
+    )
+    found = geometry_by_layer(drawn)[["contrast", "mean_cosine", "shared"]]
+    pd.testing.assert_frame_equal(likeness_by_chance(drawn), found, atol=0.02)
+
+
 def test_geometry_of_one_role(vectors):
     from conftest import build
 
@@ -70,11 +91,10 @@ def test_geometry_of_one_role(vectors):
     table = geometry_by_layer(one)
     assert set(table.contrast) == {"base"}
     assert table[["mean_cosine", "shared"]].isna().all(axis=None)
+    assert likeness_by_chance(one)[["mean_cosine", "shared"]].isna().all(axis=None)
 
 
 def test_figures_are_written_whole(vectors, tmp_path):
-    import pandas as pd
-
     plot_by_layer(geometry_by_layer(vectors), tmp_path / "a.png", position=-1)
     table = pd.DataFrame(np.eye(2), index=vectors.roles, columns=vectors.roles)
     plot_cosines({"x": table, "y": -table}, tmp_path / "b.png")

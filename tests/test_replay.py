@@ -7,6 +7,7 @@ from tiny import tiny_bridge
 
 from role_lens import Patch, Question, RoleLensError, evaluate
 from role_lens.budget import Budget
+from role_lens.errors import OutOfMemoryError
 from role_lens.evaluation import replay
 from role_lens.evaluation.items import tokenize_questions
 from role_lens.evaluation.replay import Replay
@@ -194,6 +195,20 @@ def test_out_of_memory_makes_smaller_batches(llama, monkeypatch):
     limit[0] = 3
     with pytest.raises(RoleLensError, match="out of GPU memory"):
         Replay(llama, items, budget).logprobs(candidates)
+
+
+def test_out_of_memory_at_the_unembedding_is_said_at_once(llama, monkeypatch):
+    """Smaller batches of questions wouldn't make it smaller."""
+    items = tokenize_questions(llama, QUESTIONS, scoring="cloze")
+    budget = Budget(4096)
+
+    def full(model):
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(replay, "float32_readout", full)
+    with pytest.raises(OutOfMemoryError, match="at the unembedding"):
+        Replay(llama, items, budget).logprobs([(Patch.add(direction(), layer=1),)])
+    assert budget.tokens == 4096
 
 
 def test_bfloat16_replay_is_close_to_float32():

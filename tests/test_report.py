@@ -94,6 +94,18 @@ def test_cells(tmp_path):
     assert '"seed": 3' in " ".join(seen.texts)
 
 
+def test_numbers_of_every_type_stand_right(tmp_path):
+    table = pd.DataFrame({"n": pd.array([12, None], dtype="Int64"), "s": ["a", "b"]})
+    table["f"] = np.array([0.51234, np.nan], dtype=np.float32)
+    table["yes"] = [True, False]
+    report = Report("t", "q", {})
+    report.table(table)
+    report.write(tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert re.findall(r'<td class="number"><bdi>([^<]*)', text) == ["12", "0.512"]
+    assert re.findall(r"<td><bdi>([^<]*)", text) == ["a", "True", "–", "b", "–", "False"]
+
+
 def test_projection_of_each_token(model):
     direction = torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(0))
     view = project_tokens(model, "Tea?", direction, 1)

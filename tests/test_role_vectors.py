@@ -319,11 +319,11 @@ def test_both_model_classes_give_the_same_directions(name):
     from_hooked.ablate("poet", layer=1).check(bridge)
 
 
-def test_fit_under_hooks_is_refused_before_the_long_part(monkeypatch):
+@pytest.mark.parametrize("own", [False, True])
+def test_fit_under_hooks_is_refused_before_the_long_part(monkeypatch, own):
+    """Also under those of vectors that know the model already."""
     model = tiny_bridge("llama", seed=13)
+    patch = fit(model).add("poet", layer=1) if own else Patch.add(torch.ones(32), layer=0)
     monkeypatch.setattr("role_lens.fitting.sum_activations", None)
-    with (
-        Patch.add(torch.ones(32), layer=0).on(model),
-        pytest.raises(RoleLensError, match="the model carries hooks"),
-    ):
+    with patch.on(model), pytest.raises(RoleLensError, match="the model carries hooks"):
         fit(model)

@@ -4,6 +4,7 @@ import torch
 from tiny import ROLES
 
 from role_lens import Grid, Question, RoleLensError, sweep
+from role_lens.budget import token_budget
 from role_lens.evaluation.divergence import answer_logprobs, mean_kl
 from role_lens.evaluation.selection import best_first, select, within_layers
 
@@ -65,6 +66,18 @@ def test_kl_guard(llama, vectors, tmp_path):
     assert gave_way
     same = run(llama, vectors, tmp_path, max_kl=1e9)
     assert {r: c.effect for r, c in same.items()} == {r: c.effect for r, c in free.items()}
+
+
+def test_the_limit_of_tokens_is_for_all_passes(llama, vectors, tmp_path, monkeypatch):
+    asked = []
+
+    def budget(model, max_tokens=None):
+        asked.append(max_tokens)
+        return token_budget(model, max_tokens)
+
+    monkeypatch.setattr("role_lens.evaluation.divergence.token_budget", budget)
+    run(llama, vectors, tmp_path, max_kl=10.0, max_tokens=100)
+    assert set(asked) == {100}
 
 
 def test_mean_kl():

@@ -15,6 +15,8 @@ from tiny import BASE, ROLES, tiny_bridge
 
 from role_lens import Grid, Question, RoleLensError, RoleVectors, evaluate, read_sweep, sweep
 from role_lens.evaluation import cells
+from role_lens.evaluation.condition_scores import score_conditions
+from role_lens.evaluation.conditions import baseline
 from role_lens.evaluation.replay import Replay
 from role_lens.evaluation.sweep import read_changes
 
@@ -227,6 +229,42 @@ def test_slightly_other_weights_and_hooked_models_are_refused(llama, vectors, tm
         run(llama, vectors, tmp_path, grid)
 
 
+def test_every_weight_counts(llama, vectors, tmp_path):
+    """Also those of columns that no evenly spaced sample of a wide matrix would meet."""
+    model = tiny_bridge("llama", intermediate_size=4096)
+    own = RoleVectors.fit(model, ROLES, BASE, positions=[-2, -1], progress=False)
+    grid = replace(GRID, layers=(2,), kinds=("add",))
+    run(model, own, tmp_path, grid)
+    wide = next(p for p in model.parameters() if 4096 in p.shape and p.ndim == 2)
+    with torch.no_grad():
+        wide.view(-1)[1] += 1e-3
+    with pytest.raises(RoleLensError, match="differs in weights"):
+        run(model, own, tmp_path, grid)
+
+
+def test_another_chat_template_is_another_run(vectors, tmp_path):
+    model = tiny_bridge("llama")
+    grid = replace(GRID, layers=(2,), kinds=("add",))
+    run(model, vectors, tmp_path, grid)
+    model.tokenizer.chat_template = model.tokenizer.chat_template.replace("<|end|>", "!<|end|>")
+    with pytest.raises(RoleLensError, match=r"differs in tokens \('\w+… there, '\w+… here\)"):
+        run(model, vectors, tmp_path, grid)
+
+
+def test_folders_without_a_sweep_or_its_baseline(llama, vectors, tmp_path):
+    asked = {"domain": "d", "in_domain": True, "progress": False}
+    score_conditions(llama, QUESTIONS, [baseline()], tmp_path / "other", **asked)
+    with pytest.raises(RoleLensError, match="another kind of run"):
+        read_sweep(tmp_path / "other")
+    grid = Grid(roles=("poet",), layers=(2,), positions=(-1,))
+    run(llama, vectors, tmp_path / "own", grid)
+    for part in (tmp_path / "own" / "parts").iterdir():
+        if (pd.read_parquet(part)["kind"] == "none").any():
+            part.unlink()
+    with pytest.raises(RoleLensError, match="holds no baseline: run the sweep again"):
+        read_changes(tmp_path / "own")
+
+
 def test_the_type_of_a_number_makes_no_other_cell(llama, vectors, tmp_path):
     grid = Grid(roles=("poet",), layers=(2,), positions=(-1,), coefficients=(1.0,))
     run(llama, vectors, tmp_path, grid)
@@ -345,14 +383,18 @@ def test_keys_depend_on_everything(tmp_path):
 
 
 def test_what_a_killed_run_left_behind(llama, vectors, tmp_path):
-    """A half-written part is removed, estimates that can't be used are made again."""
+    """An old half-written part is removed, another run's is left to it, and estimates that can't
+    be used are made again."""
     grid = replace(GRID, kinds=("add",))
     effects = run(llama, vectors, tmp_path, grid, screen=1)
-    (tmp_path / "parts" / ".part-0.parquet.7.partial").write_bytes(b"PAR1")
+    old, new = (tmp_path / "parts" / f".part-{n}.parquet.7.partial" for n in range(2))
+    for part, age in ((old, 7200), (new, 0)):
+        part.write_bytes(b"PAR1")
+        os.utime(part, (time.time() - age,) * 2)
     (kept,) = tmp_path.glob("gradient-*.npy")
     for damage in (b"\x93NUMPY", b""):
         kept.write_bytes(damage)
         pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid, screen=1), effects)
     np.save(kept, np.zeros(3))
     pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid, screen=1), effects)
-    assert not list((tmp_path / "parts").glob(".*"))
+    assert list((tmp_path / "parts").glob(".*")) == [new]

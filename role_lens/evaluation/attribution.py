@@ -20,7 +20,7 @@ from role_lens.directions import Contrast
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.items import Item, Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
-from role_lens.fingerprint import has_hooks
+from role_lens.fingerprint import refuse_hooks
 from role_lens.models import Model
 from role_lens.partial_pass import run_blocks
 from role_lens.role_vectors import RoleVectors
@@ -110,8 +110,7 @@ def question_gradients(
     """
     if not questions:
         raise RoleLensError("attribution needs at least one question")
-    if has_hooks(model):
-        raise RoleLensError("the model carries hooks: remove them before attribution")
+    refuse_hooks(model)
     items = tokenize_questions(
         model, questions, scoring=scoring, template=template, system=system, examples=examples
     )

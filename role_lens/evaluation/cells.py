@@ -6,19 +6,22 @@ not models.
 
 import hashlib
 import json
+import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow
 
-from role_lens.errors import RoleLensError
-from role_lens.files import as_path, atomic_write, make_folder, read_bytes
+from role_lens.errors import RoleLensError, first_line
+from role_lens.files import as_path, make_folder, read_bytes, write_json, write_table
 
 _IDENTITY = "identity.json"
 _QUESTIONS = "questions.parquet"
+_ABANDONED = 3600  # seconds; a younger part may be another run's that is being written
 _COLUMNS = ("cell", "question", "kind", "predicted", "correct", "logprob_correct", "choice_mass")
 
 
@@ -53,8 +56,7 @@ class CellFolder:
             except (pyarrow.ArrowException, OSError, ValueError) as error:
                 if isinstance(error, OSError) and error.errno is not None:
                     raise RoleLensError(f"can't read {part}: {error.strerror}") from error
-                reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-                report = f"{part} can't be read ({reason})"
+                report = f"{part} can't be read ({first_line(error)})"
                 if set_aside:
                     part.replace(part.with_suffix(".damaged"))
                     report += "; it was set aside as .damaged and its cells are computed again"
@@ -85,7 +87,7 @@ class CellFolder:
             table.assign(cell=key, question=range(len(table))) for key, table in cells.items()
         ]
         name = _digest(sorted(cells))
-        write_parquet(pd.concat(tables, ignore_index=True), self._parts / f"part-{name}.parquet")
+        write_table(self._parts / f"part-{name}.parquet", pd.concat(tables, ignore_index=True))
 
 
 def continue_cells(
@@ -106,11 +108,12 @@ def continue_cells(
     if (folder / _IDENTITY).exists():
         _check_same(_read_identity(folder), identity, folder)
     else:
-        with atomic_write(folder / _IDENTITY) as temporary:
-            temporary.write_text(json.dumps(identity, indent=1) + "\n", encoding="utf-8")
-    write_parquet(questions, folder / _QUESTIONS)
-    for unfinished in make_folder(folder / "parts").glob(".*.partial"):  # of a killed run
-        unfinished.unlink(missing_ok=True)
+        write_json(folder / _IDENTITY, identity)
+    write_table(folder / _QUESTIONS, questions)
+    for unfinished in make_folder(folder / "parts").glob(".*.partial"):
+        with suppress(OSError):
+            if time.time() - unfinished.stat().st_mtime > _ABANDONED:
+                unfinished.unlink()
     return CellFolder(folder, questions)
 
 
@@ -137,16 +140,6 @@ def cell_key(identity: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
     return _digest([identity, cell])
 
 
-def write_parquet(table: pd.DataFrame, path: Path) -> None:
-    """Write a table; whole or not at all.
-
-    Raises:
-        RoleLensError: the file can't be written.
-    """
-    with atomic_write(path) as temporary:
-        table.to_parquet(temporary, index=False)
-
-
 def kept_table(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     """The table in a parquet file; made and written there if there is none, or a damaged one."""
     try:
@@ -154,7 +147,7 @@ def kept_table(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
     except (pyarrow.ArrowException, OSError, ValueError):
         pass
     table = make()
-    write_parquet(table, path)
+    write_table(path, table)
     return table
 
 
@@ -176,7 +169,7 @@ def _json(content: Any) -> bytes:
 
 def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
     told = [
-        f"{key} ({found.get(key)!r} there, {wanted[key]!r} here)"
+        f"{key} ({_shown(found.get(key))} there, {_shown(wanted[key])} here)"
         for key in wanted
         if found.get(key) != wanted[key]
     ]
@@ -185,6 +178,12 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path)
             f"{path} holds the results of another run, which differs in {', '.join(told)}; choose "
             "another folder"
         )
+
+
+def _shown(value: Any) -> str:
+    """A value of an identity; hashes are told apart by their beginnings."""
+    text = repr(value)
+    return text if len(text) <= 40 else f"{text[:12]}…"
 
 
 def _read_identity(path: Path) -> dict[str, Any]:

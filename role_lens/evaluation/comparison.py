@@ -3,7 +3,6 @@
 Knows the order of things; what each of them is, the other files know.
 """
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -13,8 +12,7 @@ from typing import Any
 import pandas as pd
 
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.cells import write_parquet
-from role_lens.evaluation.condition_scores import score_conditions
+from role_lens.evaluation.condition_scores import open_conditions, score_conditions
 from role_lens.evaluation.conditions import (
     baseline,
     judged_conditions,
@@ -24,6 +22,7 @@ from role_lens.evaluation.conditions import (
 from role_lens.evaluation.controls import NEUTRAL_PERSONA
 from role_lens.evaluation.domains import homes_among
 from role_lens.evaluation.grid import Grid
+from role_lens.evaluation.identity import hash_of_vectors
 from role_lens.evaluation.judgement import judge, summary
 from role_lens.evaluation.null_band import RandomChoice, choose_random
 from role_lens.evaluation.questions import Question
@@ -42,7 +41,7 @@ from role_lens.evaluation.splits import (
     sample_each,
     sample_questions,
 )
-from role_lens.files import atomic_write, make_folder
+from role_lens.files import make_folder, write_json, write_table
 from role_lens.fitting import package_versions
 from role_lens.models import Model, model_name
 from role_lens.role_vectors import RoleVectors
@@ -153,6 +152,12 @@ def compare(
     folder = make_folder(out)
     options: dict[str, Any] = {"max_kl": max_kl, "leave_out_last": leave_out_last}
     options |= {"neutral": neutral, **asking}
+    places = [
+        folder_of(folder / ("in_domain" if in_domain else "off_domain"), domain)
+        for domain, in_domain, _ in tests
+    ]
+    for place, (_, _, asked) in zip(places, tests, strict=True):
+        open_conditions(model, asked, place, **asking)  # may refuse, before the long part
 
     choices = select_by_domain(
         model,
@@ -185,7 +190,7 @@ def compare(
     shuffled = shuffled_by_role(model, vectors, chosen, tokens, n_shuffled, seed)
     ask_persona = _takes_system(model)
     scores = []
-    for domain, in_domain, asked in tests:
+    for place, (domain, in_domain, asked) in zip(places, tests, strict=True):
         conditions = [baseline()]
         for choice in chosen:
             if (homes[choice.role] == domain) == in_domain:
@@ -195,7 +200,6 @@ def compare(
                     mixed = shuffled[choice.role]
                     conditions += other_conditions(vectors, choice, mixed, ask_persona=ask_persona)
         if len(conditions) > 1:
-            place = folder_of(folder / ("in_domain" if in_domain else "off_domain"), domain)
             scores.append(
                 score_conditions(
                     model, asked, conditions, place, domain=domain, in_domain=in_domain, **asking
@@ -207,9 +211,9 @@ def compare(
     table = summary(effects, homes).join(
         what.astype({"layer": "Int64", "position": "Int64"}), "role"
     )
-    write_parquet(made, folder / "choices.parquet")
-    write_parquet(effects, folder / "effects.parquet")
-    write_parquet(table, folder / "comparison.parquet")
+    write_table(folder / "choices.parquet", made)
+    write_table(folder / "effects.parquet", effects)
+    write_table(folder / "comparison.parquet", table)
     record = {
         "model": model_name(model),
         "grid": asdict(within_layers(grid, vectors.n_layers, leave_out_last)),
@@ -224,10 +228,16 @@ def compare(
         "max_off_domain": max_off_domain,
         "permutations": permutations,
         "seed": seed,
+        "domains": homes,
+        "vectors": hash_of_vectors(vectors),
+        "asking": {
+            key: len(value) if key == "examples" else value
+            for key, value in asking.items()
+            if key not in ("max_tokens", "progress")
+        },
         "versions": package_versions(),
     }
-    with atomic_write(folder / "comparison.json") as temporary:
-        temporary.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(folder / "comparison.json", record)
     return table
 
 

@@ -49,17 +49,17 @@ def score_conditions(
         scoring, template, system, examples, max_tokens, progress: as for `evaluate`.
     """
     asking: dict[str, Any] = {"scoring": scoring, "template": template, "system": system}
-    identity = run_identity(model, questions, examples=examples, **asking)
-    folder = continue_cells(out, identity, describe(questions))
+    asking["examples"] = examples
+    folder, identity = open_conditions(model, questions, out, **asking)
     keys = {condition: cell_key(identity, _content(condition)) for condition in conditions}
-    asked = _Asked(model, questions, {**asking, "examples": examples}, max_tokens)
+    asked = _Asked(model, questions, asking, max_tokens)
     items = asked.items(None)
     score_unfinished(
         folder,
         asked,
         keys,
         n_layers=model.cfg.n_layers,
-        shape=lambda one: (first_layer(one.patches), (one.system or "", form(one.patches))),
+        shape=lambda one: (first_layer(one.patches), (one.system, form(one.patches))),
         make=lambda one: one,
         table=lambda one, scores: _labels([one] * len(questions)).assign(
             **score_columns(scores, items, questions, scoring)
@@ -68,6 +68,21 @@ def score_conditions(
     )
     logprob, correct = _read(folder, list(keys.values()))
     return Scores(domain, in_domain, _labels(conditions), logprob, correct)
+
+
+def open_conditions(
+    model: Model, questions: Sequence[Question], out: str | Path, **asking: Any
+) -> tuple[CellFolder, dict[str, Any]]:
+    """The folder for these questions, and what all its cells have in common.
+
+    Args:
+        asking: as for `score_conditions`.
+
+    Raises:
+        RoleLensError: it holds the results of something else, which is better known early.
+    """
+    identity = run_identity(model, questions, **asking)
+    return continue_cells(out, identity, describe(questions)), identity
 
 
 class _Asked:

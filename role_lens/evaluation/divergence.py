@@ -18,17 +18,23 @@ from role_lens.tokens import Batch, encode_chat
 
 @torch.inference_mode()
 def answer_logprobs(
-    model: Model, prompts: Sequence[str], patches: Patches = None, *, system: str | None = None
+    model: Model,
+    prompts: Sequence[str],
+    patches: Patches = None,
+    *,
+    system: str | None = None,
+    max_tokens: int | None = None,
 ) -> Float[Tensor, "prompt d_vocab"]:
     """Log-probabilities of the first token of each answer."""
     sequences = encode_chat(model, prompts, system)
+    budget = token_budget(model, max_tokens)
     logprobs = torch.empty((len(prompts), model.cfg.d_vocab))
 
     def run(batch: Batch) -> Tensor:
         return last_logits(model, batch)[:, 0].float().log_softmax(dim=-1).cpu()
 
     with attached(model, patches):
-        for batch, rows in in_batches(model, sequences, token_budget(model), run):
+        for batch, rows in in_batches(model, sequences, budget, run):
             logprobs[list(batch.index)] = rows
     return logprobs
 

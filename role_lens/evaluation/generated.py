@@ -12,7 +12,7 @@ import pandas as pd
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.letter_answers import read_letter
 from role_lens.evaluation.number_answers import read_number
-from role_lens.evaluation.questions import LETTERS, NumericQuestion, Question
+from role_lens.evaluation.questions import LETTERS, NumericQuestion, Question, lettered
 from role_lens.generation import complete
 from role_lens.models import Model
 from role_lens.patches import Patches, as_sequence
@@ -112,7 +112,7 @@ def question_prompt(question: Question | NumericQuestion, style: Style) -> str:
     """The question, its choices, and in which form to answer."""
     if isinstance(question, NumericQuestion):
         return f"{question.question.strip()}\n\n{_LEAD[style]}{_NUMBER_FORM}"
-    choices = "\n".join(f"{LETTERS[i]}. {choice}" for i, choice in enumerate(question.choices))
+    choices = "\n".join(lettered(question))
     return f"{question.question.strip()}\n{choices}\n\n{_LEAD[style]}{_LETTER_FORM}"
 
 

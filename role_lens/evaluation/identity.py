@@ -4,12 +4,18 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Any
 
+import torch
+
 from role_lens.evaluation.cells import content_hash
-from role_lens.evaluation.items import Scoring
+from role_lens.evaluation.items import Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
+from role_lens.fingerprint import refuse_hooks
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.patches import Patch
 from role_lens.role_vectors import RoleVectors
+
+# Integers of as many bytes as a number of the weights.
+_BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def run_identity(
@@ -27,20 +33,30 @@ def run_identity(
     Args:
         scoring, template, system, examples: as for `evaluate`.
         others: what changes no result, such as the size of batches.
+
+    Raises:
+        RoleLensError: as `tokenize_questions` and `model_identity`.
     """
+    asking: dict[str, Any] = {"scoring": scoring, "template": template, "system": system}
+    items = tokenize_questions(model, questions, examples=examples, **asking)
     return {
         **model_identity(model),
         "n_questions": len(questions),
         "questions": content_hash([astuple(question) for question in questions]),
         "examples": content_hash([astuple(example) for example in examples]),
-        "scoring": scoring,
-        "template": template,
-        "system": system,
+        **asking,
+        # The chat template may have changed, or print today's date.
+        "tokens": content_hash([astuple(item) for item in items]),
     }
 
 
 def model_identity(model: Model) -> dict[str, Any]:
-    """Name, weights and precision, as JSON values."""
+    """Name, weights and precision, as JSON values.
+
+    Raises:
+        RoleLensError: the model carries hooks, whose results would be kept as its own.
+    """
+    refuse_hooks(model)
     return {
         "model": model_name(model),
         "weights": _hash_of_weights(model),
@@ -65,10 +81,12 @@ def hash_of_patches(patches: Sequence[Patch]) -> str:
 
 
 def _hash_of_weights(model: Model) -> str:
-    """Of some thousands of evenly spaced numbers of every parameter."""
+    """Of some thousands of evenly spaced numbers of every parameter, and the sum of the bits of all
+    of them: evenly spaced ones may be of a single column."""
     parts: list[Any] = []
     for name, parameter in sorted(model.named_parameters()):
         flat = parameter.detach().flatten()
         some = flat[:: max(1, len(flat) // 4096)].float().cpu().numpy().tobytes()
-        parts += [name, list(parameter.shape), some]
+        bits = flat.view(_BITS[flat.element_size()]).sum(dtype=torch.int64)
+        parts += [name, list(parameter.shape), some, int(bits)]
     return content_hash(*parts)

@@ -68,7 +68,8 @@ def choose_random(
 
     Args:
         out: the folder of `select`; they are kept there for a run that goes on.
-        most_tries: how many of the best estimates are tried for one within `max_kl`; None for all.
+        most_tries: how many of the best estimated directions are tried, at all coefficients, for
+            one within `max_kl`; None for all.
         grid, max_kl, leave_out_last, neutral, asking: as for `select`.
 
     Returns:
@@ -84,13 +85,14 @@ def choose_random(
 
     def choose() -> pd.DataFrame:
         gradient = kept_gradient(folder, identity, model, questions, **asking)
-        kl = neutral_kl(model, neutral, asking.get("system")) if max_kl is not None else None
+        kl = neutral_kl(model, neutral, **asking) if max_kl is not None else None
         chosen = []
         for number in range(n):
             # Rotations are numbered across seeds, so that no two seeds share one of as many.
             turned = rotated(vectors, seed=seed * n + number)
-            for role, cells in by_estimate(turned, cells_of(turned, grid), gradient).items():
-                for cell in cells[:most_tries]:
+            ranked = by_estimate(turned, cells_of(turned, grid), gradient, most_tries)
+            for role, cells in ranked.items():
+                for cell in cells:
                     (patch,) = patches_of(turned, cell)
                     if kl is None or max_kl is None or kl(patch) <= max_kl:
                         (layer,) = patch.layers

@@ -64,12 +64,15 @@ def read_number(text: str, *, truncated: bool = False) -> Fraction | None:
     lines = [line for line in answer.splitlines() if line.strip()]
     if not lines or _ITEM.fullmatch(lines[-1]):  # the beginning of one more item of a list
         return None
-    alone = re.fullmatch(r"[^\w.\-−–#]*[-−–]?[^\w.#]*[\d.,/]*\d[^\w]*", lines[-1])
+    alone = len(lines[-1]) < 4 * _LONGEST and re.fullmatch(
+        r"[^\w.\-−–#]*[-−–]?[^\w.#]*[\d.,/]*\d[^\w]*", lines[-1]
+    )
     return _read_number(lines[-1]) if alone else None
 
 
 def _read_number(rest: str) -> Fraction | None:
-    rest = from_words(rest)
+    # Runs of spaces, which models write, would be tried in every division.
+    rest = re.sub(r"[^\S\n]+", " ", from_words(rest))
     for ending in (SENTENCE_END, re.compile(r"\n"), _REASONED):
         end = ending.search(rest)
         rest = rest[: end.start() if end else None]

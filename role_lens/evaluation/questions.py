@@ -146,20 +146,28 @@ def question_text(question: Question, template: Template = "paper") -> str:
     Raises:
         RoleLensError: an unknown template, more choices than letters.
     """
+    if template not in get_args(Template):
+        raise RoleLensError(f"template must be one of {get_args(Template)}, got {template!r}")
+    indent = "\n\t\t\t" if template == "paper" else "\n"
+    text = question.question if template == "paper" else question.question.strip()
+    lines = [text, *lettered(question)]
+    if template == "paper":
+        lines.append("Answer with the letter of the correct answer.")
+    return indent.join([*lines, "Answer:"])
+
+
+def lettered(question: Question) -> list[str]:
+    """`A. choice` for each choice.
+
+    Raises:
+        RoleLensError: more choices than letters.
+    """
     if len(question.choices) > len(LETTERS):
         raise RoleLensError(
             f"question {question.id} has {len(question.choices)} choices, more than there are "
             "letters: use scoring='cloze'"
         )
-    if template not in get_args(Template):
-        raise RoleLensError(f"template must be one of {get_args(Template)}, got {template!r}")
-    indent = "\n\t\t\t" if template == "paper" else "\n"
-    text = question.question if template == "paper" else question.question.strip()
-    lines = [text]
-    lines += [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(question.choices)]
-    if template == "paper":
-        lines.append("Answer with the letter of the correct answer.")
-    return indent.join([*lines, "Answer:"])
+    return [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(question.choices)]
 
 
 def _read_file(path: Path) -> list[Question]:

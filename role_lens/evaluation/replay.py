@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from role_lens.budget import Budget, attempt
+from role_lens.errors import OutOfMemoryError
 from role_lens.evaluation.items import Item
 from role_lens.evaluation.segments import Group, Segment, lay_out
 from role_lens.interventions import TokenWindow
@@ -72,18 +73,25 @@ class Replay:
             largest = max(
                 len(batch.question.parent) for group in self._groups for batch in group.batches
             )
-            scores = attempt(
-                lambda: self._logprobs(candidates, layer), self._budget, largest * len(candidates)
+            reads = attempt(
+                lambda: self._reads(candidates, layer), self._budget, largest * len(candidates)
             )
-            if scores is not None:
-                return scores
+            if reads is not None:
+                break
             self._plan()  # smaller batches, after running out of GPU memory
+        try:
+            return self._scores(reads, len(candidates))
+        except torch.OutOfMemoryError as error:
+            raise OutOfMemoryError(
+                "out of GPU memory at the unembedding, which is read in float32: use a smaller "
+                "model or a larger GPU; smaller batches don't help"
+            ) from error
 
     def _plan(self) -> None:
         self._layer = 0
         self._groups = lay_out(self._model, self._items, self._budget)
 
-    def _logprobs(self, candidates: Sequence[Candidate], layer: int) -> Tensor:
+    def _reads(self, candidates: Sequence[Candidate], layer: int) -> list["_Read"]:
         if layer < self._layer:
             self._plan()
         if layer > self._layer:
@@ -94,7 +102,7 @@ class Replay:
             size = self._budget.rows(width)
             for start in range(0, len(candidates), size):
                 reads += self._group(group, candidates[start : start + size], start)
-        return self._scores(reads, len(candidates))
+        return reads
 
     def _group(
         self, group: Group, candidates: Sequence[Candidate], first: int

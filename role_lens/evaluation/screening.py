@@ -54,11 +54,16 @@ def kept_gradient(
 
 
 def by_estimate(
-    vectors: RoleVectors, cells: Iterable[Cell], gradient: Float[Tensor, "layer d_model"]
+    vectors: RoleVectors,
+    cells: Iterable[Cell],
+    gradient: Float[Tensor, "layer d_model"],
+    n: int | None = None,
 ) -> dict[str, list[Cell]]:
     """Each role's additions, the largest estimated effect first.
 
     Args:
+        n: only this many directions of each role, the first ones, at all coefficients; None for
+            all.
         gradient: of the mean of log p(correct) with respect to the residual stream entering each
             block, summed over tokens.
     """
@@ -82,4 +87,10 @@ def by_estimate(
     by_role: dict[str, list[Cell]] = {str(cell.role): [] for cell in cells}
     for cell in sorted(cells, key=effect, reverse=True):
         by_role[str(cell.role)].append(cell)
-    return by_role
+    return {role: _first_directions(ranked, n) for role, ranked in by_role.items()}
+
+
+def _first_directions(ranked: Sequence[Cell], n: int | None) -> list[Cell]:
+    """The cells of the first n directions, at all coefficients."""
+    first = set(list(dict.fromkeys(cell.direction for cell in ranked))[:n])
+    return [cell for cell in ranked if cell.direction in first]

@@ -5,6 +5,7 @@ Knows nothing of the questions that test the choice.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import quote
@@ -103,7 +104,7 @@ def select(
     grid = within_layers(grid or usual_grid(vectors), vectors.n_layers, leave_out_last)
     effects = sweep(model, vectors, questions, out, grid, screen=screen, **asking)
     ranked = best_first(effects.iloc[1:], objective)
-    kl = neutral_kl(model, neutral, asking.get("system")) if max_kl is not None else None
+    kl = neutral_kl(model, neutral, **asking) if max_kl is not None else None
     choices: dict[str, Choice | None] = {}
     for role in grid.roles or vectors.roles:
         name = vectors.roles[vectors.role_index(role)]
@@ -204,13 +205,23 @@ def within_layers(grid: Grid, n_layers: int, leave_out_last: float | None) -> Gr
 
 
 def neutral_kl(
-    model: Model, neutral: Sequence[str] | None, system: str | None
+    model: Model,
+    neutral: Sequence[str] | None,
+    *,
+    system: str | None = None,
+    max_tokens: int | None = None,
+    **others: Any,
 ) -> Callable[[Patch], float]:
-    """A function that gives a patch's mean KL divergence on neutral prompts, see `select`."""
+    """A function that gives a patch's mean KL divergence on neutral prompts, see `select`.
+
+    Args:
+        others: what only concerns questions.
+    """
     prompts = load_prompts("builtin")[::8] if neutral is None else neutral
-    before = answer_logprobs(model, prompts, system=system)
+    logprobs = partial(answer_logprobs, model, prompts, system=system, max_tokens=max_tokens)
+    before = logprobs()
 
     def kl(patch: Patch) -> float:
-        return mean_kl(before, answer_logprobs(model, prompts, patch, system=system))
+        return mean_kl(before, logprobs(patch))
 
     return kl

@@ -10,17 +10,10 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
-from torch import Tensor
 
 from role_lens.budget import token_budget
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.cells import (
-    CellFolder,
-    cell_key,
-    continue_cells,
-    open_cells,
-    write_parquet,
-)
+from role_lens.evaluation.cells import CellFolder, cell_key, continue_cells, open_cells
 from role_lens.evaluation.engine import engine
 from role_lens.evaluation.grid import BASELINE, Cell, Grid, cells_of, patches_of
 from role_lens.evaluation.identity import hash_of_vectors, run_identity
@@ -29,7 +22,8 @@ from role_lens.evaluation.questions import Question, Template
 from role_lens.evaluation.scoring import describe, score_columns
 from role_lens.evaluation.screening import by_estimate, kept_gradient
 from role_lens.evaluation.unfinished import score_unfinished
-from role_lens.fingerprint import has_hooks
+from role_lens.files import write_table
+from role_lens.fingerprint import refuse_hooks
 from role_lens.models import Model
 from role_lens.role_vectors import RoleVectors
 
@@ -77,8 +71,7 @@ def sweep(
     """
     if not questions:
         raise RoleLensError("sweep needs at least one question")
-    if has_hooks(model):
-        raise RoleLensError("the model carries hooks: remove them before a sweep")
+    refuse_hooks(model)
     vectors.check(model)
     asking: dict[str, Any] = {"scoring": scoring, "template": template, "system": system}
     items = tokenize_questions(model, questions, examples=examples, **asking)
@@ -95,7 +88,8 @@ def sweep(
     if screen is not None:
         options = {**asking, "examples": examples, "max_tokens": max_tokens, "progress": progress}
         gradient = kept_gradient(folder.path, identity, model, questions, **options)
-        cells = _screened(vectors, cells, screen, gradient)
+        kept = set().union(*by_estimate(vectors, cells, gradient, screen).values())
+        cells = [cell for cell in cells if cell in kept]
     keys = {cell: cell_key(identity, cell._asdict()) for cell in [BASELINE, *cells]}
     score_unfinished(
         folder,
@@ -110,7 +104,7 @@ def sweep(
         progress=progress,
     )
     effects = _effects(folder, keys)
-    write_parquet(effects, folder.path / "effects.parquet")
+    write_table(folder.path / "effects.parquet", effects)
     return effects
 
 
@@ -130,6 +124,8 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
     if not tables:
         raise RoleLensError(f"{path} holds no finished cells yet")
     table = pd.concat(tables, ignore_index=True)
+    if not {*Cell._fields} <= {*table.columns}:
+        raise RoleLensError(f"{path} holds the results of another kind of run, not of a sweep")
     order = ["is_candidate", *Cell._fields, "question"]
     table = table.assign(is_candidate=table["kind"] != BASELINE.kind).sort_values(order)
     table = table.join(questions, on="question")
@@ -159,6 +155,8 @@ def read_changes(
     """
     table, names = read_sweep(path), list(Cell._fields)
     n = int((table["kind"] == BASELINE.kind).sum())
+    if n == 0:
+        raise RoleLensError(f"{path} holds no baseline: run the sweep again, it goes on there")
     scores = table[score].to_numpy(dtype=np.float64).reshape(-1, n)
     found, changes = table.iloc[n::n][names].reset_index(drop=True), scores[1:] - scores[0]
     if candidates is None:
@@ -172,19 +170,6 @@ def read_changes(
 
 def _first_layer(cell: Cell) -> int:
     return cell.layer if cell.kind == "add" and cell.layer is not None else 0
-
-
-def _screened(
-    vectors: RoleVectors,
-    cells: Sequence[Cell],
-    n: int,
-    gradient: Float[Tensor, "layer d_model"],
-) -> list[Cell]:
-    """The cells of each role's n directions with the highest estimated effect."""
-    chosen = set()
-    for ranked in by_estimate(vectors, cells, gradient).values():
-        chosen |= set(list(dict.fromkeys(cell.direction for cell in ranked))[:n])
-    return [cell for cell in cells if cell.direction in chosen]
 
 
 def _effects(folder: CellFolder, keys: Mapping[Cell, str]) -> pd.DataFrame:

@@ -15,11 +15,11 @@ from typing import Any
 
 import pandas as pd
 
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, first_line
 from role_lens.evaluation.cells import content_hash
 from role_lens.evaluation.identity import hash_of_patches, model_identity
-from role_lens.files import atomic_write, make_folder
-from role_lens.fingerprint import has_hooks
+from role_lens.files import make_folder, write_table
+from role_lens.fingerprint import refuse_hooks
 from role_lens.forward import finite
 from role_lens.interop.lm_eval_results import (
     KEY,
@@ -123,10 +123,8 @@ def evaluate_tasks(
     samples = paired_samples(results)
     effects = paired_effects(samples, list(patches), results)
     if folder is not None:
-        with atomic_write(folder / "samples.parquet") as temporary:
-            samples.to_parquet(temporary)
-        with atomic_write(folder / "effects.csv") as temporary:
-            effects.to_csv(temporary, index=False)
+        write_table(folder / "samples.parquet", samples)
+        write_table(folder / "effects.csv", effects)
     return TaskResults(results, samples, effects)
 
 
@@ -145,8 +143,7 @@ def _check(
             "lm-eval's cache doesn't know of patches and would answer for one with another's "
             "results: leave use_cache out (out=... keeps what is finished)"
         )
-    if has_hooks(model):
-        raise RoleLensError("the model carries hooks: remove them before an evaluation")
+    refuse_hooks(model)
     if not is_bridge(model):
         raise RoleLensError("lm-eval takes models with Hugging Face modules: a TransformerBridge")
     files = [file_name(name) for name in patches]
@@ -207,8 +204,7 @@ def _one_line(names: Sequence[str]) -> Iterator[None]:
     except RoleLensError:
         raise
     except Exception as error:
-        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RoleLensError(f"lm-eval can't run {', '.join(names)}: {first_line}") from error
+        raise RoleLensError(f"lm-eval can't run {', '.join(names)}: {first_line(error)}") from error
 
 
 def _evaluate(

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from role_lens.evaluation.statistics import bootstrap_interval, sign_flip_test
-from role_lens.files import atomic_write
+from role_lens.files import atomic_write, write_json
 from role_lens.patches import Patch
 
 KEY = ["task", "doc_id", "filter", "metric"]
@@ -52,9 +52,7 @@ def write_results(
         temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     kept = {key: value for key, value in found.items() if key != "samples"}
     kept["role_lens"] = {"key": key, "name": name, "patches": done}
-    with atomic_write(record) as temporary:
-        text = json.dumps(json.loads(as_json(kept)), indent=1)
-        temporary.write_text(text + "\n", encoding="utf-8")
+    write_json(record, json.loads(as_json(kept)))
 
 
 def read_results(folder: Path, name: str, key: str) -> dict[str, Any] | None:

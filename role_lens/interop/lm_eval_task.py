@@ -8,7 +8,7 @@ from pathlib import Path
 
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.questions import LETTERS, Question, Template, question_text
-from role_lens.files import atomic_write, make_folder
+from role_lens.files import atomic_write, make_folder, write_json
 
 
 def write_task(
@@ -56,6 +56,5 @@ def write_task(
         "metadata": {"version": 1.0},
     }
     file = out / f"{name}.yaml"
-    with atomic_write(file) as temporary:
-        temporary.write_text(json.dumps(task, indent=1) + "\n", encoding="utf-8")  # JSON is YAML
+    write_json(file, task)  # JSON is YAML
     return file

@@ -11,7 +11,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
-from role_lens.directions import mean_cosine, shared_share
+from role_lens.directions import difference_of_means, mean_cosine, shared_share
 from role_lens.role_vectors import RoleVectors
 
 
@@ -50,6 +50,28 @@ def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
                     }
                 )
     return pd.DataFrame(rows)
+
+
+def likeness_by_chance(vectors: RoleVectors) -> pd.DataFrame:
+    """How alike directions would be if role and base prompts were all of one kind.
+
+    Directions of contrast `base` have the base mean in common, noise and all. A mean of n prompts
+    of one kind is the kind's mean and a random vector of squared length proportional to 1/n, at
+    right angles to those of other prompts where there are many dimensions.
+
+    Returns:
+        One row per contrast: `contrast, mean_cosine, shared`, as in `geometry_by_layer`.
+    """
+    counts = torch.cat([vectors.role_counts, torch.tensor([vectors.base_count])])
+    noise = torch.diag(counts.double().rsqrt())
+    rows = []
+    for contrast in vectors.contrasts:
+        directions = difference_of_means(noise[:-1], noise[-1], contrast)
+        shared = float(shared_share(directions).mean())
+        if contrast == "roles" or len(vectors.roles) == 1:
+            shared = torch.nan
+        rows.append((contrast, float(mean_cosine(directions)), shared))
+    return pd.DataFrame(rows, columns=["contrast", "mean_cosine", "shared"])
 
 
 def role_tree(
