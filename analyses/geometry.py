@@ -201,7 +201,7 @@ def draw(results: Results, folder: Path) -> None:
         handles, domains = rows[0, 0].get_legend_handles_labels()
         figure.legend(handles, domains, loc="outside upper center", ncols=4, frameon=False)
         for (left, _), part in zip(rows, shown, strict=True):
-            label_points(left, part["first"], part["second"], part["role"])
+            label_points(left, part[["first", "second"]].to_numpy(), list(part["role"]))
         save_figure(figure, folder / "families.png")
 
     figure = Figure(figsize=(10, 3.6), layout="constrained")

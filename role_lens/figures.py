@@ -197,7 +197,7 @@ def heat_map(
     return image
 
 
-def label_points(axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequence[str]) -> None:
+def label_points(axis: Axes, points: Float[ndarray, "point 2"], names: Sequence[str]) -> None:
     """Names beside points, on whichever side keeps them off other points and names.
 
     To be called last: it takes the layout as it is.
@@ -205,10 +205,10 @@ def label_points(axis: Axes, x: Sequence[float], y: Sequence[float], names: Sequ
     figure = axis.get_figure()
     assert isinstance(figure, Figure)
     figure.draw_without_rendering()
-    places = axis.transData.transform(np.column_stack([x, y]))
+    places = axis.transData.transform(points)
     taken = [Bbox([place - 4, place + 4]) for place in places]
     sides = list(itertools.product((("left", 1), ("right", -1)), (("bottom", 1), ("top", -1))))
-    for name, at in zip(names, zip(x, y, strict=True), strict=True):
+    for name, at in zip(names, points, strict=True):
         tried: list[tuple[int, int, Text, Bbox]] = []
         for (across, right), (along, up) in sides:
             text = axis.annotate(

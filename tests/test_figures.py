@@ -88,8 +88,8 @@ def test_names_stand_apart():
     figure = Figure(figsize=(4, 4))
     axis = figure.subplots()
     axis.set(xlim=(0, 1), ylim=(0, 1))
-    x, y = [0.5, 0.51, 0.5], [0.5, 0.5, 0.51]
-    figures.label_points(axis, x, y, ["physician", "economist", "geneticist"])
+    points = np.array([[0.5, 0.5], [0.51, 0.5], [0.5, 0.51]])
+    figures.label_points(axis, points, ["physician", "economist", "geneticist"])
     assert [text.get_text() for text in axis.texts] == ["physician", "economist", "geneticist"]
     boxes = [text.get_window_extent() for text in axis.texts]
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
