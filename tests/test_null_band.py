@@ -105,9 +105,31 @@ def test_kept_for_the_next_run(llama, vectors, tmp_path, monkeypatch):
         )
         assert torch.equal(a.direction, b.direction)
     files = list(tmp_path.glob("random-*.parquet"))
-    assert len(files) == 2
+    assert len(files) == 2 * 3
     for file in files:
         file.write_bytes(b"damaged")
     run(llama, vectors, tmp_path)
     run(llama, vectors, tmp_path, seed=1)
-    assert [len(pd.read_parquet(file)) for file in files] == [len(first)] * 2
+    assert [len(pd.read_parquet(file)) for file in files] == [2] * 6
+
+
+def test_a_stopped_run_goes_on_after_its_last_rotation(llama, vectors, tmp_path, monkeypatch):
+    whole = run(llama, vectors, tmp_path / "whole")
+    turned = []
+
+    def stopped(vectors, *, seed):
+        if len(turned) == 2:
+            raise KeyboardInterrupt
+        turned.append(seed)
+        return rotated(vectors, seed=seed)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(null_band, "rotated", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            run(llama, vectors, tmp_path / "own")
+    turned.clear()
+    monkeypatch.setattr(null_band, "rotated", stopped)
+    again = run(llama, vectors, tmp_path / "own")
+    assert turned == [2]
+    for one, other in zip(again, whole, strict=True):
+        assert torch.equal(one.direction, other.direction)

@@ -4,8 +4,9 @@ The best of many random directions does more than any one of them, so a chosen d
 held against chosen ones. Knows nothing of the questions that test them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,8 @@ def choose_random(
     rotations, as they share their questions.
 
     Args:
-        out: the folder of `select`; they are kept there for a run that goes on.
+        out: the folder of `select`; they are kept there, a file for each rotation, for a run that
+            goes on.
         most_tries: how many of the best estimated directions are tried, at all coefficients, for
             one within `max_kl`; None for all.
         grid, max_kl, leave_out_last, neutral, asking: as for `select`.
@@ -81,28 +83,34 @@ def choose_random(
     grid = within_layers(grid, vectors.n_layers, leave_out_last)
     key = content_hash(identity, hash_of_vectors(vectors), asdict(grid), options, neutral)
     folder = make_folder(out)
-    file = folder / f"random-{key[:16]}.parquet"
 
-    def choose() -> pd.DataFrame:
-        gradient = kept_gradient(folder, identity, model, questions, **asking)
-        kl = neutral_kl(model, neutral, **asking) if max_kl is not None else None
+    @cache
+    def gradient() -> Float[Tensor, "layer d_model"]:
+        return kept_gradient(folder, identity, model, questions, **asking)
+
+    @cache
+    def kl() -> Callable[[Patch], float]:
+        return neutral_kl(model, neutral, **asking)
+
+    def choose(number: int) -> pd.DataFrame:
+        # Rotations are numbered across seeds, so that no two seeds share one of as many.
+        turned = rotated(vectors, seed=seed * n + number)
+        ranked = by_estimate(turned, cells_of(turned, grid), gradient(), most_tries)
         chosen = []
-        for number in range(n):
-            # Rotations are numbered across seeds, so that no two seeds share one of as many.
-            turned = rotated(vectors, seed=seed * n + number)
-            ranked = by_estimate(turned, cells_of(turned, grid), gradient, most_tries)
-            for role, cells in ranked.items():
-                for cell in cells:
-                    (patch,) = patches_of(turned, cell)
-                    if kl is None or max_kl is None or kl(patch) <= max_kl:
-                        (layer,) = patch.layers
-                        chosen.append((role, number, layer, patch.value, patch.direction.tolist()))
-                        break
+        for role, cells in ranked.items():
+            for cell in cells:
+                (patch,) = patches_of(turned, cell)
+                if max_kl is None or kl()(patch) <= max_kl:
+                    (layer,) = patch.layers
+                    chosen.append((role, number, layer, patch.value, patch.direction.tolist()))
+                    break
         return pd.DataFrame(chosen, columns=_COLUMNS)
 
     return [
         RandomChoice(role, number, layer, value, torch.tensor(direction, dtype=torch.float32))
-        for role, number, layer, value, direction in kept_table(file, choose).itertuples(
-            index=False, name=None
+        for table in (
+            kept_table(folder / f"random-{key[:16]}-{number}.parquet", partial(choose, number))
+            for number in range(n)
         )
+        for role, number, layer, value, direction in table.itertuples(index=False, name=None)
     ]
