@@ -46,7 +46,7 @@ def engine(model: Model, items: Sequence[Item], budget: Budget) -> Replay | Whol
     On first use with a model replay is compared with whole passes on the longest and the shortest
     question; and again when questions first share a prefix, first have choices of several tokens,
     or are more than twice as long. A model on which the two differ gets whole passes, with a
-    warning; so does one that carries hooks, which would act twice on what is replayed.
+    warning; one that carries hooks gets them too, since these would act twice on what is replayed.
     """
     if has_hooks(model):
         return WholePasses(model, items, budget)

@@ -62,10 +62,10 @@ def by_estimate(
     """Each role's additions, the largest estimated effect first.
 
     Args:
-        n: only this many directions of each role, the first ones, at all coefficients; None for
-            all.
         gradient: of the mean of log p(correct) with respect to the residual stream entering each
             block, summed over tokens.
+        n: only this many directions of each role, the first ones, at all coefficients; None for
+            all.
     """
     cells = list(cells)
     effects = {
