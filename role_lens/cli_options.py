@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
 import tyro
 
 from role_lens.directions import Contrast
@@ -34,7 +33,7 @@ class ModelOptions:
 
     def load(self) -> Model:
         """Load the model."""
-        return load_model(self.model, self.device, getattr(torch, self.dtype))
+        return load_model(self.model, self.device, self.dtype)
 
 
 @dataclass(frozen=True)

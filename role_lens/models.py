@@ -39,7 +39,7 @@ PACKAGED_VERSION = "0.1.2"
 def load_model(
     name: "str | Path | Model",
     device: str | torch.device | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
 ) -> Model:
     """Load a TransformerLens model, ready for inference.
 
@@ -47,16 +47,18 @@ def load_model(
         name: `"smollm2-135m-instruct"` (the packaged model), a Hugging Face model id, a local
             model folder, a `.gguf` file, or a TransformerLens model, which is returned as it is.
         device: where to put the weights; None leaves the choice to TransformerLens.
-        dtype: type of the weights and activations; None means float32.
+        dtype: type of the weights and activations, such as `torch.bfloat16` or `"bfloat16"`; None
+            means float32.
 
     Raises:
-        RoleLensError: the model can't be found or read, or `device` or `dtype` came with a model
-            that is already built.
+        RoleLensError: the model can't be found or read, `dtype` is no floating-point type, or
+            `device` or `dtype` came with a model that is already built.
     """
     if isinstance(name, Model):
         if device is not None or dtype is not None:
             raise RoleLensError("the model is already built: move or cast it before passing it")
         return name
+    floating = _floating_point(dtype)
     # oneDNN, which multiplies in bfloat16 on a CPU, keeps a workspace for each of the last 1,024
     # shapes: gigabytes, where batches differ in length. It reads this before its first product.
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
@@ -70,11 +72,9 @@ def load_model(
             if path.suffix == ".gguf"
             else path.resolve().name
         )
-        return _boot_folder(folder, label, device, dtype)
+        return _boot_folder(folder, label, device, floating)
     try:
-        model = TransformerBridge.boot_transformers(
-            str(name), device=device, dtype=dtype or torch.float32
-        )
+        model = TransformerBridge.boot_transformers(str(name), device=device, dtype=floating)
     except Exception as error:  # transformers and the hub client raise many kinds
         raise RoleLensError(
             f"can't load the model {name!r}: it is no local folder or .gguf file, and loading it "
@@ -156,14 +156,22 @@ def own_tokenizer(model: Model) -> Any:
     return tokenizer
 
 
+def _floating_point(dtype: torch.dtype | str | None) -> torch.dtype:
+    given = torch.float32 if dtype is None else dtype
+    found = getattr(torch, given, None) if isinstance(given, str) else given
+    if not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise RoleLensError(f"dtype must be one such as 'float32' or 'bfloat16', got {dtype!r}")
+    return found
+
+
 def _boot_folder(
-    folder: Path, name: str, device: str | torch.device | None, dtype: torch.dtype | None
+    folder: Path, name: str, device: str | torch.device | None, dtype: torch.dtype
 ) -> Model:
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         # TransformerLens needs eager attention for its hooks on scores and patterns.
         hf_model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype or torch.float32, attn_implementation="eager"
+            folder, dtype=dtype, attn_implementation="eager"
         )
         # Of a model that it is handed, TransformerLens records the device but doesn't move it.
         device = torch.device(device) if device is not None else get_device()
@@ -173,7 +181,7 @@ def _boot_folder(
             hf_model=hf_model,
             tokenizer=tokenizer,
             device=device,
-            dtype=dtype or torch.float32,
+            dtype=dtype,
         )
     except Exception as error:
         raise RoleLensError(f"can't load a model from {folder}: {first_line(error)}") from error

@@ -32,7 +32,14 @@ def test_local_folder(folder, llama):
     assert not any(p.requires_grad for p in model.parameters())
     tokens = torch.tensor([[5, 6, 7]])
     torch.testing.assert_close(model(tokens), llama(tokens).detach())
-    assert load_model(str(folder), dtype=torch.bfloat16)(tokens).dtype == torch.bfloat16
+    for dtype in (torch.bfloat16, "bfloat16"):
+        assert load_model(str(folder), dtype=dtype)(tokens).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", ["bf16", "nn", "int8", torch.int8])
+def test_what_is_no_floating_point_type_is_refused(folder, dtype):
+    with pytest.raises(RoleLensError, match="dtype must be one such as"):
+        load_model(folder, dtype=dtype)
 
 
 def test_few_shapes_keep_a_workspace(folder, monkeypatch):
