@@ -27,7 +27,9 @@ BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 ROLES = ("economist", "lawyer", "nurse", "doctor", "sheriff")
 DOMAINS = ("econ", "law")
 # What no test may fetch: these lines are read by the real parser, and not run.
-NEEDS_A_HUB = re.compile(r"qwen\.gguf|arc_(easy|challenge)|--questions mmlu |load_questions\(\"mmlu\"")
+NEEDS_A_HUB = re.compile(
+    r"qwen\.gguf|arc_(easy|challenge)|--questions mmlu |load_questions\(\"mmlu\""
+)
 ENVIRONMENT = re.compile(r"^(cd |git |python3? -m venv|\.venv/bin/)")
 
 
