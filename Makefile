@@ -1,4 +1,4 @@
-# Two commands for a fresh machine with Python (3.10 or later) and make:
+# Two commands for a fresh machine with Python (3.11 or later) and make:
 #   make demo    everything once, on a real language model
 #   make test    the whole test suite
 # Both build .venv when it is missing or out of date, and neither needs the other.
