@@ -17,11 +17,11 @@ demo: .venv/.done
 test: .venv/.done
 	$(BIN)/python -m pytest $(TWO_AT_ONCE)
 
-# The same tests, but for the packaged model's, the site's and those of statistics alone, under the
-# last TransformerLens that still has HookedTransformer.
+# The same tests under the last TransformerLens that still has HookedTransformer, but for the packaged
+# model's, the site's, and those of statistics and of the scripts, which run what others test.
 test-legacy: .venv-legacy/.done
 	$(LEGACY)/python -m pytest $(TWO_AT_ONCE) -m "not packaged and not site" \
-		--ignore tests/test_calibration.py
+		--ignore tests/test_calibration.py --ignore tests/test_analyses.py
 
 # How fast, beside the usual ways: about 25 minutes on two cores. Options in BENCH, for example
 #   make bench BENCH="--device cuda --questions questions.jsonl"

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 import tyro
-from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
+from tiny import tiny_hf, tiny_tokenizer
 
 from role_lens import cli
 from role_lens.prompts import DATA
@@ -26,6 +26,11 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 ROLES = ("economist", "lawyer", "nurse", "doctor", "sheriff")
 DOMAINS = ("econ", "law")
+# Two tokens follow the question: of every position all directions are tried.
+TEMPLATE = (
+    "{% for m in messages %}{{ m['role'] }} {{ m['content'] }}<|end|>{% endfor %}"
+    "{% if add_generation_prompt %}<|start|>{% endif %}"
+)
 # What no test may fetch: these lines are read by the real parser, and not run.
 NEEDS_A_HUB = re.compile(
     r"qwen\.gguf|arc_(easy|challenge)|--questions mmlu |load_questions\(\"mmlu\""
@@ -78,7 +83,7 @@ def little(tmp_path_factory):
         for parameter in model.parameters():
             parameter.mul_(0.1 if parameter.ndim > 1 else 1)
     model.save_pretrained(folder / "model")
-    tiny_tokenizer(template=CHAT_TEMPLATE, merged=words).save_pretrained(folder / "model")
+    tiny_tokenizer(template=TEMPLATE, merged=words).save_pretrained(folder / "model")
     return folder
 
 
