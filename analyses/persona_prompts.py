@@ -105,7 +105,10 @@ def run(config: Config) -> Results:
             )
         )
     prompts = spread(setup.base_prompts(), 2 if setup.quick else config.n_prompts)
-    instead_of = {"the template's own": None, f"“{NEUTRAL_PERSONA}”": NEUTRAL_PERSONA}
+    instead_of = {
+        "the template's own system message": None,
+        f"“{NEUTRAL_PERSONA}”": NEUTRAL_PERSONA,
+    }
     personas = [persona_prompts(role)[0] for role in homes]
     moved = persona_shift(
         model, prompts, personas, vectors.positions, instead_of=list(instead_of.values())
@@ -176,7 +179,7 @@ def draw(results: Results, folder: Path) -> None:
             row[0].plot(others, color=style["color"], linewidth=0.8, linestyle=":")
             row[1].plot(by_layer["rank"].agg(lambda ranks: (ranks == 1).mean()), **style)
             row[2].plot(by_layer["along"].mean(), **style)
-        row[0].set_ylabel(f"against {instead}\n\ncosine, mean over roles", fontsize=8)
+        row[0].set_ylabel(f"compared with {instead}\n\ncosine, mean over roles", fontsize=8)
         row[0].axhline(0, color="grey", linewidth=0.6)
         row[1].axhline(1 / n_roles, color="grey", linewidth=0.8, label="chance")
         row[1].set_ylabel("share of roles whose own\ndirection is the nearest", fontsize=8)

@@ -144,27 +144,30 @@ def draw(results: Results, folder: Path) -> None:
     figure = Figure(figsize=(8, 1.5 + 0.27 * len(best)), layout="constrained")
     axis = figure.subplots()
     rows = np.arange(len(best))
-    axis.hlines(rows, 100 * best["held_out"], 100 * best["apparent"], color="#bbbbbb", zorder=0)
     axis.plot(
         100 * best["apparent"],
         rows,
         "D",
         markerfacecolor="white",
         markeredgecolor="#d9822b",
-        label="on the questions that chose it (the paper's column)",
+        label="on the questions that chose it, as the paper does",
     )
     axis.plot(
         100 * best["held_out"],
         rows,
         "o",
         color="#1f3b73",
-        label="halves choose, the other halves test",
+        label="halves choose, the other halves test (mean)",
+    )
+    low, high = 100 * best["held_out_low"], 100 * best["held_out_high"]
+    axis.hlines(
+        rows, low, high, color="#1f3b73", linewidth=0.8, label="their 5th to 95th percentile"
     )
     axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(rows, [f"{role} ({homes[role]})" for role in roles], fontsize=8)
     axis.invert_yaxis()
     axis.set_xlabel("change of accuracy by the best direction of each role, percentage points")
-    axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
+    figure.legend(frameon=False, fontsize=8, loc="outside upper center")
     save_figure(figure, folder / "best.png")
 
     plot_transfer(

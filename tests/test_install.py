@@ -18,8 +18,8 @@ def installed_pins():
             found = metadata.metadata(name)
         except metadata.PackageNotFoundError:  # of an extra, or a comment
             continue
-        if found["Version"] == version:
-            yield line, found["Requires-Python"]
+        if found.get("Version") == version:
+            yield line, found.get("Requires-Python")
 
 
 def test_the_lowest_python_takes_all_pins():

@@ -31,8 +31,8 @@ class Declared:
     """Declared improved at 5 %: chosen on validation, tested on test."""
     interval: tuple[float, float]
     best_on_test: float
-    """Declared improved at 5 % by the best candidate on the test questions, unadjusted: as in
-    arXiv 2502.12055."""
+    """Declared improved at 5 % by the best candidate on the test questions, unadjusted: chosen and
+    reported on the same questions, as arXiv 2502.12055 does (which doesn't test)."""
     best_on_test_interval: tuple[float, float]
     any_of_family: float
     """Share of families of roles, tested together, in which any role was declared improved."""

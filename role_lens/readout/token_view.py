@@ -46,7 +46,7 @@ class TokenView:
         shown: dict[str, Any] = {"tokens": list(map(_text, self.tokens)), "values": self.values}
         end = largest or self.largest or 1.0
         shown |= {"minValue": -end, "maxValue": end}
-        shown |= {"negativeColor": "#b35806", "positiveColor": "#2166ac"}
+        shown |= {"negativeColor": "#e08214", "positiveColor": "#053061"}
         call = f"CircuitsVis.render({_script(place)}, CircuitsVis.ColoredTokens, {_script(shown)})"
         return f'<div id="{place}" class="tokens"></div><script>{call}</script>'
 
