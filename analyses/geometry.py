@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
 from role_lens.activations import activations_at
-from role_lens.analysis import Results, Setup, main, place_of
+from role_lens.analysis import Results, Setup, every_layer, main, place_of
 from role_lens.directions import cosine_similarity, principal_components
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.domains import home_domains
@@ -66,7 +66,7 @@ def run(config: Config) -> Results:
     prompts = {role: _distinct(texts) for role, texts in setup.role_prompts().items()}
     base = _distinct(setup.base_prompts())
     place, layer = place_of(vectors, position, config.layer)
-    every = () if setup.quick else range(1, vectors.n_layers, config.layer_step)
+    every = () if setup.quick else every_layer(vectors, config.layer_step)
     layers = sorted({*every, layer})
     repeats = 5 if setup.quick else config.repeats
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, main, place_of
+from role_lens.analysis import Results, Setup, every_layer, main, place_of
 from role_lens.cli_options import QuestionOptions
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.attribution import attribute
@@ -78,7 +78,8 @@ def run(config: Config) -> Results:
         raise RoleLensError(f"a standard error takes at least 2 questions, of {few} too")
     if config.n_random < 1:
         raise RoleLensError(f"a null band takes at least 1 random direction, got {config.n_random}")
-    layers = tuple(range(1, vectors.n_layers, 12 if setup.quick else config.layer_step))
+    layers = tuple(every_layer(vectors, 12 if setup.quick else config.layer_step))
+    of_random = layers if setup.quick else every_layer(vectors, config.random_step)
     positions = (config.position,)
     estimated, exact, random = [], [], []
     for domain, asked in by_domain.items():
@@ -94,8 +95,7 @@ def run(config: Config) -> Results:
             kept = folder_of(folder / "sweeps", domain)
             table = sweep(model, vectors, asked, kept, grid, **asking)
             exact.append(table.iloc[1:].assign(domain=domain))
-            every = layers if setup.quick else range(1, vectors.n_layers, config.random_step)
-            at_lines = replace(grid, layers=tuple(every), positions=positions)
+            at_lines = replace(grid, layers=tuple(of_random), positions=positions)
             if kind == "ablate":
                 # A random direction has neither length nor layer: one role and place is all.
                 at_lines = replace(

@@ -24,7 +24,7 @@ import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from role_lens.analysis import Results, Setup, main, place_of
+from role_lens.analysis import Results, Setup, every_layer, main, place_of
 from role_lens.cli_options import QuestionOptions
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.cells import content_hash, kept_table
@@ -98,7 +98,7 @@ def run(config: Config) -> Results:
     model = setup.options.load()
     vectors = setup.load_vectors(model)
     place_of(vectors, config.position)  # an error now, not after the sweeps
-    layers = tuple(range(2, vectors.n_layers, 12 if quick else config.layer_step))
+    layers = tuple(every_layer(vectors, 12 if quick else config.layer_step, first=2))
     if not layers or not all(-1 <= one < vectors.n_layers for one in config.inject):
         raise RoleLensError(
             f"the model has layers 0 to {vectors.n_layers - 1}: directions are read from layer 2 "
@@ -229,7 +229,7 @@ def run(config: Config) -> Results:
         persona=written,
         effects=measured,
         rates=telling_rates(every, WAY, vectors.roles),
-        improving=improving_and_telling(table, measured),
+        improving=improving_and_telling(table, measured, seed=setup.seed),
     )
     results.write(setup.out)
     return results

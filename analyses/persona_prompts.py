@@ -70,6 +70,7 @@ def run(config: Config) -> Results:
     chat_text(model, "Hello?", NEUTRAL_PERSONA)  # an error now, not after the choice
     vectors = setup.load_vectors(model)
     place_of(vectors, config.position)  # as above
+    prompts = spread(setup.base_prompts(), 2 if setup.quick else config.n_prompts)
     questions = config.asking.load()
     homes = homes_among(vectors, config.roles, config.domains, (one.domain for one in questions))
     if setup.quick:
@@ -104,7 +105,6 @@ def run(config: Config) -> Results:
                 model, asked, conditions, kept, domain=domain, in_domain=True, **asking
             )
         )
-    prompts = spread(setup.base_prompts(), 2 if setup.quick else config.n_prompts)
     instead_of = {
         "the template's own system message": None,
         f"“{NEUTRAL_PERSONA}”": NEUTRAL_PERSONA,

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, main
+from role_lens.analysis import Results, Setup, every_layer, main
 from role_lens.cli_options import QuestionOptions
 from role_lens.evaluation.best_of_many import best_of_many
 from role_lens.evaluation.condition_scores import score_conditions
@@ -64,7 +64,7 @@ def run(config: Config) -> Results:
     homes = homes_among(vectors, config.roles, config.domains, (one.domain for one in questions))
     if quick:
         homes = dict(list(homes.items())[:1])
-    layers = tuple(range(1, vectors.n_layers, 8 if quick else config.layer_step))
+    layers = tuple(every_layer(vectors, 8 if quick else config.layer_step))
     positions = (-1,) if quick else None
     rows, patches = [], {}
     most = 20 if quick else config.max_questions

@@ -108,9 +108,13 @@ def activations_at(
 
     Args:
         places: layer, and token position from the end.
+
+    Raises:
+        RoleLensError: a position that the shortest sequence doesn't have.
     """
     positions = sorted({position for _, position in places})
-    found = torch.empty((len(places), len(sequences), model.cfg.d_model))
+    with torch.inference_mode(False):  # or nothing could be trained on it
+        found = torch.empty((len(places), len(sequences), model.cfg.d_model))
     for batch, resid in _streams(model, sequences, positions, None):
         for place, (layer, position) in enumerate(places):
             at = resid[layer, :, positions.index(position)]
@@ -128,7 +132,13 @@ def _streams(
     chat preamble) are computed only once."""
     if not sequences:
         return
-    after = max(0, min(map(len, sequences)) + min(positions))  # what is read comes after it
+    shortest = min(map(len, sequences))
+    if not -shortest <= min(positions) <= max(positions) < 0:
+        raise RoleLensError(
+            f"positions {sorted(positions)} are out of range: they count from the end, -1 to "
+            f"-{shortest} for the shortest prompt"
+        )
+    after = max(0, shortest + min(positions))  # what is read comes after it
     ordered = sorted(tuple(ids) for ids in sequences)
     common = common_prefix_length(ordered[0], ordered[-1])  # of all: the others are in between
     prefix = sequences[0][: min(common, after)]

@@ -57,8 +57,10 @@ class Setup:
 
         Raises:
             RoleLensError: they are from another model, or those in `out` from other prompts or of
-                another precision.
+                another precision; a seed below 0.
         """
+        if self.seed < 0:  # before anything is computed
+            raise RoleLensError(f"seeds count from 0, got {self.seed}")
         name = "vectors-quick.safetensors" if self.quick else "vectors.safetensors"
         kept = make_folder(self.out) / name
         if self.vectors is not None:
@@ -113,6 +115,17 @@ def place_of(vectors: RoleVectors, position: int, layer: int | None = None) -> t
     return vectors.positions.index(position), layer
 
 
+def every_layer(vectors: RoleVectors, step: int, first: int = 1) -> range:
+    """Layers of the vectors, so many apart.
+
+    Raises:
+        RoleLensError: a step below 1.
+    """
+    if step < 1:
+        raise RoleLensError(f"a step from layer to layer is at least 1, got {step}")
+    return range(first, vectors.n_layers, step)
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """What an analysis found, and how."""
@@ -140,6 +153,8 @@ class Results:
     def write(self, folder: str | Path) -> None:
         """Write `<name>.parquet` for each table, and `results.json`."""
         place = make_folder(folder)
+        # If this is interrupted, no record is better than that of other tables.
+        (place / _RECORD).unlink(missing_ok=True)
         for name, table in self.tables.items():
             write_table(place / f"{name}.parquet", table)
         write_json(place / _RECORD, {**self.record, "tables": list(self.tables)})

@@ -21,7 +21,7 @@ from role_lens.evaluation.scoring import evaluate, summarize
 from role_lens.evaluation.selection import Objective
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import plot_comparison
-from role_lens.files import check_writable, write_table
+from role_lens.files import as_path, check_writable, write_table
 from role_lens.interop.lm_eval import evaluate_tasks
 from role_lens.interventions import Kind
 from role_lens.prompts import load_prompts, load_roles
@@ -63,7 +63,7 @@ def evaluate_command(
         else asking.load()
     )
     if answering != AnswerOptions() and asking.scoring != "generate":
-        raise RoleLensError("style, temperature and the like are for --scoring generate")
+        raise RoleLensError("--numeric, --style and the like are for --scoring generate")
     patches = patching.patches(RoleVectors.load(patching.vectors), kinds)
     table = evaluate(
         options.load(), asked, patches, generation=answering.generation(), **asking.asking()
@@ -111,7 +111,7 @@ def sweep_command(
     say(best.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     say(
         "\nThe largest of many is large by chance too: test a choice on other questions.\n"
-        f"Written to {out.resolve()}"
+        f"Written to {as_path(out).resolve()}"
     )
 
 
@@ -203,7 +203,7 @@ def compare_command(
     say(counts.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
     say(
         "\nEffects are mean changes of log p(correct), in nats; verdict, interval and p are of the "
-        f"addition.\nOther domains and all conditions: {out.resolve()}"
+        f"addition.\nOther domains and all conditions: {as_path(out).resolve()}"
     )
 
 
@@ -250,4 +250,4 @@ def lm_eval_command(
     if len(found.effects):
         say("Paired by sample; p is of each line alone:")
         say(found.effects.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
-    say(f"\nWritten to {out.resolve()}")
+    say(f"\nWritten to {as_path(out).resolve()}")

@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import torch
@@ -119,7 +120,7 @@ def _halves(sequences: list[list[int]]) -> tuple[list[list[int]], list[list[int]
 
 
 def _positions(positions: Sequence[int] | None, n_suffix: int, shortest: int) -> tuple[int, ...]:
-    chosen = tuple(range(-n_suffix, 0)) if positions is None else tuple(positions)
+    chosen = tuple(range(-n_suffix, 0)) if positions is None else tuple(map(index, positions))
     if not chosen or len(set(chosen)) < len(chosen):
         raise RoleLensError(f"positions must be distinct and at least one, got {list(chosen)}")
     for position in chosen:

@@ -119,6 +119,14 @@ def is_bridge(model: Model) -> bool:
     return isinstance(model, TransformerBridge)
 
 
+def check_layer(model: Model, layer: int) -> None:
+    """Raise a RoleLensError unless the model has this layer."""
+    if not 0 <= layer < model.cfg.n_layers:
+        raise RoleLensError(
+            f"layer {layer} is out of range: the model has layers 0 to {model.cfg.n_layers - 1}"
+        )
+
+
 def has_sliding_window(model: Model) -> bool:
     """Whether some of the model's attention reaches back a limited number of columns only."""
     config: Any = getattr(model.original_model, "config", None) if is_bridge(model) else model.cfg

@@ -17,7 +17,7 @@ from role_lens.directions import unit
 from role_lens.errors import RoleLensError
 from role_lens.fingerprint import Fingerprint, check_fingerprint
 from role_lens.interventions import Kind, TokenMask, TokenWindow, check_tokens, intervene
-from role_lens.models import Model
+from role_lens.models import Model, check_layer
 
 # Everything that is written to the residual stream (Arditi et al., arXiv 2406.11717, section 2.4).
 _WRITES = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
@@ -109,17 +109,14 @@ class Patch:
 
     def check(self, model: Model) -> None:
         """Raise a RoleLensError if the patch doesn't fit the model, saying what differs."""
-        d_model, n_layers = model.cfg.d_model, model.cfg.n_layers
+        d_model = model.cfg.d_model
         if self.direction.shape[0] != d_model:
             raise RoleLensError(
                 f"the direction has {self.direction.shape[0]} dimensions, the model's residual "
                 f"stream {d_model}: it is from another model"
             )
         for layer in self.layers:
-            if layer >= n_layers:
-                raise RoleLensError(
-                    f"layer {layer} is out of range: the model has layers 0 to {n_layers - 1}"
-                )
+            check_layer(model, layer)
         if self.fingerprint is not None:
             check_fingerprint(self.fingerprint, model)
 

@@ -23,7 +23,7 @@ def load_roles(*sources: str | Path) -> dict[str, list[str]]:
         sources: `"builtin"` (29 roles, 64 prompts each), a folder with one `<role>.jsonl`
             (field `instruction`) or `<role>.txt` (one prompt a line) per role, or a single such
             file; several are put together. Underscores in file names become spaces in role names.
-            None is the same as `"builtin"`.
+            No source at all is the same as `"builtin"`.
 
     Raises:
         RoleLensError: no such folder, no prompt files in it, a malformed or empty file, a role

@@ -227,7 +227,8 @@ class RoleVectors:
         """Vectors as if both sets of prompts had been fitted at once (roles of either).
 
         The same list of base prompts counts once; two are pooled, which changes all directions of
-        contrast `base`. A role in both is taken to have other prompts in each. The separation is
+        contrast `base`, and pooled ones are a list of their own: merge those with the same list
+        first. A role in both is taken to have other prompts in each. The separation is
         unknown then, and NaN.
 
         Raises:

@@ -2,8 +2,8 @@ import pytest
 import torch
 from tiny import tiny_bridge
 
-from role_lens import activations
-from role_lens.activations import sum_activations
+from role_lens import RoleLensError, activations
+from role_lens.activations import activations_at, sum_activations
 from role_lens.tokens import encode_chat
 
 GROUPS = [["Rhyme 'moon'?", "Scan this line, please."], ["Which knot?", "How deep is it here?"]]
@@ -60,3 +60,17 @@ def test_out_of_memory_says_nothing_of_the_model(monkeypatch):
     monkeypatch.setattr(activations, "residual_stream", full)
     torch.testing.assert_close(mean(model), expected, atol=1e-5, rtol=1e-4)
     assert model not in activations._checked or not activations._checked[model]
+
+
+@pytest.mark.parametrize("position", [-4, 0])
+def test_padding_is_never_read(llama, position):
+    """A position that only the longer sequence has, or none, is refused."""
+    with pytest.raises(RoleLensError, match=r"positions .* are out of range"):
+        activations_at(llama, [[5, 6, 7], [5, 6, 7, 8, 9]], [(1, position)])
+
+
+def test_a_probe_can_be_trained_on_activations(llama):
+    found = activations_at(llama, [[5, 6, 7], [5, 6, 8]], [(1, -1)])[0]
+    weight = torch.zeros(llama.cfg.d_model, requires_grad=True)
+    (found @ weight).sum().backward()
+    torch.testing.assert_close(weight.grad, found.sum(dim=0))

@@ -131,6 +131,24 @@ def test_tables_figures_report_and_drawing_again(name, workplace, tmp_path, caps
     assert {path.name: path.read_bytes() for path in out.glob("*.png")} == drawn
 
 
+def test_a_seed_below_zero_is_one_line(workplace, tmp_path, capsys):
+    assert start("geometry", "--out", tmp_path, *model_options(workplace), "--seed", -1) == 2
+    assert "seeds count from 0, got -1" in capsys.readouterr().err
+
+
+def test_results_that_were_not_written_whole_are_none(workplace, tmp_path, monkeypatch):
+    """New tables beside an old record would be taken for its."""
+    arguments = ["geometry", "--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
+    assert start(*arguments) == 0
+
+    def full(path, table):
+        raise RoleLensError("the disk is full")
+
+    monkeypatch.setattr("role_lens.analysis.write_table", full)
+    assert start(*arguments) == 2
+    assert start("geometry", "--out", tmp_path, "--redraw") == 2
+
+
 def test_a_role_without_a_domain_is_one_line(workplace, tmp_path, capsys):
     arguments = ["--questions", workplace / "questions", *model_options(workplace)]
     assert start("layer_sweep", "--out", tmp_path, *arguments) == 2
@@ -353,6 +371,8 @@ def test_patchscope_with_a_judge_that_names_none(workplace, tmp_path, monkeypatc
         ("patchscope", ["--targets", "Who?"], "'X'"),
         ("layer_sweep", ["--max-questions", "1"], "takes at least 2 questions"),
         ("layer_sweep", ["--n-random", "0"], "takes at least 1 random direction, got 0"),
+        ("layer_sweep", ["--random-step", "0"], "a step from layer to layer is at least 1, got 0"),
+        ("persona_prompts", ["--n-prompts", "0"], "at least one prompt is needed, got 0"),
     ],
 )
 def test_refused_before_the_sweeps(name, options, message, workplace, tmp_path, capsys):

@@ -321,6 +321,16 @@ def test_a_last_word_that_was_cut_off_is_no_answer():
     for text in ("The answer is 1", "The answer is 12,", "The answer is 12.", "Well,\n\n7"):
         assert read_number(text, truncated=True) is None
         assert read_number(text) is not None or text.endswith(",")
+    for rest in ("16 - 3", "12 × 6", "12 / 6", "12 or 15", "$5 million", "3 × 4 = 1", "5 ap"):
+        assert read_number(f"The answer is {rest}", truncated=True) is None
+    assert read_number("The answer is 5. Or the answer is 1", truncated=True) is None
+    assert read_number("The answer is 12 because 3 × 4", truncated=True) == 12
+    for rest in ("A or B", "A or", "A o", "(A) or (B", "(A) and", "(A) or Ber", "A Ber", "(A), Lo"):
+        assert read_letter(f"The answer is {rest}", CHOICES, truncated=True) is None
+    assert read_letter("The answer is (B) because of its si", CHOICES, truncated=True) == 1
+    assert read_letter("The answer is B. It", CHOICES, truncated=True) == 1
+    assert read_letter("I see.\n\nB Ba", CHOICES, truncated=True) is None
+    assert read_letter("Well\n\nB", CHOICES, truncated=True) is None
     assert read_number("The answer is 12. So", truncated=True) == 12
     assert read_letter("The answer is B", CHOICES, truncated=True) is None
     assert read_letter("The answer is (B)", CHOICES, truncated=True) == 1

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 import torch
+from tiny import tiny_bridge
 
 from role_lens import Patch, Question, RoleLensError, RoleVectors, attribute, evaluate
+from role_lens.evaluation import attribution
 
 ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
 BASE = ["Tea?", "Lunch!", "So it goes."]
@@ -72,3 +74,16 @@ def test_bad_input(llama):
     alone = RoleVectors.fit(llama, {"poet": ROLES["poet"]}, BASE, progress=False)
     with pytest.raises(RoleLensError, match="at least two roles"):
         attribute(llama, alone, QUESTIONS, progress=False)
+
+
+@pytest.mark.parametrize("wrong", [1.0, float("nan")])
+def test_a_model_whose_blocks_do_not_run_alone_is_refused(monkeypatch, wrong):
+    model, run = tiny_bridge("llama"), attribution.run_blocks
+
+    def broken(*args, start=0, **kwargs):
+        output, past = run(*args, start=start, **kwargs)
+        return (output + wrong if start == 1 else output), past
+
+    monkeypatch.setattr(attribution, "run_blocks", broken)
+    with pytest.raises(RoleLensError, match="can't be estimated on tiny-llama: block 1 alone"):
+        attribute(model, fit(model), QUESTIONS, progress=False)

@@ -176,6 +176,7 @@ def test_numbers_are_for_generated_answers(llama):
         ('{"question": "How many?", "answer": "a few"}', "expected a number"),
         ('{"question": "How many?"}', "expected a number"),
         ('{"question": 3, "answer": 3}', "expected a string"),
+        ('{"question": " ", "answer": 3}', "the text is empty"),
         ("", "holds no questions"),
         ('{"question": "How many?", "answer": 3, "domain": "e"}', "no questions of domain 'd'"),
     ],

@@ -20,6 +20,9 @@ def test_jsonl(tmp_path):
     assert first == Question("sums:1", "Two and two?", ("3", "4"), 1, "sums", "sums")
     assert (second.id, second.domain, second.subject) == ("x", "d", "s")
     assert load_questions(tmp_path) == [first, second]
+    path = write(tmp_path / "sums.jsonl", {**ROW, "id": None, "domain": None, "subject": None})
+    assert load_questions(path) == [first]
+    write(path, ROW, {**ROW, "id": "x", "domain": "d", "subject": "s"})
     assert load_questions(path, domain="d") == [second]
 
 

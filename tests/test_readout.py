@@ -5,6 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tiny import tiny_bridge
 
 from role_lens import Patch, RoleVectors
 from role_lens.directions import cosine_similarity
@@ -168,3 +169,21 @@ def test_name_logits_are_the_mean_logit_of_the_name_s_tokens(model):
         assert len(ids) == len(name)
         expected = sum(logits[:, i] for i in ids) / len(ids)
         torch.testing.assert_close(found[:, column], expected)
+
+
+def test_names_are_read_without_a_space_of_their_own(llama, monkeypatch):
+    """Some tokenizers begin every text with one, which would count as a token of the name."""
+    rows = torch.randn(4, llama.cfg.d_model)
+    expected = name_logits(llama, rows, ["poet"])
+    kind = type(llama.tokenizer)
+    encode = kind.__call__
+    prefixed = lambda self, text, **options: encode(self, f" {text}", **options)  # noqa: E731
+    monkeypatch.setattr(kind, "__call__", prefixed)
+    torch.testing.assert_close(name_logits(llama, rows, ["poet"]), expected)
+
+
+def test_logits_of_a_half_precision_model_are_not_rounded():
+    model = tiny_bridge("llama").to(torch.bfloat16)
+    rows = torch.randn(4, model.cfg.d_model)
+    found = lens_logits(model, rows)
+    assert (found != found.bfloat16().float()).float().mean() > 0.9

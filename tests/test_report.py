@@ -123,6 +123,13 @@ def test_projection_of_each_token(model):
         atol=1e-3,
     )
     assert len(moved.tokens) > len(view.tokens)
+    # Of a mask the prompt is that of the chat, and the answer what was generated.
+    patch = Patch.add(direction, layer=1, coefficient=2.0, tokens="generated")
+    answered = project_tokens(model, "Tea?", direction, 1, patch, answer="Yes.")
+    n = len(view.values)
+    np.testing.assert_allclose(answered.values[:n], view.values, atol=1e-4)
+    np.testing.assert_allclose(answered.values[n:], moved.values[n:], atol=1e-3)
+    assert not np.allclose(answered.values[:n], moved.values[:n], atol=1e-3)
     assert "CircuitsVis" in view._repr_html_()
     with pytest.raises(RoleLensError, match="layer 9 is out of range"):
         project_tokens(model, "Tea?", direction, 9)

@@ -91,8 +91,9 @@ def test_last_layers_are_left_out(llama, vectors, tmp_path):
     assert vectors.n_layers == 3
     choices = run(llama, vectors, tmp_path, leave_out_last=0.5)  # layer 0 is zero, 2 left out
     assert {choice.layer for choice in choices.values()} == {1}
-    with pytest.raises(RoleLensError, match="all among the last 50%"):
-        run(llama, vectors, tmp_path, grid=Grid(layers=(2,)), leave_out_last=0.5)
+    # Layers that are named are taken as they are.
+    choices = run(llama, vectors, tmp_path, grid=Grid(layers=(2,)), leave_out_last=0.5)
+    assert {choice.layer for choice in choices.values()} == {2}
 
 
 @pytest.mark.parametrize(("n", "share", "left"), [(10, 0.7, 3), (50, 0.58, 21), (30, 0.2, 24)])

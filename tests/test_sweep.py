@@ -1,10 +1,11 @@
 import errno
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,7 @@ def unchecked(**fields):
     grid = Grid()
     for name, value in fields.items():
         object.__setattr__(grid, name, value)
+    grid.__post_init__()
     return grid
 
 
@@ -271,9 +273,15 @@ def test_the_type_of_a_number_makes_no_other_cell(llama, vectors, tmp_path):
     same = unchecked(
         roles=("poet",), layers=tuple(np.arange(2, 3)), positions=(-1,), coefficients=(1,)
     )
+    json.dumps(asdict(same))  # in a comparison's record
     run(llama, vectors, tmp_path, same)
     assert len(read_sweep(tmp_path)) == 2 * len(QUESTIONS)
     assert len(list((tmp_path / "parts").glob("*"))) == 2
+
+
+def test_layers_are_whole_numbers():
+    with pytest.raises(RoleLensError, match="layers and positions must be whole numbers"):
+        unchecked(layers=(1.5,))
 
 
 def test_reading_changes_nothing(llama, vectors, tmp_path, monkeypatch):
@@ -327,7 +335,6 @@ def test_a_full_disk_leaves_the_finished_cells(llama, vectors, tmp_path, undistu
         ({"grid": Grid(layers=(7,))}, "layer 7 is out of range"),
         ({"grid": Grid(positions=(-9,))}, "position -9 is out of range"),
         ({"grid": Grid(positions=())}, "no candidate"),
-        ({"grid": unchecked(layers=(1.5,))}, "layers and positions must be whole numbers"),
         ({"grid": unchecked(roles="poet")}, "roles must be a tuple of names, got 'poet'"),
         ({"grid": unchecked(kinds=("cap",))}, "kinds must be of"),
         ({"grid": Grid(layers=(0,))}, "no candidate with a direction that is not zero"),

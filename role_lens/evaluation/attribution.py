@@ -3,6 +3,7 @@
 Knows role vectors and tokenised questions; nothing is patched here.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -11,7 +12,7 @@ import einops
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
@@ -21,7 +22,7 @@ from role_lens.errors import RoleLensError
 from role_lens.evaluation.items import Item, Scoring, tokenize_questions
 from role_lens.evaluation.questions import Question, Template
 from role_lens.fingerprint import refuse_hooks
-from role_lens.models import Model
+from role_lens.models import Model, model_name
 from role_lens.partial_pass import run_blocks
 from role_lens.role_vectors import RoleVectors
 from role_lens.tokens import Batch, pad_left
@@ -145,7 +146,8 @@ def _batch_gradients(
         logits, _ = run_blocks(model, ones, ones, start=n_layers, resid=last, columns=columns)
         logprobs = logits.float().log_softmax(dim=-1)
         objective = torch.stack(_objectives(logprobs, questions, scoring)).sum()
-        gradient = torch.zeros_like(streams.pop())
+        leaving = streams.pop()
+        gradient = torch.zeros_like(leaving)
         gradient[:, -columns:] = torch.autograd.grad(objective, last)[0]
     summed = []
     # Backwards through one block at a time, which is run again for it: the activations inside
@@ -156,12 +158,32 @@ def _batch_gradients(
             left, _ = run_blocks(
                 model, batch.tokens, batch.mask, start=layer, resid=entering, stop=layer + 1
             )
+            _check_block(model, layer, left - leaving, leaving, batch.mask.bool())
             (gradient,) = torch.autograd.grad(left, entering, gradient)
         summed.append(gradient.float().sum(dim=1).cpu())
+        leaving = entering.detach()
     by_row = torch.stack(summed[::-1], dim=1)
     owner = torch.tensor([q for q, (rows, _, _) in enumerate(questions) for _ in rows])
     by_question = torch.zeros((len(questions), *by_row.shape[1:]))
     return by_question.index_add_(0, owner, by_row)
+
+
+@torch.no_grad()
+def _check_block(
+    model: Model, layer: int, difference: Tensor, whole: Tensor, mask: Bool[Tensor, "row pos"]
+) -> None:
+    """Raise a RoleLensError if a block that runs alone does something else than in the model."""
+    low = model.cfg.dtype in (torch.bfloat16, torch.float16)
+    mask = mask.to(whole.device)
+    size = float(whole[mask].float().norm())
+    relative = float(difference[mask].float().norm()) / max(size, 1e-6)
+    # Of a whole pass that is NaN or infinite its own error tells.
+    if math.isfinite(size) and not relative <= (0.1 if low else 1e-3):
+        raise RoleLensError(
+            f"the effects of directions can't be estimated on {model_name(model)}: block {layer} "
+            f"alone differs from the same block in the model (by {relative:.2g} of its output); "
+            "sweep without screening"
+        )
 
 
 @torch.no_grad()

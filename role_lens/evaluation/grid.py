@@ -31,6 +31,15 @@ class Grid:
     coefficients: tuple[float, ...] = (1.0,)
     """Of additions, times the raw direction; an ablation has none."""
 
+    def __post_init__(self) -> None:
+        # Of Python's own types, however they are given: they are part of the keys of results.
+        for name in ("layers", "positions"):
+            values = getattr(self, name)
+            if values is not None:
+                object.__setattr__(self, name, _integers(values))
+        coefficients = tuple(float(value) for value in self.coefficients)
+        object.__setattr__(self, "coefficients", coefficients)
+
 
 class Cell(NamedTuple):
     """One candidate of a sweep; the baseline is of kind `none`."""
@@ -66,11 +75,10 @@ def cells_of(vectors: RoleVectors, grid: Grid) -> list[Cell]:
         raise RoleLensError(f"roles must be a tuple of names, got {grid.roles!r}")
     roles = vectors.roles if grid.roles is None else grid.roles
     names = [vectors.roles[vectors.role_index(role)] for role in roles]
-    layers = _integers(range(vectors.n_layers) if grid.layers is None else grid.layers)
-    positions = _integers(vectors.positions if grid.positions is None else grid.positions)
-    coefficients = [float(value) for value in grid.coefficients]
-    if not np.isfinite(coefficients).all():
-        raise RoleLensError(f"coefficients must be finite, got {coefficients}")
+    layers = range(vectors.n_layers) if grid.layers is None else grid.layers
+    positions = vectors.positions if grid.positions is None else grid.positions
+    if not np.isfinite(grid.coefficients).all():
+        raise RoleLensError(f"coefficients must be finite, got {list(grid.coefficients)}")
     for layer, position in itertools.product(layers, positions):
         vectors.direction(vectors.roles[0], layer=layer, position=position)  # refuses others
     cells: dict[Cell, None] = {}  # in order, without repetition
@@ -78,7 +86,7 @@ def cells_of(vectors: RoleVectors, grid: Grid) -> list[Cell]:
         if kind not in get_args(SweepKind):
             raise RoleLensError(f"kinds must be of {get_args(SweepKind)}, got {kind!r}")
         zero = vectors.directions(contrast).abs().amax(dim=-1) == 0
-        values: Sequence[float | None] = coefficients if kind == "add" else (None,)
+        values: Sequence[float | None] = grid.coefficients if kind == "add" else (None,)
         for layer, role, position, value in itertools.product(layers, names, positions, values):
             index = vectors.roles.index(role), vectors.positions.index(position), layer
             if not bool(zero[index]):
@@ -105,10 +113,9 @@ def patches_of(vectors: RoleVectors, cell: Cell) -> tuple[Patch, ...]:
     return (vectors.add(str(cell.role), coefficient=cell.coefficient, **where),)
 
 
-def _integers(values: Sequence[Any]) -> list[int]:
-    """Of Python's own type, however they are given: they are part of the key."""
+def _integers(values: Sequence[Any]) -> tuple[int, ...]:
     try:
-        return [operator.index(value) for value in values]
+        return tuple(operator.index(value) for value in values)
     except TypeError as error:
         raise RoleLensError(
             f"layers and positions must be whole numbers, got {values!r}"

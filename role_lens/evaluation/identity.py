@@ -26,13 +26,14 @@ def run_identity(
     template: Template = "paper",
     system: str | None = None,
     examples: Sequence[Question] = (),
-    **others: Any,
+    max_tokens: int | None = None,
+    progress: bool = True,
 ) -> dict[str, Any]:
     """Names and hashes, as JSON values.
 
     Args:
         scoring, template, system, examples: as for `evaluate`.
-        others: what changes no result, such as the size of batches.
+        max_tokens, progress: change no result.
 
     Raises:
         RoleLensError: as `tokenize_questions` and `model_identity`.

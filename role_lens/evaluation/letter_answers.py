@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from role_lens.evaluation.questions import LETTERS
 from role_lens.evaluation.statements import (
+    CUT,
     DECORATION,
     MARKS,
     SENTENCE_END,
@@ -33,6 +34,10 @@ _ENDS = re.compile(
 _DENIED = re.compile(r"[\s*_\")]*(?:is|are|was|isn't|isn’t|cannot|can't)\b")
 _REASON = re.compile(
     r"\b(?:because|since|(?<!well\s)as(?!\s+well)|for|which|but|not|while|whereas|rather|instead)\b"
+)
+# Where a text was cut off before the other letter.
+_OR_WHAT = re.compile(
+    rf"(?:\b(?:or|and|nor)|[/&,])[\s*_(]*\w*{CUT}|\b(?:o|or|a|an|and|n|no|nor){CUT}"
 )
 _MENTION = re.compile(r"(?<!\w)[A-Z](?!\w)|\([*_]*[a-z][*_]*\)")
 _LETTER_TOKEN = re.compile(r"(?<![\w'’.])([A-Z])(?![\w'’+]|-\w)")
@@ -115,7 +120,7 @@ def _names_another(letter: str, after: str, letters: str) -> bool:
     end, reason = SENTENCE_END.search(after), _REASON.search(after)
     ends = [found.start() for found in (end, reason) if found]
     sentence = after[: min(ends)] if ends else after
-    if re.search(r"\b(?:if|unless|otherwise)\b", sentence):
+    if re.search(r"\b(?:if|unless|otherwise)\b", sentence) or _OR_WHAT.search(sentence):
         return True
     return any(token in letters and token != letter for token in _LETTER_TOKEN.findall(sentence))
 
@@ -127,7 +132,7 @@ def _read_lines(answer: str, letters: str, choices: Sequence[str]) -> int | None
         return None
     heads = [_HEAD.fullmatch(line) for line in lines]
     named = [(m[2] or m[4]) if m else None for m in heads]
-    lone = [m[1] if (m := _LONE.fullmatch(line)) else None for line in lines]
+    lone = [m[1] if (m := _LONE.fullmatch(line)) and CUT not in line else None for line in lines]
     if len({*lone} - {None}) > 1 or TAKEN_BACK.search(answer):
         return None
     if lone[-1] is not None:

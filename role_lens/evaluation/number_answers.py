@@ -7,6 +7,7 @@ import re
 from fractions import Fraction
 
 from role_lens.evaluation.statements import (
+    CUT,
     DECORATION,
     SENTENCE_END,
     answer_part,
@@ -76,6 +77,8 @@ def _read_number(rest: str) -> Fraction | None:
     for ending in (SENTENCE_END, re.compile(r"\n"), _REASONED):
         end = ending.search(rest)
         rest = rest[: end.start() if end else None]
+    if CUT in rest:  # "16 - 3" may be on its way to 16 - 30
+        return None
     *before, rest = re.split(r"[=≈]", rest)  # of a calculation its result
     if any(re.search(r"\b(?:or|and)\b", part) for part in before):
         return None

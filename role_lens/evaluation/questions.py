@@ -115,6 +115,7 @@ def load_numeric_questions(
     path = as_path(source)
     questions = []
     for number, row in read_jsonl(path):
+        row = {key: value for key, value in row.items() if value is not None}
         answer = str(row.get("answer")).rpartition("####")[2].replace(",", "").strip()
         try:
             value = Fraction(answer)
@@ -124,6 +125,8 @@ def load_numeric_questions(
             ) from error
         if not isinstance(row.get("question"), str):
             raise RoleLensError(f"{path}, line {number}: expected a string in the field 'question'")
+        if not row["question"].strip():
+            raise RoleLensError(f"{path}, line {number}: the text is empty")
         names = {key: str(row.get(key, path.stem)) for key in ("subject", "domain")}
         default = f"{path.stem}:{number}"
         questions.append(
@@ -181,6 +184,7 @@ def _read_file(path: Path) -> list[Question]:
 
 
 def _from_row(row: dict[str, Any], *, default_id: str, group: str) -> Question:
+    row = {key: value for key, value in row.items() if value is not None}
     text, choices, answer = row.get("question"), row.get("choices"), row.get("answer")
     if not isinstance(text, str):
         raise RoleLensError(f"expected a string in the field 'question', got {text!r}")

@@ -183,25 +183,20 @@ def usual_grid(vectors: RoleVectors) -> Grid:
 
 
 def within_layers(grid: Grid, n_layers: int, leave_out_last: float | None) -> Grid:
-    """The grid without the last layers.
+    """The grid without the last layers, unless it names its layers.
 
     Raises:
-        RoleLensError: a grid with ablations, or no layers are left.
+        RoleLensError: a grid with ablations, a share out of range.
     """
     if set(grid.kinds) != {"add"}:
         raise RoleLensError(f"only additions are chosen from, got kinds {grid.kinds}")
     share = 0.0 if leave_out_last is None else leave_out_last
     if not 0 <= share < 1:
         raise RoleLensError(f"leave_out_last is a share of the layers, 0 to 1, got {share}")
-    layers = range(n_layers) if grid.layers is None else grid.layers
+    if grid.layers is not None:
+        return grid
     left_out = int(n_layers * share + 1e-9)  # 50 * 0.58 is 28.999…
-    kept = tuple(layer for layer in layers if layer < n_layers - left_out)
-    if not kept:
-        raise RoleLensError(
-            f"layers {list(layers)} are all among the last {share:.0%}, which are left out: give "
-            "others, or leave_out_last=None"
-        )
-    return replace(grid, layers=kept)
+    return replace(grid, layers=tuple(range(n_layers - left_out)))
 
 
 def neutral_kl(

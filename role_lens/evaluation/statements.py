@@ -27,8 +27,9 @@ _LATEX = [
     (re.compile(r"\\[,!; ]"), ""),
     (re.compile(r"\\([$%])"), r"\1"),
 ]
-# What may be cut off in a text that was ended by the limit of tokens: "1" of "18", "B" of "Berlin".
-_CUT_OFF = re.compile(r"\S*(?:[^\W_]|,|\d\.)$")
+CUT = "\N{REPLACEMENT CHARACTER}"
+"""Follows a last word that may be half of one: "1" of "18", "B" of "Berlin"."""
+_MAY_GO_ON = re.compile(r"(?:[^\W_]|,|\d\.)$")
 
 # --- where an answer is stated
 
@@ -77,14 +78,14 @@ SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n\s*\n")
 
 
 def answer_part(text: str, truncated: bool) -> str | None:
-    """What follows the reasoning, without LaTeX's dress and a last word that may be half of one;
-    None if the reasoning has no end."""
+    """What follows the reasoning, without LaTeX's dress, and with `CUT` behind a last word that
+    may be half of one; None if the reasoning has no end."""
     marks = list(_THINK.finditer(text))
     if marks and not marks[-1][1]:
         return None
     answer = (text[marks[-1].end() :] if marks else text).strip()[-_LONGEST:]
-    if truncated and len(answer.split(maxsplit=1)) > 1:
-        answer = _CUT_OFF.sub("", answer)
+    if truncated and len(answer.split(maxsplit=1)) > 1 and _MAY_GO_ON.search(answer):
+        answer += CUT
     for pattern, plain in _LATEX:
         answer = pattern.sub(plain, answer)
     return answer

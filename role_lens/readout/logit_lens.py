@@ -3,6 +3,7 @@ final norm and unembedding (nostalgebraist 2020, "interpreting GPT: the logit le
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from role_lens.forward import finite
 from role_lens.models import Model
+from role_lens.partial_pass import float32_readout
 from role_lens.patches import Patches, attached
 from role_lens.tokens import encode_chat
 
@@ -32,16 +34,17 @@ def logit_lens(
     return [[model.tokenizer.decode([token]) for token in row] for row in best]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def lens_logits(
     model: Model, vectors: Float[Tensor, "row d_model"]
 ) -> Float[Tensor, "row d_vocab"]:
-    """Logits of residual-stream states, in float32."""
+    """Logits of residual-stream states, computed in float32."""
     weight = next(model.unembed.parameters())
     # As a batch of one sequence, which both model classes take. TransformerLens has logit_readout
     # for this since 4.0, but not for HookedTransformers.
-    rows = vectors[None].to(weight.device, weight.dtype)
-    return model.unembed(model.ln_final(rows))[0].float().cpu()
+    rows = vectors[None].to(weight.device).float()
+    with float32_readout(model):
+        return model.unembed(model.ln_final(rows).float())[0].cpu()
 
 
 def name_logits(
@@ -54,7 +57,10 @@ def name_logits(
     vectors, or take a mean over vectors off first.
     """
     logits = lens_logits(model, vectors)
-    ids = [model.tokenizer(f" {name}", add_special_tokens=False)["input_ids"] for name in names]
+    encode = partial(model.tokenizer, add_special_tokens=False)
+    # After a word: some tokenizers put a space of their own before a text.
+    n_before = len(encode("a")["input_ids"])
+    ids = [encode(f"a {name}")["input_ids"][n_before:] for name in names]
     return torch.stack([logits[:, tokens].mean(dim=1) for tokens in ids], dim=1)
 
 
@@ -65,8 +71,8 @@ def layer_logprobs(
     """What would come next after a prompt, if the residual stream entering each block, and leaving
     the last, were the end: log-probabilities, one row more than there are layers.
 
-    The last row is the model's own prediction, but where its logits are capped afterwards (Gemma
-    2).
+    The last row is the model's own prediction, but where its logits are capped (Gemma 2) or scaled
+    (Cohere) afterwards.
 
     Args:
         prompt: one user turn.

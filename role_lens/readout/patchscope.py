@@ -3,10 +3,12 @@
 Knows vectors and prompts, not roles.
 """
 
+import operator
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, get_args
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +17,7 @@ from role_lens.activations import activations_at
 from role_lens.directions import unit
 from role_lens.errors import RoleLensError
 from role_lens.generation import Hooks, complete
-from role_lens.models import Model
+from role_lens.models import Model, check_layer
 from role_lens.tokens import chat_text, encode_chat
 
 Mode = Literal["replace", "add"]
@@ -66,12 +68,12 @@ def patchscope(
     n = len(vectors)
     if not n:
         raise RoleLensError("patchscope needs at least one vector")
-    layers = [layer] * n if isinstance(layer, int) else list(layer)
-    scales = [float(scale)] * n if isinstance(scale, int | float) else list(map(float, scale))
+    layers = [operator.index(one) for one in _of_each(layer, n)]
+    scales = [float(one) for one in _of_each(scale, n)]
     if len(layers) != n or len(scales) != n:
         raise RoleLensError(f"{n} vectors, {len(layers)} layers and {len(scales)} scales")
     for one in layers:
-        _check_layer(model, one)
+        check_layer(model, one)
     if vectors.shape[-1] != model.cfg.d_model:
         raise RoleLensError(
             f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}"
@@ -120,7 +122,7 @@ def word_states(
     Raises:
         RoleLensError: as `patchscope`.
     """
-    _check_layer(model, layer)
+    check_layer(model, layer)
     place = placeholder_positions(model, target, placeholder, system)[-1]
     texts = [_word(placeholder).sub(word.replace("\\", r"\\"), target) for word in words]
     return activations_at(model, encode_chat(model, texts, system), [(layer, place)])[0]
@@ -135,10 +137,9 @@ def placeholder_positions(
         RoleLensError: it is not in the target as a word of its own, or the tokenizer can't tell.
     """
     word = _word(placeholder)
-    n_after = len(word.findall(target))
     text = chat_text(model, target, system)
     found = list(word.finditer(text))
-    if not n_after or not placeholder:
+    if not placeholder or not word.search(target):
         raise RoleLensError(f"the target has no word {placeholder!r}: {target!r}")
     # The target's own, not one in the template before it.
     start = text.rindex(target.strip())
@@ -158,11 +159,8 @@ def _word(placeholder: str) -> re.Pattern[str]:
     return re.compile(rf"(?<!\w){re.escape(placeholder)}(?!\w)")
 
 
-def _check_layer(model: Model, layer: int) -> None:
-    if not 0 <= layer < model.cfg.n_layers:
-        raise RoleLensError(
-            f"layer {layer} is out of range: the model has layers 0 to {model.cfg.n_layers - 1}"
-        )
+def _of_each(value: Any, n: int) -> list[Any]:
+    return [value] * n if np.ndim(value) == 0 else list(value)
 
 
 def _injection(

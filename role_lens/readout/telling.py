@@ -43,7 +43,9 @@ def telling_rates(texts: pd.DataFrame, by: Sequence[str], roles: Sequence[str]) 
     return pd.DataFrame(rows)
 
 
-def improving_and_telling(texts: pd.DataFrame, effects: pd.DataFrame) -> pd.DataFrame:
+def improving_and_telling(
+    texts: pd.DataFrame, effects: pd.DataFrame, *, seed: int = 0
+) -> pd.DataFrame:
     """Do directions that improve the answers tell their role more often than others?
 
     A direction improves if its effect is above zero, or by two standard errors, or if accuracy
@@ -52,6 +54,7 @@ def improving_and_telling(texts: pd.DataFrame, effects: pd.DataFrame) -> pd.Data
     Args:
         texts: as for `telling_rates`, with `contrast` and `layer`.
         effects: of `sweep`, of the same roles, contrasts and layers, with `domain`.
+        seed: of `association`.
 
     Returns:
         One row per way of improving and of telling: how many directions there are and improve, the
@@ -77,7 +80,7 @@ def improving_and_telling(texts: pd.DataFrame, effects: pd.DataFrame) -> pd.Data
         first, second = (
             one.unstack(["contrast", "layer"]).to_numpy(dtype=bool) for one in (better, tells[name])
         )
-        found = association(first, second, domains)
+        found = association(first, second, domains, seed=seed)
         rows.append(
             {
                 "improves": what,

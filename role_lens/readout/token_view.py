@@ -14,8 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens.directions import unit
-from role_lens.errors import RoleLensError
-from role_lens.models import Model
+from role_lens.interventions import TokenWindow
+from role_lens.models import Model, check_layer
 from role_lens.patches import Patches, attached
 from role_lens.tokens import encode_chat
 
@@ -74,11 +74,9 @@ def project_tokens(
     Raises:
         RoleLensError: a layer out of range, a zero direction, an empty prompt.
     """
-    if not 0 <= layer < model.cfg.n_layers:
-        raise RoleLensError(
-            f"layer {layer} is out of range: the model has layers 0 to {model.cfg.n_layers - 1}"
-        )
+    check_layer(model, layer)
     ids = encode_chat(model, [prompt], system)[0]
+    window = TokenWindow(torch.tensor([len(ids)], device=model.cfg.device))
     ids += model.tokenizer(answer, add_special_tokens=False)["input_ids"] if answer else []
     tokens = torch.tensor([ids], device=model.cfg.device)
     kept: list[Tensor] = []
@@ -87,7 +85,7 @@ def project_tokens(
         kept.append(x[0].float().cpu())
 
     name = f"blocks.{layer}.hook_resid_pre"
-    with attached(model, patch), model.hooks(fwd_hooks=[(name, keep)]):
+    with attached(model, patch, window), model.hooks(fwd_hooks=[(name, keep)]):
         model(tokens)
     values = kept[0] @ unit(direction.float())
     words = [model.tokenizer.decode([token]) for token in ids]
