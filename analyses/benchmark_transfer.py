@@ -97,6 +97,7 @@ def run(config: Config) -> Results:
         max_validation=20 if setup.quick else config.max_validation,
         max_questions=20 if setup.quick else config.max_questions,
         max_off_domain=0 if setup.quick else config.max_off_domain,
+        screen=2 if setup.quick else 10,
         n_random=config.n_random,
         n_shuffled=config.n_shuffled,
         seed=setup.seed,
