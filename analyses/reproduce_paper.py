@@ -75,12 +75,14 @@ def run(config: Config) -> Results:
         kept = folder_of(setup.out / "sweeps", domain)
         effects = sweep(model, vectors, asked, kept, grid, **asking)
         accuracy = float(effects["accuracy"].iloc[0])
+        ranked = best_first(effects.iloc[1:], "accuracy").reset_index(drop=True)
+        _, correct = read_changes(kept, "correct", candidates=ranked)
+        _, logprob = read_changes(kept, "logprob_correct", candidates=ranked)
         for role in own:
-            ranked = best_first(effects[effects["role"] == role], "accuracy")
-            best = ranked.iloc[0]
-            _, tried = read_changes(kept, "correct", candidates=ranked)
-            _, logprobs = read_changes(kept, "logprob_correct", candidates=ranked)
-            left = best_of_many(tried, logprobs, seed=setup.seed)
+            mine = ranked["role"] == role
+            best = ranked[mine].iloc[0]
+            tried = correct[mine]
+            left = best_of_many(tried, logprob[mine], seed=setup.seed)
             test = sign_flip_test(tried, seed=setup.seed)
             where = {"layer": int(best["layer"]), "position": int(best["position"])}
             patches[role] = {

@@ -160,7 +160,8 @@ def compare_command(
         screen: compute exactly only this many directions of each role, those estimated to be best.
         objective: choose by mean log p(correct), or by accuracy.
         max_kl: largest KL divergence on neutral prompts that a choice may have; None: no limit.
-        leave_out_last: share of the layers, the last ones, not to choose from.
+        leave_out_last: share of the layers, the last ones, not to choose from; unless layers are
+            named.
         n_random: random directions in the null band, at least 20.
         n_shuffled: directions from shuffled labels.
         max_validation: most questions of a domain that choose, at least 20.

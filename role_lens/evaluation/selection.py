@@ -84,7 +84,7 @@ def select(
         max_kl: most mean KL divergence, in nats, of the first answer token on neutral prompts;
             None for no limit. A candidate beyond it gives way to the next best.
         leave_out_last: share of the layers, the last ones, that are not tried (Arditi et al.,
-            arXiv 2406.11717, appendix C); None for all.
+            arXiv 2406.11717, appendix C), unless the grid names its layers; None for all.
         neutral: prompts for the KL divergence; None for every eighth of the built-in base prompts.
         asking: scoring, template, system, examples, max_tokens and progress, as for `evaluate`.
 
