@@ -6,8 +6,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 LEGACY := .venv/transformer-lens-3.9
-# Most tests leave a second core idle; the tests of one file share what they have built.
-TWO_AT_ONCE := -n 2 --dist loadfile
+# Most tests leave a second core idle; the tests of one file share what they have built. In the order of
+# their names the long files come first, and short ones fill what is left.
+TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: demo test test-legacy bench lint docs clean
 
