@@ -179,7 +179,7 @@ def draw(results: Results, folder: Path) -> None:
             row[0].plot(others, color=style["color"], linewidth=0.8, linestyle=":")
             row[1].plot(by_layer["rank"].agg(lambda ranks: (ranks == 1).mean()), **style)
             row[2].plot(by_layer["along"].mean(), **style)
-        row[0].set_ylabel(f"compared with {instead}\n\ncosine, mean over roles", fontsize=8)
+        row[0].set_ylabel(f"compared with\n{instead}\n\ncosine, mean over roles", fontsize=8)
         row[0].axhline(0, color="grey", linewidth=0.6)
         row[1].axhline(1 / n_roles, color="grey", linewidth=0.8, label="chance")
         row[1].set_ylabel("share of roles whose own\ndirection is the nearest", fontsize=8)
