@@ -332,6 +332,7 @@ def test_a_last_word_that_was_cut_off_is_no_answer():
     assert read_letter("I see.\n\nB Ba", CHOICES, truncated=True) is None
     assert read_letter("Well\n\nB", CHOICES, truncated=True) is None
     assert read_number("The answer is 12. So", truncated=True) == 12
+    assert read_number("The answer is 12 \N{REPLACEMENT CHARACTER}") == 12  # not cut off
     assert read_letter("The answer is B", CHOICES, truncated=True) is None
     assert read_letter("The answer is (B)", CHOICES, truncated=True) == 1
     assert read_letter("B", CHOICES, truncated=True) == 1

@@ -285,7 +285,7 @@ def test_choosing_takes_one_gradient_for_roles_and_random_directions(llama, vect
 def test_a_misspelt_option_leaves_the_folder_free(llama, vectors, tmp_path):
     with pytest.raises(TypeError, match="scorring"):
         run(llama, vectors, tmp_path / "out", scorring="cloze")
-    run(llama, vectors, tmp_path / "out", max_off_domain=0)
+    run(llama, vectors, tmp_path / "out", scoring="cloze", max_off_domain=0)
 
 
 def test_other_options_in_the_same_folder(llama, vectors, tmp_path):

@@ -91,7 +91,7 @@ def test_packaged_model(packaged, tokens):
     generator = torch.Generator().manual_seed(0)
     direction = torch.randn(packaged.cfg.d_model, generator=generator)
     patch = Patch.add(direction, layer=15, coefficient=3.0, tokens=tokens)
-    options = {"patch": patch, "max_new_tokens": 6}
+    options = {"patch": patch, "max_new_tokens": 12}
     batched = generate(packaged, PROMPTS, **options)
     assert generate(packaged, PROMPTS, use_cache=False, **options) == batched
     assert [generate(packaged, p, **options) for p in PROMPTS] == batched

@@ -177,7 +177,10 @@ def test_names_are_read_without_a_space_of_their_own(llama, monkeypatch):
     expected = name_logits(llama, rows, ["poet"])
     kind = type(llama.tokenizer)
     encode = kind.__call__
-    prefixed = lambda self, text, **options: encode(self, f" {text}", **options)  # noqa: E731
+
+    def prefixed(self, text, **options):
+        return encode(self, f" {text}", **options)
+
     monkeypatch.setattr(kind, "__call__", prefixed)
     torch.testing.assert_close(name_logits(llama, rows, ["poet"]), expected)
 

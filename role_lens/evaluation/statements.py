@@ -27,8 +27,9 @@ _LATEX = [
     (re.compile(r"\\[,!; ]"), ""),
     (re.compile(r"\\([$%])"), r"\1"),
 ]
-CUT = "\N{REPLACEMENT CHARACTER}"
-"""Follows a last word that may be half of one: "1" of "18", "B" of "Berlin"."""
+CUT = "\ufdd0"
+"""Follows a last word that may be half of one: "1" of "18", "B" of "Berlin". Not a character, so
+that no text has it of its own."""
 _MAY_GO_ON = re.compile(r"(?:[^\W_]|,|\d\.)$")
 
 # --- where an answer is stated
