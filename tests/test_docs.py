@@ -24,7 +24,7 @@ from role_lens.prompts import DATA
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(python|sh)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-ROLES = ("economist", "lawyer", "nurse", "sheriff")
+ROLES = ("doctor", "economist", "lawyer", "nurse", "sheriff")
 DOMAINS = ("econ", "law")
 # Two tokens follow the question: of every position all directions are tried.
 TEMPLATE = (
