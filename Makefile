@@ -19,12 +19,12 @@ test: .venv/.done
 	$(BIN)/python -m pytest $(TWO_AT_ONCE)
 
 # The same tests under the last TransformerLens that still has HookedTransformer, which is found before
-# the one in .venv; but for the packaged model's, the site's, and those of statistics, comparisons and
-# scripts, which run what others test.
+# the one in .venv; but for the packaged model's, the site's, and those of statistics, comparisons,
+# commands and scripts, which run what others test.
 test-legacy: .venv/.done $(LEGACY)
 	PYTHONPATH="$(CURDIR)/$(LEGACY)" $(BIN)/python -m pytest $(TWO_AT_ONCE) -m "not packaged and not site" \
 		--ignore tests/test_calibration.py --ignore tests/test_comparison.py \
-		--ignore tests/test_analyses.py
+		--ignore tests/test_analyses.py --ignore tests/test_cli.py
 
 # How fast, beside the usual ways: about 25 minutes on two cores. Options in BENCH, for example
 #   make bench BENCH="--device cuda --questions questions.jsonl"

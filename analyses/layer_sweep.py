@@ -72,7 +72,7 @@ def run(config: Config) -> Results:
     homes |= chosen
     if setup.quick:
         homes = chosen = dict(list(chosen.items())[:1])
-    most = 20 if setup.quick else config.max_questions
+    most = 10 if setup.quick else config.max_questions
     by_domain = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
     if few := [domain for domain, asked in by_domain.items() if len(asked) < 2]:
         raise RoleLensError(f"a standard error takes at least 2 questions, of {few} too")

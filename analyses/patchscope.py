@@ -114,7 +114,7 @@ def run(config: Config) -> Results:
     homes = homes_among(vectors, config.roles, config.domains, (one.domain for one in questions))
     roles = tuple(homes)[:: 15 if quick else 1]
     homes = {role: homes[role] for role in roles}
-    most = 20 if quick else config.max_questions
+    most = 10 if quick else config.max_questions
     effects = []
     for domain, asked in sample_by_domain(questions, homes.values(), most, seed=setup.seed).items():
         some = tuple(role for role in roles if homes[role] == domain)
