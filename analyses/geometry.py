@@ -19,11 +19,12 @@ from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
 from role_lens.activations import activations_at
-from role_lens.analysis import Results, Setup, every_layer, main, place_of
+from role_lens.analysis import QUICK_ROLE_PROMPTS, Results, Setup, every_layer, main, place_of
 from role_lens.directions import cosine_similarity, principal_components
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.domains import home_domains
 from role_lens.figures import CONTRAST_STYLE, label_points, plot_cosines, save_figure
+from role_lens.prompts import spread
 from role_lens.readout.geometry import geometry_by_layer, likeness_by_chance, role_tree
 from role_lens.readout.stability import (
     bootstrap_cosines,
@@ -63,8 +64,9 @@ def run(config: Config) -> Results:
     vectors = setup.load_vectors(model)
     setup.check_prompts(vectors)
     # A prompt that is there twice would stand on both sides of what is held out.
-    most = 16 if setup.quick else None
-    prompts = {role: _distinct(texts)[:most] for role, texts in setup.role_prompts().items()}
+    prompts = {role: _distinct(texts) for role, texts in setup.role_prompts().items()}
+    if setup.quick:
+        prompts = {role: spread(texts, QUICK_ROLE_PROMPTS) for role, texts in prompts.items()}
     base = _distinct(setup.base_prompts())
     place, layer = place_of(vectors, position, config.layer)
     every = () if setup.quick else every_layer(vectors, config.layer_step)

@@ -23,8 +23,8 @@ from role_lens.role_vectors import RoleVectors
 from role_lens.terminal import reported, say
 
 _RECORD = "results.json"
-# Of a quick version that has no vectors yet: a quarter of the built-in ones.
-_QUICK_ROLE_PROMPTS, _QUICK_BASE_PROMPTS = 16, 64
+# Of a quick version: a quarter of the built-in ones.
+QUICK_ROLE_PROMPTS, _QUICK_BASE_PROMPTS = 16, 64
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Setup:
         roles = load_roles(*self.prompts)
         if not self.quick or self.vectors is not None:
             return roles
-        return {role: spread(texts, _QUICK_ROLE_PROMPTS) for role, texts in roles.items()}
+        return {role: spread(texts, QUICK_ROLE_PROMPTS) for role, texts in roles.items()}
 
     def base_prompts(self) -> list[str]:
         """As `role_prompts`."""
