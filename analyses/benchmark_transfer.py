@@ -49,8 +49,8 @@ class Config:
     validation: str | None = None
     """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
     benchmarks: tuple[str, ...] = ()
-    """More questions, files or folders; those without a domain of their own are named after their
-    file."""
+    """More questions, files or folders; those that name no domain belong to that of their subject,
+    and without a subject to one with the name of their file."""
     roles: tuple[str, ...] | None = None
     """Default: all whose domain has questions."""
     domains: dict[str, str] | None = None

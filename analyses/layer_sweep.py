@@ -10,6 +10,7 @@ The largest of many effects is large by chance too: `role-lens compare` tests a 
 
 import sys
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +21,16 @@ from role_lens.analysis import Results, Setup, every_layer, main, place_of
 from role_lens.cli_options import QuestionOptions
 from role_lens.errors import RoleLensError
 from role_lens.evaluation.attribution import attribute
-from role_lens.evaluation.domains import homes_among, homes_of
+from role_lens.evaluation.cells import content_hash, kept_table
+from role_lens.evaluation.domains import home_domains, homes_among, homes_of
 from role_lens.evaluation.grid import Grid
+from role_lens.evaluation.identity import hash_of_vectors, run_identity
 from role_lens.evaluation.random_sweep import sweep_random
 from role_lens.evaluation.selection import folder_of
 from role_lens.evaluation.splits import sample_by_domain
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import CONTRAST_STYLE, heat_map, save_figure
+from role_lens.files import make_folder
 from role_lens.report import Report
 
 NORMAL_90 = 1.645  # standard errors on either side of a 90 % interval
@@ -66,10 +70,19 @@ def run(config: Config) -> Results:
     vectors = setup.load_vectors(model)
     place_of(vectors, config.position)  # an error now, not after the sweep
     questions = config.asking.load()
-    homes = homes_among(vectors, None, config.domains, (one.domain for one in questions))
-    firsts = {domain: role for role, domain in reversed(homes.items())}
-    chosen = homes_of(vectors, config.roles or tuple(firsts.values()), config.domains)
-    homes |= chosen
+    asked_domains = {one.domain for one in questions}
+    if config.roles is None:
+        homes = homes_among(vectors, None, config.domains, asked_domains)
+        firsts = {domain: role for role, domain in reversed(homes.items())}
+        chosen = {role: domain for domain, role in firsts.items()}
+    else:
+        chosen = homes_of(vectors, config.roles, config.domains)
+        known = home_domains(config.domains)
+        homes = {
+            role: known[role]
+            for role in vectors.roles
+            if role in chosen or known.get(role) in asked_domains
+        }
     if setup.quick:
         homes = chosen = dict(list(chosen.items())[:1])
     most = 10 if setup.quick else config.max_questions
@@ -84,7 +97,9 @@ def run(config: Config) -> Results:
     estimated, exact, random = [], [], []
     for domain, asked in by_domain.items():
         own = [role for role, home in homes.items() if home == domain]
-        found = attribute(model, vectors, asked, contrasts=vectors.contrasts, **asking)
+        key = content_hash(hash_of_vectors(vectors), run_identity(model, asked, **asking))[:16]
+        estimate = partial(attribute, model, vectors, asked, contrasts=vectors.contrasts, **asking)
+        found = kept_table(make_folder(folder / "estimates") / f"{key}.parquet", estimate)
         estimated.append(found[found["role"].isin(own)].assign(domain=domain))
         some = tuple(role for role in chosen if role in own)
         if not some:

@@ -24,7 +24,7 @@ from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.prompts import spread
 from role_lens.readout.logit_lens import layer_logprobs, logit_lens, most_likely, name_logits
 from role_lens.readout.role_judge import ranks
-from role_lens.readout.token_view import TokenView, project_tokens
+from role_lens.readout.token_view import on_one_scale, project_tokens
 from role_lens.report import Report
 
 
@@ -41,7 +41,8 @@ class Config:
     """Layer that directions are added at, and tokens are coloured by; default: three quarters
     up."""
     coefficient: float = 2.0
-    """How many times the raw direction of contrast `roles` is added."""
+    """How many times the raw direction is added; of contrast `roles`, where there are several
+    roles."""
     n_prompts: int = 8
     """Base prompts that the model answers with each direction added."""
     shown: tuple[str, ...] | None = None
@@ -100,7 +101,7 @@ def run(config: Config) -> Results:
         )
         for kind, prompt in (("its own", own[role][0]), ("a base prompt", prompts[0])):
             view = project_tokens(model, prompt, direction, layer, system=system)
-            views.append((role, kind, layer, list(view.tokens), list(view.values)))
+            views.append((role, contrast, kind, layer, list(view.tokens), list(view.values)))
     results = Results.of(
         config,
         model,
@@ -112,7 +113,7 @@ def run(config: Config) -> Results:
         ),
         predicted=pd.concat(predicted, ignore_index=True),
         views=pd.DataFrame.from_records(
-            views, columns=["role", "prompt", "layer", "tokens", "values"]
+            views, columns=["role", "contrast", "prompt", "layer", "tokens", "values"]
         ),
     )
     results.write(setup.out)
@@ -125,7 +126,9 @@ def draw(results: Results, folder: Path) -> None:
     named, moved = tables["named"], tables["moved"]
     contrasts = list(dict.fromkeys(named["contrast"]))
     roles = list(dict.fromkeys(named["role"]))
-    patched = int(tables["views"]["layer"].iloc[0])
+    patched, added = tables["views"][["layer", "contrast"]].iloc[0]
+    times = f"{results.record['settings']['coefficient']:g} times its direction"
+    what = f"{times} of contrast {added} added at layer {patched}"
 
     figure = Figure(figsize=(10, 1.6 + 0.17 * len(roles)), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(contrasts), sharey=True))
@@ -174,9 +177,9 @@ def draw(results: Results, folder: Path) -> None:
     )
     report.figure(
         folder / "by_layer.png",
-        "Left: how often that is the first. Right: how far adding the direction moves the "
-        "prediction read at each layer (thin: single roles, mean over prompts; dashed: mean over "
-        "as many random directions of the same lengths).",
+        f"Left: how often that is the first. Right: how far a role moves the prediction read at "
+        f"each layer, {what} (thin: single roles, mean over prompts; dashed: mean over as many "
+        "random directions of the same lengths).",
     )
     words = tables["words"]
     last = words["layer"].max()
@@ -193,16 +196,16 @@ def draw(results: Results, folder: Path) -> None:
         )
     for role, part in tables["predicted"].groupby("role", sort=False):
         report.table(
-            _side_by_side(part),
+            _side_by_side(part[part["layer"] >= patched]),
             f"The three likeliest next tokens after {part['prompt'].iloc[0]!r}, read at every "
-            f"layer that {role}, added at layer {patched}, reaches.",
+            f"layer from there on; patched: {role}, {what}.",
         )
     rows = list(tables["views"].itertuples())
-    views = [TokenView(tuple(row.tokens), tuple(map(float, row.values))) for row in rows]
-    largest = max(view.largest for view in views)
+    views, largest = on_one_scale([(row.tokens, row.values) for row in rows])
     for row, view in zip(rows, views, strict=True):
         caption = (
-            f"Tokens by projection on {row.role}, layer {row.layer}: {row.prompt}. Full colour: "
+            f"Tokens by projection on {row.role} (contrast {row.contrast}), layer {row.layer}: "
+            f"{row.prompt}. Full colour: "
             f"{largest:.2g}, blue along the direction."
         )
         report.tokens(view, caption, largest)
@@ -213,8 +216,7 @@ def _side_by_side(predicted: pd.DataFrame) -> pd.DataFrame:
     """One row a layer, the tokens of each model in a cell."""
     shown = predicted["token"].map(repr) + predicted["logprob"].map(lambda x: f" {np.exp(x):.0%}")
     cells = shown.groupby([predicted["layer"], predicted["model"]], sort=False).agg(", ".join)
-    wide = cells.unstack("model")[["plain", "patched"]].reset_index()
-    return wide[wide["plain"] != wide["patched"]]
+    return cells.unstack("model")[["plain", "patched"]].reset_index()
 
 
 if __name__ == "__main__":

@@ -31,13 +31,13 @@ from role_lens.evaluation.cells import content_hash, kept_table
 from role_lens.evaluation.controls import NEUTRAL_PERSONA
 from role_lens.evaluation.domains import homes_among
 from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.identity import hash_of_vectors
+from role_lens.evaluation.identity import hash_of_vectors, model_identity
 from role_lens.evaluation.selection import folder_of
 from role_lens.evaluation.splits import sample_by_domain
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.files import make_folder
-from role_lens.readout.endpoint_judge import ask_endpoint
+from role_lens.readout.endpoint_judge import ask_endpoint, check_address
 from role_lens.readout.patchscope import (
     TARGET,
     Mode,
@@ -59,6 +59,7 @@ from role_lens.report import Report
 from role_lens.tokens import chat_text
 
 WAY = ["target", "inject", "mode", "scale"]
+ASKED_AT_ONCE = 50  # texts whose answers are kept together: no more are lost if one fails
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,10 @@ def run(config: Config) -> Results:
     # As above: errors now, for what only the texts need.
     if len(vectors.roles) < 2:
         raise RoleLensError("a judge that ranks roles needs at least two of them")
+    if config.max_new_tokens < 1:
+        raise RoleLensError(f"a text takes at least 1 token, got {config.max_new_tokens}")
+    if config.judge_url is not None:
+        check_address(config.judge_url)
     chat_text(model, "Hello?", NEUTRAL_PERSONA)
     for target in config.targets:
         placeholder_positions(model, target)
@@ -133,8 +138,29 @@ def run(config: Config) -> Results:
     # What is written is kept by what it depends on, so that a run that was stopped goes on.
     folder = make_folder(setup.out / "texts")
     length = min(8, config.max_new_tokens) if quick else config.max_new_tokens
-    identity = [hash_of_vectors(vectors), list(vectors.roles), str(model.cfg.dtype), quick]
+    identity = [hash_of_vectors(vectors), list(vectors.roles), model_identity(model), quick]
     identity += [config.position, length]
+
+    def answers(texts: list[str]) -> pd.DataFrame:
+        said = ask_endpoint(
+            texts,
+            vectors.roles,
+            url=str(config.judge_url),
+            model=config.judge_model,
+            key=os.environ.get("OPENAI_API_KEY"),
+        )
+        return pd.DataFrame({"judge": [one or "none" for one in said]})
+
+    def asked_of_endpoint(table: pd.DataFrame) -> pd.DataFrame:
+        if config.judge_url is None:
+            return table
+        said, texts = [], table["text"].tolist()
+        for start in range(0, len(texts), ASKED_AT_ONCE):
+            some = texts[start : start + ASKED_AT_ONCE]
+            name = content_hash(some, list(vectors.roles), config.judge_url, config.judge_model)
+            path = folder / f"judge-{name[:16]}.parquet"
+            said.append(kept_table(path, partial(answers, some)))
+        return table.join(pd.concat(said, ignore_index=True))
 
     def persona() -> pd.DataFrame:
         # All roles: what is usual for a name is not to depend on which of them are looked at.
@@ -150,7 +176,7 @@ def run(config: Config) -> Results:
     truth = [vectors.role_index(role) for role in written["role"]]
     written["rank"] = own_ranks(ranks(likelihoods, usual), truth)
     written["named"] = [names_role(row.text, row.role) for row in written.itertuples()]
-    written = written[written["role"].isin(roles)]
+    written = asked_of_endpoint(written[written["role"].isin(roles)].reset_index(drop=True))
 
     def judge(table: pd.DataFrame) -> pd.DataFrame:
         texts = table["text"].tolist()
@@ -180,16 +206,6 @@ def run(config: Config) -> Results:
         table = pd.DataFrame({"role": roles, "target": target, "inject": at, "text": texts})
         return judge(table)
 
-    def asked_of_judge(texts: list[str]) -> pd.DataFrame:
-        said = ask_endpoint(
-            texts,
-            vectors.roles,
-            url=str(config.judge_url),
-            model=config.judge_model,
-            key=os.environ.get("OPENAI_API_KEY"),
-        )
-        return pd.DataFrame({"judge": [one or "none" for one in said]})
-
     sizes: list[tuple[Mode, float]] = [("add", scale) for scale in config.scales]
     ways = [
         (target, at, *size)
@@ -201,15 +217,12 @@ def run(config: Config) -> Results:
     at_layers = sorted({one for one in config.inject if one >= 0}) or layers[:1]
     for target, at in itertools.product(config.targets, at_layers):
         name = content_hash(identity, roles, target, at)[:16]
-        names.append(kept_table(folder / f"name-{name}.parquet", partial(put_name_in, target, at)))
+        part = kept_table(folder / f"name-{name}.parquet", partial(put_name_in, target, at))
+        names.append(asked_of_endpoint(part))
     for way in tqdm(ways[-1:] if quick else ways, desc="ways of putting them in"):
         name = content_hash(identity, sources, way)[:16]
         part = kept_table(folder / f"texts-{name}.parquet", partial(put_in, *way))
-        if config.judge_url is not None:
-            name = content_hash(part["text"].tolist(), config.judge_url, config.judge_model)[:16]
-            ask = partial(asked_of_judge, part["text"].tolist())
-            part = part.join(kept_table(folder / f"judge-{name}.parquet", ask))
-        texts.append(part)
+        texts.append(asked_of_endpoint(part))
     table, name_itself, measured = (
         pd.concat(some, ignore_index=True) for some in (texts, names, effects)
     )
@@ -299,10 +312,11 @@ def draw(results: Results, folder: Path) -> None:
     )
     best = texts.sort_values(["named", "rank"], ascending=[False, True], kind="stable")
     best = best.groupby("role", sort=False).head(1).set_index("role").loc[roles].reset_index()
-    shown = ["role", "contrast", "layer", *WAY, "rank", "named", "text"]
+    shown = ["role", "contrast", "layer", *WAY, "rank", "named", "judge", "text"]
+    shown = [name for name in shown if name in texts.columns]
     report.table(best[shown], "The text of each role that says it best: a choice, not a sample.")
     sample = texts.sample(min(20, len(texts)), random_state=0).sort_index()
-    report.table(sample[shown], "Twenty texts at random.")
+    report.table(sample[shown], f"{len(sample)} texts at random.")
     report.write(folder / "report.html")
 
 

@@ -52,7 +52,7 @@ class Config:
     max_questions: int | None = None
     """Most questions of a role's own domain."""
     max_off_domain: int | None = None
-    """Most questions of every other domain."""
+    """Most questions of every other domain; 0: none."""
 
 
 def run(config: Config) -> Results:
@@ -110,7 +110,7 @@ def run(config: Config) -> Results:
             )
     scores = []
     tests = [(True, own_questions)]
-    if not quick:
+    if not quick and config.max_off_domain != 0:
         every = sorted({question.domain for question in questions})
         others = sample_by_domain(questions, every, config.max_off_domain, seed=setup.seed)
         tests.append((False, others))

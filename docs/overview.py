@@ -25,9 +25,12 @@ class Config:
     """Where the results are."""
 
     geometry: Path = Path("geometry")
+    """Folder of the analysis, as the next one."""
     logit_lens: Path = Path("logit-lens")
     comparison: Path = Path("verdict")
+    """Folder of `role-lens compare`."""
     out: Path = Path(__file__).parent / "figures" / "overview.png"
+    """File that is written."""
     layer: int = 29
     """Where words are read."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import tyro
 
 from role_lens.analysis import Results
-from role_lens.readout.token_view import TokenView, circuitsvis_script
+from role_lens.readout.token_view import circuitsvis_script, on_one_scale
 
 
 @dataclass(frozen=True)
@@ -22,14 +22,15 @@ class Config:
     """Where the results are."""
 
     logit_lens: Path = Path("logit-lens")
+    """Folder of the analysis."""
     out: Path = Path(__file__).parent / "figures" / "logit-lens-tokens.html"
+    """File that is written."""
 
 
 def draw(config: Config) -> None:
     """Every view of the results, one after the other, on one scale."""
     rows = list(Results.read(config.logit_lens).tables["views"].itertuples())
-    views = [TokenView(tuple(row.tokens), tuple(map(float, row.values))) for row in rows]
-    largest = max(view.largest for view in views)
+    views, largest = on_one_scale([(row.tokens, row.values) for row in rows])
     shown = [
         f"<p>{html.escape(row.role)}, layer {row.layer}: {html.escape(row.prompt)}</p>\n"
         f"{view.html(largest)}"

@@ -56,8 +56,8 @@ class Setup:
         """The vectors: those named, those kept in `out`, or fitted now and kept there.
 
         Raises:
-            RoleLensError: they are from another model, or those in `out` from other prompts or of
-                another precision; a seed below 0.
+            RoleLensError: they are from another model, or those in `out` from other prompts, of
+                another name of a model or of another precision; a seed below 0.
         """
         if self.seed < 0:  # before anything is computed
             raise RoleLensError(f"seeds count from 0, got {self.seed}")
@@ -71,10 +71,12 @@ class Setup:
                 self.check_prompts(vectors)
             except RoleLensError as error:
                 raise RoleLensError(f"{kept}: {error}, or choose another folder") from error
-            if vectors.provenance["dtype"] != str(model.cfg.dtype):
+            made_of = (vectors.provenance["model"], vectors.provenance["dtype"])
+            wanted = (model_name(model), str(model.cfg.dtype))
+            if made_of != wanted:  # the check below lets a light fine-tune pass
                 raise RoleLensError(
-                    f"{kept}: these are of {vectors.provenance['dtype']}, the model is in "
-                    f"{model.cfg.dtype}: choose another folder, or name them with --vectors"
+                    f"{kept}: these are of {' in '.join(made_of)}, the model is "
+                    f"{' in '.join(wanted)}: choose another folder, or name them with --vectors"
                 )
         else:
             vectors = RoleVectors.fit(model, self.role_prompts(), self.base_prompts())

@@ -29,7 +29,10 @@ class Report:
     def __init__(self, title: str, question: str, record: Mapping[str, Any]) -> None:
         quick = bool(record.get("settings", {}).get("setup", {}).get("quick"))
         self._head = {"title": title, "question": question, "quick": quick}
-        self._record = json.dumps(record, indent=1, default=str, ensure_ascii=False)
+        # The fingerprint is hundreds of numbers, for checks and not for readers.
+        vectors = {k: v for k, v in record.get("vectors", {}).items() if k != "fingerprint"}
+        shown = {**record, "vectors": vectors} if vectors else record
+        self._record = json.dumps(shown, indent=1, default=str, ensure_ascii=False)
         self._parts: list[dict[str, Any]] = []
 
     def figure(self, path: str | Path, caption: str) -> None:
@@ -68,5 +71,7 @@ def _cell(value: Any) -> dict[str, Any]:
     number = isinstance(value, Real) and not isinstance(value, bool)  # numpy's are Real too
     if value is None or value is pd.NA or (number and value != value):
         return {"text": "–", "number": False}
-    text = f"{value:.3g}" if number and not isinstance(value, Integral) else str(value)
+    # Counts are whole, also where a column with gaps holds them as floats.
+    whole = number and (isinstance(value, Integral) or (abs(value) >= 1000 and value % 1 == 0))
+    text = str(value) if not number else f"{int(value)}" if whole else f"{value:.3g}"
     return {"text": text, "number": number}

@@ -4,6 +4,7 @@ form on the packaged model."""
 import importlib.util
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -178,7 +179,58 @@ def test_kept_vectors_of_another_precision(workplace, tmp_path, capsys):
     arguments = ["geometry", "--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
     assert start(*arguments, "--dtype", "bfloat16") == 0
     assert start(*arguments) == 2
-    assert "torch.bfloat16, the model is in torch.float32" in capsys.readouterr().err
+    assert "model in torch.bfloat16, the model is model in torch.float32" in capsys.readouterr().err
+
+
+def test_kept_vectors_of_a_model_of_another_name(workplace, tmp_path, capsys):
+    """Such as another quantisation, which computes nearly the same."""
+    options = model_options(workplace)
+    arguments = ["geometry", "--out", tmp_path, *OPTIONS["geometry"]]
+    assert start(*arguments, *options) == 0
+    shutil.copytree(workplace / "model", tmp_path / "tuned")
+    options[1] = tmp_path / "tuned"
+    assert start(*arguments, *options) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "model in torch.float32, the model is tuned in torch.float32: choose another" in last
+
+
+def test_a_role_without_a_domain_may_be_among_the_vectors(workplace, tmp_path):
+    """Where it isn't asked for: of the others all whose domain has questions are estimated."""
+    roles = tmp_path / "roles"
+    roles.mkdir()
+    for name in ("poet", "cook", "beekeeper"):
+        (roles / f"{name}.txt").write_text(f"How old is a {name}?\nHow tall?\nWhen?\n")
+    options = [*model_options(workplace), "--prompts", roles, "--questions"]
+    options += [workplace / "questions", "--domains", "poet", "verse", "cook", "food"]
+    options += ["--roles", "poet", "--n-random", "1", "--random-step", "2"]
+    assert start("layer_sweep", "--out", tmp_path / "out", *options) == 0
+    tables = [
+        pd.read_parquet(tmp_path / "out" / f"{name}.parquet") for name in TABLES["layer_sweep"]
+    ]
+    assert sorted(set(table["role"]) == {"poet"} for table in tables) == [False, True, True]
+    estimated = pd.read_parquet(tmp_path / "out" / "estimated.parquet")
+    assert set(estimated["role"]) == {"poet", "cook"}
+
+
+def test_estimates_are_kept_and_go_with_the_coefficient(workplace, tmp_path, monkeypatch):
+    module = analysis("layer_sweep")
+    options = [option.format(workplace) for option in OPTIONS["layer_sweep"]]
+    usual = list(map(str, ["--out", tmp_path, *model_options(workplace), *options]))
+    tables, asked, attribute = [], [], module.attribute
+
+    def counted(model, vectors, questions, **options):
+        asked.append(questions[0].domain)
+        return attribute(model, vectors, questions, **options)
+
+    monkeypatch.setattr(module, "attribute", counted)
+    for coefficient in ("1", "-2"):
+        arguments = [*usual, "--coefficient", coefficient]
+        assert main(module.Config, module.run, module.draw, arguments) == 0
+        tables.append(pd.read_parquet(tmp_path / "estimated.parquet"))
+    assert sorted(asked) == ["food", "verse"]
+    once, back = tables
+    pd.testing.assert_series_equal(back["effect"], -2 * once["effect"])
+    pd.testing.assert_series_equal(back["sem"], 2 * once["sem"])
 
 
 def test_roles_of_domains_that_nobody_asks(workplace, tmp_path, capsys):
@@ -317,8 +369,20 @@ def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path
     n = len(vectors.positions) * (vectors.n_layers - 1)  # layer 0 holds no direction
     assert best["tried"].tolist() == [2 * n] * 3
 
+    # What is added and ablated is the best that is reported.
+    added = effects[effects["in_domain"] & (effects["kind"] == "add")].set_index("role")
+    pd.testing.assert_series_equal(
+        added["accuracy_change"], best["apparent"].loc[added.index], check_names=False
+    )
     # Both are two-sided: to allow for the others can't make p smaller.
     assert (best["p_adjusted"] >= best["p_alone"] - 0.02).all()
+
+
+def test_the_paper_without_other_domains(workplace, tmp_path):
+    options = [option.format(workplace) for option in OPTIONS["reproduce_paper"]]
+    options[options.index("--max-off-domain") + 1] = "0"
+    assert start("reproduce_paper", "--out", tmp_path, *model_options(workplace), *options) == 0
+    assert set(pd.read_parquet(tmp_path / "effects.parquet")["in_domain"]) == {True}
 
 
 def test_prompts_that_are_there_twice_count_once(workplace, tmp_path):
@@ -353,15 +417,27 @@ def test_patchscope_of_one_role_has_the_judge_of_all(workplace, tmp_path):
     assert set(texts["role"]) == {"poet"}
 
 
-def test_patchscope_with_a_judge_that_names_none(workplace, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("named", "share"), [(None, 0), ("poet", 1 / 3)])
+def test_patchscope_with_another_judge(named, share, workplace, tmp_path, monkeypatch):
+    """It is asked of all texts, a few at once, and of the improving directions too."""
     module = analysis("patchscope")
-    monkeypatch.setattr(module, "ask_endpoint", lambda texts, *args, **options: [None] * len(texts))
+    asked = []
+
+    def ask(texts, roles, **options):
+        asked.append(len(texts))
+        return [named] * len(texts)
+
+    monkeypatch.setattr(module, "ask_endpoint", ask)
+    monkeypatch.setattr(module, "ASKED_AT_ONCE", 5)
     options = [option.format(workplace) for option in OPTIONS["patchscope"]]
     arguments = ["--out", tmp_path, *model_options(workplace), *options, "--judge-url", "http://x"]
     assert main(module.Config, module.run, module.draw, list(map(str, arguments))) == 0
-    rates = pd.read_parquet(tmp_path / "rates.parquet").set_index("target")["judge"]
-    assert rates.drop("(persona prompts)").dropna().tolist() == [0] * 12
-    assert rates["(persona prompts)":"(persona prompts)"].isna().all()  # these it wasn't asked
+    assert max(asked) == 5
+    rates = pd.read_parquet(tmp_path / "rates.parquet")
+    assert rates["judge"].tolist() == pytest.approx([share] * (1 + 2 + 12))  # known ones too
+    improving = pd.read_parquet(tmp_path / "improving.parquet")
+    assert set(improving["tells"]) == {"ranked first", "named", "judge"}
+    assert "<th>judge</th>" in (tmp_path / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -369,6 +445,8 @@ def test_patchscope_with_a_judge_that_names_none(workplace, tmp_path, monkeypatc
     [
         ("patchscope", ["--inject", "-5"], "injected at [-5]"),
         ("patchscope", ["--targets", "Who?"], "'X'"),
+        ("patchscope", ["--judge-url", "localhost:8000/v1"], "must begin with http://"),
+        ("patchscope", ["--max-new-tokens", "0"], "at least 1 token, got 0"),
         ("layer_sweep", ["--max-questions", "1"], "takes at least 2 questions"),
         ("layer_sweep", ["--n-random", "0"], "takes at least 1 random direction, got 0"),
         ("layer_sweep", ["--random-step", "0"], "a step from layer to layer is at least 1, got 0"),

@@ -9,7 +9,12 @@ import pytest
 from role_lens import RoleLensError
 from role_lens.readout.endpoint_judge import ask_endpoint
 
-WRONG = [("refuse", "401"), ("garbage", "TypeError"), ("break off", "IncompleteRead")]
+WRONG = [
+    ("refuse", "401"),
+    ("garbage", "TypeError"),
+    ("break off", "IncompleteRead"),
+    ("still thinking", "expected a text, got None"),
+]
 ROLES = ["poet", "Data analyst", "nurse"]
 
 
@@ -23,7 +28,8 @@ class Judge(BaseHTTPRequestHandler):
         if text == "refuse":
             self.send_error(401)
             return
-        answer = {"choices": [{"message": {"content": text.splitlines()[-1]}}]}
+        content = None if text == "still thinking" else text.splitlines()[-1]
+        answer = {"choices": [{"message": {"content": content}}]}
         payload = b"[]" if text == "garbage" else json.dumps(answer).encode()
         self.send_response(200)
         if text == "break off":
@@ -54,8 +60,9 @@ def test_answers_are_read(server, url):
     texts = ["x\npoet", "**Data Analyst.**", "none", "poet or nurse", ""]
     texts[-1] = "a poet of note"  # more than the name alone is no answer
     texts.append("The poet")  # but for an article
+    texts.append("<think>A nurse? No.</think> poet")  # and for thoughts
     found = ask_endpoint(texts, ROLES, url=url, model="judge", key="secret")
-    assert found == ["poet", "Data analyst", None, None, None, "poet"]
+    assert found == ["poet", "Data analyst", None, None, None, "poet", "poet"]
     path, key, body = server.asked[0]
     assert (path, key) == ("/v1/chat/completions", "Bearer secret")
     assert (body["model"], body["temperature"]) == ("judge", 0)

@@ -38,8 +38,12 @@ def test_slow_tokenizers_are_refused(llama, monkeypatch):
 @pytest.mark.parametrize("mode", ["replace", "add"])
 def test_what_is_put_there(model, mode):
     """By a hook that does the same to one prompt, written out."""
-    layers, scales = [0, 1, 2], [1.0, 2.0, 0.5]
+    layers, scales = [0, 1, 2], [-3.0, -10.0, 5.0] if mode == "replace" else [10.0, 20.0, 50.0]
     texts = patchscope(model, VECTORS, layer=layers, scale=scales, mode=mode, max_new_tokens=6)
+    plain = generate(model, TARGET, max_new_tokens=6)
+    unscaled = patchscope(model, VECTORS, layer=layers, mode=mode, max_new_tokens=6)
+    assert texts != unscaled
+    assert {*texts, *unscaled} != {plain}
     (place,) = placeholder_positions(model, TARGET)
     for vector, layer, scale, text in zip(VECTORS, layers, scales, texts, strict=True):
 

@@ -94,16 +94,25 @@ def test_cells(tmp_path):
     assert '"seed": 3' in " ".join(seen.texts)
 
 
+def test_fingerprints_are_left_out_of_the_page(tmp_path):
+    vectors = {"model": "m", "fingerprint": [0.125] * 480}
+    text = " ".join(page(Report("t", "q", {"seed": 3, "vectors": vectors}), tmp_path).texts)
+    assert '"model": "m"' in text
+    assert "0.125" not in text
+    assert len(vectors["fingerprint"]) == 480
+
+
 def test_numbers_of_every_type_stand_right(tmp_path):
     table = pd.DataFrame({"n": pd.array([12, None], dtype="Int64"), "s": ["a", "b"]})
     table["f"] = np.array([0.51234, np.nan], dtype=np.float32)
+    table["many"] = [1660.0, np.nan]
     table["yes"] = [True, False]
     report = Report("t", "q", {})
     report.table(table)
     report.write(tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text("utf-8")
-    assert re.findall(r'<td class="number"><bdi>([^<]*)', text) == ["12", "0.512"]
-    assert re.findall(r"<td><bdi>([^<]*)", text) == ["a", "True", "–", "b", "–", "False"]
+    assert re.findall(r'<td class="number"><bdi>([^<]*)', text) == ["12", "0.512", "1660"]
+    assert re.findall(r"<td><bdi>([^<]*)", text) == ["a", "True", "–", "b", "–", "–", "False"]
 
 
 def test_projection_of_each_token(model):
@@ -131,5 +140,9 @@ def test_projection_of_each_token(model):
     np.testing.assert_allclose(answered.values[n:], moved.values[n:], atol=1e-3)
     assert not np.allclose(answered.values[:n], moved.values[:n], atol=1e-3)
     assert "CircuitsVis" in view._repr_html_()
+    learned = project_tokens(model, "Tea?", direction.clone().requires_grad_(), 1)
+    assert learned.values == view.values
     with pytest.raises(RoleLensError, match="layer 9 is out of range"):
         project_tokens(model, "Tea?", direction, 9)
+    with pytest.raises(RoleLensError, match="more than the model's context"):
+        project_tokens(model, "Tea?", direction, 1, answer="Yes. " * model.cfg.n_ctx)

@@ -83,9 +83,11 @@ def domain_of(subject: str) -> str:
     return next(named, subject)
 
 
-def home_domains() -> dict[str, str]:
-    """Role -> its domain, for the roles of the paper."""
-    return {role: domain for domain, roles in DOMAIN_ROLES.items() for role in roles}
+def home_domains(domains: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Role -> its domain, for the roles of the paper and those of `domains`, which come before."""
+    given = {role: domain for domain, roles in DOMAIN_ROLES.items() for role in roles}
+    given |= domains or {}
+    return {role_name(role): domain for role, domain in given.items()}
 
 
 def homes_of(
@@ -100,8 +102,7 @@ def homes_of(
     Raises:
         RoleLensError: a role that the vectors don't have, or that has no domain.
     """
-    given = home_domains() | dict(domains or {})
-    known = {role_name(role): domain for role, domain in given.items()}
+    known = home_domains(domains)
     homes = {}
     for role in roles if roles is not None else vectors.roles:
         name = vectors.roles[vectors.role_index(role)]

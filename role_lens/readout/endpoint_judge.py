@@ -39,9 +39,8 @@ def ask_endpoint(
     Raises:
         RoleLensError: the endpoint can't be reached, refuses, or answers in another form.
     """
+    check_address(url)
     address = url.rstrip("/") + "/chat/completions"
-    if not address.startswith(("http://", "https://")):
-        raise RoleLensError(f"the judge's address must begin with http:// or https://, got {url!r}")
     headers = {"Content-Type": "application/json"}
     if key is not None:
         headers["Authorization"] = f"Bearer {key}"
@@ -58,15 +57,24 @@ def ask_endpoint(
         try:
             with urllib.request.urlopen(request, timeout=timeout) as reply:
                 answer = json.load(reply)["choices"][0]["message"]["content"]
+            if not isinstance(answer, str):  # such as none, while it was still thinking
+                raise TypeError(f"expected a text, got {answer!r}")
         except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             if isinstance(error, HTTPError):
                 reason += f" {error.read(500).decode('utf-8', 'replace')}"
             raise RoleLensError(f"the judge at {address} gave no answer: {reason}") from error
-        judged[text] = _named(str(answer), roles)
+        judged[text] = _named(answer, roles)
     return [judged[text] for text in texts]
 
 
+def check_address(url: str) -> None:
+    """Raise a RoleLensError unless it is an address of the kind that `ask_endpoint` takes."""
+    if not url.startswith(("http://", "https://")):
+        raise RoleLensError(f"the judge's address must begin with http:// or https://, got {url!r}")
+
+
 def _named(answer: str, roles: Sequence[str]) -> str | None:
+    answer = answer.rpartition("</think>")[2]  # not every server takes the thoughts off
     said = re.sub(r"^(an?|the) ", "", answer.strip().strip(".\"'*`").casefold())
     return next((role for role in roles if role.casefold() == said), None)

@@ -78,9 +78,9 @@ def patchscope(
         raise RoleLensError(
             f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}"
         )
-    units = unit(vectors.float())
-    vectors = units if mode == "replace" else vectors.float()
-    shifts = vectors * torch.tensor(scales)[:, None]
+    vectors = vectors.detach().float().cpu()
+    units = unit(vectors)
+    shifts = (units if mode == "replace" else vectors) * torch.tensor(scales)[:, None]
     places = placeholder_positions(model, target, placeholder, system)
 
     def injections(index: Sequence[int]) -> Hooks:

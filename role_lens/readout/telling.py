@@ -52,7 +52,7 @@ def improving_and_telling(
     rises. It tells its role if any of its texts does.
 
     Args:
-        texts: as for `telling_rates`, with `contrast` and `layer`.
+        texts: as for `telling_rates`, with `contrast` and `layer`; `judge` for all or none.
         effects: of `sweep`, of the same roles, contrasts and layers, with `domain`.
         seed: of `association`.
 
@@ -61,12 +61,11 @@ def improving_and_telling(
         shares that tell, and p of `association`, one-sided, of this row alone, roles dealt out
         among those of their domain.
     """
-    tells = pd.DataFrame(
-        {
-            "ranked first": (texts["rank"] == 1).groupby([texts[key] for key in _KEYS]).any(),
-            "named": texts["named"].groupby([texts[key] for key in _KEYS]).any(),
-        }
-    )
+    told = {"ranked first": texts["rank"] == 1, "named": texts["named"]}
+    if "judge" in texts:
+        told["judge"] = texts["judge"] == texts["role"]
+    places = [texts[key] for key in _KEYS]
+    tells = pd.DataFrame({name: one.groupby(places).any() for name, one in told.items()})
     homes = effects.drop_duplicates("role").set_index("role")["domain"]
     domains = homes.loc[tells.index.unique("role")].tolist()
     effects = effects.set_index(_KEYS).loc[tells.index]

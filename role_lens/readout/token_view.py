@@ -5,6 +5,7 @@ Knows prompts and directions, not roles.
 
 import importlib.resources
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
@@ -17,7 +18,7 @@ from role_lens.directions import unit
 from role_lens.interventions import TokenWindow
 from role_lens.models import Model, check_layer
 from role_lens.patches import Patches, attached
-from role_lens.tokens import encode_chat
+from role_lens.tokens import check_length, encode_chat
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,14 @@ def project_tokens(
         answer: what follows the formatted prompt.
 
     Raises:
-        RoleLensError: a layer out of range, a zero direction, an empty prompt.
+        RoleLensError: a layer out of range, a zero direction, an empty prompt, an answer that
+            exceeds the model's context.
     """
     check_layer(model, layer)
     ids = encode_chat(model, [prompt], system)[0]
     window = TokenWindow(torch.tensor([len(ids)], device=model.cfg.device))
     ids += model.tokenizer(answer, add_special_tokens=False)["input_ids"] if answer else []
+    check_length(model, len(ids), prompt)
     tokens = torch.tensor([ids], device=model.cfg.device)
     kept: list[Tensor] = []
 
@@ -87,9 +90,18 @@ def project_tokens(
     name = f"blocks.{layer}.hook_resid_pre"
     with attached(model, patch, window), model.hooks(fwd_hooks=[(name, keep)]):
         model(tokens)
-    values = kept[0] @ unit(direction.float())
+    values = kept[0] @ unit(direction.detach().float().cpu())
     words = [model.tokenizer.decode([token]) for token in ids]
     return TokenView(tuple(words[1:]), tuple(values[1:].tolist()))
+
+
+def on_one_scale(
+    views: Iterable[tuple[Iterable[str], Iterable[float]]],
+) -> tuple[list[TokenView], float]:
+    """Views of tokens and their numbers as a table holds them, and the value of their common full
+    colour."""
+    made = [TokenView(tuple(tokens), tuple(map(float, values))) for tokens, values in views]
+    return made, max((view.largest for view in made), default=0.0)
 
 
 def circuitsvis_script() -> str:
