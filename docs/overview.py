@@ -2,8 +2,8 @@ r"""The picture of the README, from the results of three runs on the packaged mo
 
     python analyses/geometry.py --out geometry
     python analyses/logit_lens.py --out logit-lens
-    role-lens compare --vectors roles.safetensors --questions mmlu --validation mmlu \
-        --max-questions 60 --max-off-domain 0 --dtype bfloat16 --out verdict
+    role-lens compare --vectors roles-bf16.safetensors --questions mmlu_domains \
+        --validation mmlu/val --max-questions 60 --max-off-domain 0 --dtype bfloat16 --out verdict
     python docs/overview.py
 
 The words are those of the first role of each domain, whatever they say.

@@ -33,7 +33,7 @@ TEMPLATE = (
 )
 # What no test may fetch: these lines are read by the real parser, and not run.
 NEEDS_A_HUB = re.compile(
-    r"qwen\.gguf|arc_(easy|challenge)|--questions mmlu |load_questions\(\"mmlu\""
+    r"qwen\.gguf|arc_(easy|challenge)|--questions mmlu|load_questions\(\"mmlu\""
 )
 ENVIRONMENT = re.compile(r"^(cd |git |python3? -m venv|\.venv/bin/)")
 

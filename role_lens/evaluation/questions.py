@@ -67,7 +67,7 @@ def load_questions(
         source: `"builtin"` (8 domains of 40 questions), `"mmlu"` (`cais/mmlu` from the Hugging
             Face hub), or a JSONL file or folder of them with `question`, `choices`, `answer`
             (index from 0) and optionally `subject`, `domain`, `id`. Without a domain it is that
-            of the MMLU subject, or the name of the file.
+            of the MMLU subject, any other subject itself, or without one the name of the file.
         domain: keep only this domain.
         subject: keep only this subject.
         split: of MMLU.
