@@ -13,7 +13,8 @@ WRONG = [
     ("refuse", "401"),
     ("garbage", "TypeError"),
     ("break off", "IncompleteRead"),
-    ("still thinking", "expected a text, got None"),
+    ("still thinking", "no answer within 512 tokens, but 'None'"),
+    ("<think>Is it a nurse?", "no answer within 512 tokens, but '<think>Is"),
 ]
 ROLES = ["poet", "Data analyst", "nurse"]
 

@@ -84,7 +84,8 @@ def domain_of(subject: str) -> str:
 
 
 def home_domains(domains: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Role -> its domain, for the roles of the paper and those of `domains`, which come before."""
+    """Role -> its domain, for the roles of the paper and those of `domains`, which take
+    precedence."""
     given = {role: domain for domain, roles in DOMAIN_ROLES.items() for role in roles}
     given |= domains or {}
     return {role_name(role): domain for role, domain in given.items()}

@@ -12,6 +12,7 @@ from urllib.error import HTTPError
 
 from role_lens.errors import RoleLensError
 
+_MAX_TOKENS = 512  # some judges think before they answer
 _ASK = (
     "Text:\n\n{text}\n\nWhich one of these is the text most clearly about: {roles}? "
     "Answer with that word or words alone, or with: none."
@@ -51,14 +52,14 @@ def ask_endpoint(
             "model": model,
             "messages": [{"role": "user", "content": content}],
             "temperature": 0,
-            "max_tokens": 512,  # some judges think before they answer
+            "max_tokens": _MAX_TOKENS,
         }
         request = urllib.request.Request(address, json.dumps(body).encode(), headers)
         try:
             with urllib.request.urlopen(request, timeout=timeout) as reply:
                 answer = json.load(reply)["choices"][0]["message"]["content"]
-            if not isinstance(answer, str):  # such as none, while it was still thinking
-                raise TypeError(f"expected a text, got {answer!r}")
+            if not isinstance(answer, str) or ("<think>" in answer and "</think>" not in answer):
+                raise TypeError(f"no answer within {_MAX_TOKENS} tokens, but {str(answer)[:60]!r}")
         except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
             reason = f"{type(error).__name__}: {error}"
             if isinstance(error, HTTPError):
