@@ -24,7 +24,7 @@ from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.prompts import spread
 from role_lens.readout.logit_lens import layer_logprobs, logit_lens, most_likely, name_logits
 from role_lens.readout.role_judge import ranks
-from role_lens.readout.token_view import on_one_scale, project_tokens
+from role_lens.readout.token_view import views_on_one_scale, project_tokens
 from role_lens.report import Report
 
 
@@ -201,7 +201,7 @@ def draw(results: Results, folder: Path) -> None:
             f"layer from there on; patched: {role}, {what}.",
         )
     rows = list(tables["views"].itertuples())
-    views, largest = on_one_scale([(row.tokens, row.values) for row in rows])
+    views, largest = views_on_one_scale([(row.tokens, row.values) for row in rows])
     for row, view in zip(rows, views, strict=True):
         caption = (
             f"Tokens by projection on {row.role} (contrast {row.contrast}), layer {row.layer}: "

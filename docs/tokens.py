@@ -14,7 +14,7 @@ from typing import Any
 import tyro
 
 from role_lens.analysis import Results
-from role_lens.readout.token_view import circuitsvis_script, on_one_scale
+from role_lens.readout.token_view import circuitsvis_script, views_on_one_scale
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Config:
 def draw(config: Config) -> None:
     """Every view of the results, one after the other, on one scale."""
     rows = list(Results.read(config.logit_lens).tables["views"].itertuples())
-    views, largest = on_one_scale([(row.tokens, row.values) for row in rows])
+    views, largest = views_on_one_scale([(row.tokens, row.values) for row in rows])
     shown = [
         f"<p>{html.escape(row.role)}, layer {row.layer}: {html.escape(row.prompt)}</p>\n"
         f"{view.html(largest)}"

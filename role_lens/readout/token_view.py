@@ -95,7 +95,7 @@ def project_tokens(
     return TokenView(tuple(words[1:]), tuple(values[1:].tolist()))
 
 
-def on_one_scale(
+def views_on_one_scale(
     views: Iterable[tuple[Iterable[str], Iterable[float]]],
 ) -> tuple[list[TokenView], float]:
     """Views of tokens and their numbers as a table holds them, and the value of their common full
