@@ -24,7 +24,7 @@ from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.prompts import spread
 from role_lens.readout.logit_lens import layer_logprobs, logit_lens, most_likely, name_logits
 from role_lens.readout.role_judge import ranks
-from role_lens.readout.token_view import views_on_one_scale, project_tokens
+from role_lens.readout.token_view import project_tokens, views_on_one_scale
 from role_lens.report import Report
 
 

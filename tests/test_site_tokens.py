@@ -16,6 +16,8 @@ def test_views_are_drawn_from_a_folder(tmp_path):
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look for their module
     spec.loader.exec_module(module)
+    # MkDocs takes every name of this kind for an event's.
+    assert [name for name in vars(module) if name.startswith("on_")] == ["on_files"]
     views = pd.DataFrame(
         [
             ("nurse <i>", "a base prompt", 22, [" ward", "</script>"], [0.5, -2.0]),
