@@ -197,8 +197,8 @@ def draw(results: Results, folder: Path) -> None:
     for role, part in tables["predicted"].groupby("role", sort=False):
         report.table(
             _side_by_side(part[part["layer"] >= patched]),
-            f"The three likeliest next tokens after {part['prompt'].iloc[0]!r}, read at every "
-            f"layer from there on; patched: {role}, {what}.",
+            f"{role}: the three likeliest next tokens after {part['prompt'].iloc[0]!r}, plain and "
+            f"with {what}, read at every layer from there on.",
         )
     rows = list(tables["views"].itertuples())
     views, largest = views_on_one_scale([(row.tokens, row.values) for row in rows])
