@@ -8,15 +8,28 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
 
-from role_lens import RoleLensError, RoleVectors, load_model
+from role_lens import (
+    RoleLensError,
+    RoleVectors,
+    evaluate,
+    load_model,
+    load_prompts,
+    load_questions,
+)
 from role_lens.analysis import main
 from role_lens.cli_options import ModelOptions
+from role_lens.evaluation.controls import rotated
+from role_lens.evaluation.divergence import kl_divergence
 from role_lens.models import PACKAGED_MODEL
+from role_lens.prompts import spread
+from role_lens.readout.logit_lens import layer_logprobs
+from role_lens.readout.persona_shift import persona_shift, shift_along_directions
 
 FOLDER = Path(__file__).parents[1] / "analyses"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -476,6 +489,66 @@ def test_a_role_without_a_direction_keeps_its_prompts(workplace, tmp_path, monke
     kinds = effects.groupby("role")["kind"].agg(set)
     assert kinds["poet"] == {"persona", "neutral_persona", "persona_over_neutral"}
     assert kinds["cook"] >= {"persona", "neutral_persona", "add", "both"}
+
+
+def test_each_effect_is_of_its_own_role_and_prompt(workplace, tmp_path):
+    """Persona prompt, addition, both, and shift, each measured once more by itself."""
+    (tmp_path / "choosing").mkdir()
+    for domain, word in (("verse", "line"), ("food", "dish")):
+        rows = [json.dumps(row(f"What {word} is {i}?", i) | {"domain": domain}) for i in range(20)]
+        (tmp_path / "choosing" / f"{domain}.jsonl").write_text("\n".join(rows))
+    out = tmp_path / "out"
+    options = [option.format(workplace) for option in OPTIONS["persona_prompts"]]
+    options += ["--validation", tmp_path / "choosing"]
+    assert start("persona_prompts", "--out", out, *model_options(workplace), *options) == 0
+    model = load_model(workplace / "model")
+    vectors = RoleVectors.load(out / "vectors.safetensors")
+    effects = pd.read_parquet(out / "effects.parquet").set_index(["role", "kind"])["effect"]
+    choices = pd.read_parquet(out / "choices.parquet").set_index("role")
+    questions = load_questions(workplace / "questions" / "food.jsonl")
+
+    def logprob(patch=None, system=None):
+        table = evaluate(model, questions, {"it": patch}, system=system, progress=False)
+        return table["logprob_correct"].mean()
+
+    for role, name in (("cook", "a cook"), ("ship cook", "a ship cook")):
+        where = choices.loc[role, ["layer", "position", "contrast", "coefficient"]].to_dict()
+        added, said = vectors.add(role, **where), f"You are {name}."
+        again = {"add": (added, None), "persona": (None, said), "both": (added, said)}
+        for kind, asked in again.items():
+            assert effects[role, kind] == pytest.approx(logprob(*asked) - logprob(), abs=1e-5)
+
+    record = json.loads((out / "results.json").read_text())["settings"]
+    prompts = spread(load_prompts(workplace / "base.txt"), record["n_prompts"])
+    shifts = pd.read_parquet(out / "shifts.parquet")
+    for instead in (None, "You are a person."):
+        (shift,) = persona_shift(
+            model, prompts, ["You are a cook."], vectors.positions, instead_of=[instead]
+        )
+        own = shift_along_directions(shift[0], vectors, "cook")
+        named = shifts["instead_of"].str.contains("a person") == (instead is not None)
+        shown = shifts[named & (shifts["role"] == "cook")]
+        own = own[own["position"] == -1]
+        np.testing.assert_allclose(shown["cosine"], own["cosine"], atol=1e-5)
+
+
+def test_how_far_each_role_moves_the_prediction(workplace, tmp_path):
+    options = [*model_options(workplace), *OPTIONS["logit_lens"]]
+    assert start("logit_lens", "--out", tmp_path, *options) == 0
+    moved = pd.read_parquet(tmp_path / "moved.parquet")
+    model = load_model(workplace / "model")
+    vectors = RoleVectors.load(tmp_path / "vectors.safetensors")
+    layer = 3 * vectors.n_layers // 4
+    prompts = spread(load_prompts(workplace / "base.txt"), 2)
+    assert (moved.loc[moved["layer"] < layer, "kl"] < 1e-9).all()
+    for kind, source in (("role", vectors), ("random", rotated(vectors, seed=0))):
+        for role in vectors.roles:
+            patch = source.add(role, layer=layer, coefficient=2.0, contrast="roles")
+            for number, prompt in enumerate(prompts):
+                plain, patched = (layer_logprobs(model, prompt, one) for one in (None, patch))
+                own = moved[(moved["role"] == role) & (moved["direction"] == kind)]
+                own = own[own["prompt"] == number].sort_values("layer")["kl"]
+                np.testing.assert_allclose(own, kl_divergence(plain, patched), rtol=1e-4, atol=1e-9)
 
 
 @pytest.fixture(scope="module")

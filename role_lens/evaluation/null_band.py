@@ -14,6 +14,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from tqdm.auto import tqdm
 
 from role_lens.evaluation.cells import content_hash, kept_table
 from role_lens.evaluation.controls import rotated
@@ -106,11 +107,12 @@ def choose_random(
                     break
         return pd.DataFrame(chosen, columns=_COLUMNS)
 
+    progress = asking.get("progress", True)
     return [
         RandomChoice(role, number, layer, value, torch.tensor(direction, dtype=torch.float32))
         for table in (
             kept_table(folder / f"random-{key[:16]}-{number}.parquet", partial(choose, number))
-            for number in range(n)
+            for number in tqdm(range(n), desc="random choices", disable=not progress)
         )
         for role, number, layer, value, direction in table.itertuples(index=False, name=None)
     ]
