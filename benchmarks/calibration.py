@@ -6,7 +6,7 @@ Simulated roles are judged by the package's own procedure: the best of their can
 validation questions, tested on test questions, adjusted for the roles that are tested together.
 Beside it the usual one: the best on the test questions, unadjusted. Changes are drawn from a
 heavy-tailed distribution, and from the measured changes of a sweep (a folder that `role-lens sweep`
-wrote), less their means. Without --sweep only the former. Nine minutes on two cores.
+wrote), less their means. Without --sweep only the former. Five minutes on two cores.
 """
 
 import json
