@@ -1,5 +1,6 @@
 import importlib.metadata
 import os
+import warnings
 
 import gguf
 import pytest
@@ -10,7 +11,13 @@ from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
 
 from role_lens import Patch, RoleLensError, load_model
 from role_lens.fingerprint import check_fingerprint, fingerprint
-from role_lens.models import PACKAGED_MODEL, has_sliding_window, model_name, stop_token_ids
+from role_lens.models import (
+    PACKAGED_MODEL,
+    has_sliding_window,
+    model_name,
+    slow_in_two_bytes,
+    stop_token_ids,
+)
 
 
 @pytest.fixture
@@ -34,6 +41,22 @@ def test_local_folder(folder, llama):
     torch.testing.assert_close(model(tokens), llama(tokens).detach())
     for dtype in (torch.bfloat16, "bfloat16"):
         assert load_model(str(folder), dtype=dtype)(tokens).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_a_cpu_without_avx512_is_faster_in_float32(folder, monkeypatch, dtype):
+    def warned(capability, dtype):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            load_model(folder, device="cpu", dtype=dtype)
+        return [w for w in caught if "float32 is several times as fast" in str(w.message)]
+
+    assert len(warned("AVX2", dtype)) == 1
+    assert not warned("AVX512", dtype)
+    assert not warned("DEFAULT", dtype)  # what torch says of an ARM processor
+    assert not warned("AVX2", None)
+    assert not slow_in_two_bytes("cuda")
 
 
 @pytest.mark.parametrize("dtype", ["bf16", "nn", "int8", torch.int8])
