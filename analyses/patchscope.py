@@ -37,7 +37,7 @@ from role_lens.evaluation.splits import sample_by_domain
 from role_lens.evaluation.sweep import sweep
 from role_lens.figures import CONTRAST_STYLE, save_figure
 from role_lens.files import make_folder
-from role_lens.readout.endpoint_judge import ask_endpoint, check_address
+from role_lens.readout.endpoint_judge import ask_and_keep, check_address
 from role_lens.readout.patchscope import (
     TARGET,
     Mode,
@@ -59,7 +59,6 @@ from role_lens.report import Report
 from role_lens.tokens import chat_text
 
 WAY = ["target", "inject", "mode", "scale"]
-ASKED_AT_ONCE = 50  # texts whose answers are kept together: no more are lost if one fails
 
 
 @dataclass(frozen=True)
@@ -141,26 +140,18 @@ def run(config: Config) -> Results:
     identity = [hash_of_vectors(vectors), list(vectors.roles), model_identity(model), quick]
     identity += [config.position, length]
 
-    def answers(texts: list[str]) -> pd.DataFrame:
-        said = ask_endpoint(
-            texts,
-            vectors.roles,
-            url=str(config.judge_url),
-            model=config.judge_model,
-            key=os.environ.get("OPENAI_API_KEY"),
-        )
-        return pd.DataFrame({"judge": [one or "none" for one in said]})
-
     def asked_of_endpoint(table: pd.DataFrame) -> pd.DataFrame:
         if config.judge_url is None:
             return table
-        said, texts = [], table["text"].tolist()
-        for start in range(0, len(texts), ASKED_AT_ONCE):
-            some = texts[start : start + ASKED_AT_ONCE]
-            name = content_hash(some, list(vectors.roles), config.judge_url, config.judge_model)
-            path = folder / f"judge-{name[:16]}.parquet"
-            said.append(kept_table(path, partial(answers, some)))
-        return table.join(pd.concat(said, ignore_index=True))
+        said = ask_and_keep(
+            table["text"].tolist(),
+            vectors.roles,
+            folder,
+            url=config.judge_url,
+            model=config.judge_model,
+            key=os.environ.get("OPENAI_API_KEY"),
+        )
+        return table.assign(judge=[one or "none" for one in said])
 
     def persona() -> pd.DataFrame:
         # All roles: what is usual for a name is not to depend on which of them are looked at.

@@ -27,6 +27,7 @@ from role_lens.evaluation.controls import rotated
 from role_lens.evaluation.divergence import kl_divergence
 from role_lens.models import PACKAGED_MODEL, slow_in_two_bytes
 from role_lens.prompts import spread
+from role_lens.readout import endpoint_judge
 from role_lens.readout.logit_lens import layer_logprobs
 from role_lens.readout.persona_shift import persona_shift, shift_along_directions
 
@@ -438,8 +439,8 @@ def test_patchscope_with_another_judge(named, share, workplace, tmp_path, monkey
         asked.append(len(texts))
         return [named] * len(texts)
 
-    monkeypatch.setattr(module, "ask_endpoint", ask)
-    monkeypatch.setattr(module, "ASKED_AT_ONCE", 5)
+    monkeypatch.setattr(endpoint_judge, "ask_endpoint", ask)
+    monkeypatch.setattr(endpoint_judge, "_ASKED_AT_ONCE", 5)
     options = [option.format(workplace) for option in OPTIONS["patchscope"]]
     arguments = ["--out", tmp_path, *model_options(workplace), *options, "--judge-url", "http://x"]
     assert main(module.Config, module.run, module.draw, list(map(str, arguments))) == 0

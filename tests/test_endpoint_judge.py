@@ -7,7 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from role_lens import RoleLensError
-from role_lens.readout.endpoint_judge import ask_endpoint
+from role_lens.readout import endpoint_judge
+from role_lens.readout.endpoint_judge import ask_and_keep, ask_endpoint
 
 WRONG = [
     ("refuse", "401"),
@@ -79,6 +80,20 @@ def test_equal_texts_are_asked_once(server, url):
     found = ask_endpoint(["poet", "nurse", "poet"], ROLES, url=url, model="judge")
     assert found == ["poet", "nurse", "poet"]
     assert len(server.asked) == 2
+
+
+def test_only_what_is_missing_is_asked_again(server, url, tmp_path, monkeypatch):
+    monkeypatch.setattr(endpoint_judge, "_ASKED_AT_ONCE", 2)
+    texts = ["poet", "no one", "nurse", "refuse"]
+    with pytest.raises(RoleLensError, match="401"):
+        ask_and_keep(texts, ROLES, tmp_path, url=url, model="judge")
+    texts[-1] = "poet\nnurse"
+    for n_asked in (4 + 2, 4 + 2):  # the first two are kept, and then all
+        found = ask_and_keep(texts, ROLES, tmp_path, url=url, model="judge")
+        assert found == ["poet", None, "nurse", "nurse"]
+        assert len(server.asked) == n_asked
+    ask_and_keep(texts, ROLES, tmp_path, url=url, model="another")
+    assert len(server.asked) == 4 + 2 + 4
 
 
 @pytest.mark.parametrize(("text", "reason"), WRONG)

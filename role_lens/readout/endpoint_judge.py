@@ -7,12 +7,18 @@ import json
 import re
 import urllib.request
 from collections.abc import Sequence
+from functools import partial
 from http.client import HTTPException
+from pathlib import Path
 from urllib.error import HTTPError
 
+import pandas as pd
+
 from role_lens.errors import RoleLensError
+from role_lens.evaluation.cells import content_hash, kept_table
 
 _MAX_TOKENS = 512  # some judges think before they answer
+_ASKED_AT_ONCE = 50  # texts whose answers are kept together: no more are lost if one fails
 _ASK = (
     "Text:\n\n{text}\n\nWhich one of these is the text most clearly about: {roles}? "
     "Answer with that word or words alone, or with: none."
@@ -67,6 +73,36 @@ def ask_endpoint(
             raise RoleLensError(f"the judge at {address} gave no answer: {reason}") from error
         judged[text] = _named(answer, roles)
     return [judged[text] for text in texts]
+
+
+def ask_and_keep(
+    texts: Sequence[str],
+    roles: Sequence[str],
+    folder: Path,
+    *,
+    url: str,
+    model: str,
+    key: str | None = None,
+) -> list[str | None]:
+    """As `ask_endpoint`, with the answers kept in a folder: asked again, only what is missing is.
+
+    Args:
+        folder: an existing one; the rest as in `ask_endpoint`.
+
+    Raises:
+        RoleLensError: as from `ask_endpoint`.
+    """
+
+    def answers(some: Sequence[str]) -> pd.DataFrame:
+        return pd.DataFrame({"judge": ask_endpoint(some, roles, url=url, model=model, key=key)})
+
+    said: list[str | None] = []
+    for start in range(0, len(texts), _ASKED_AT_ONCE):
+        some = list(texts[start : start + _ASKED_AT_ONCE])
+        name = content_hash(some, list(roles), url, model)[:16]
+        table = kept_table(folder / f"judge-{name}.parquet", partial(answers, some))
+        said += [None if pd.isna(one) else one for one in table["judge"]]
+    return said
 
 
 def check_address(url: str) -> None:
