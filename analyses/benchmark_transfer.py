@@ -17,15 +17,15 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, main
-from role_lens.cli_options import QuestionOptions
-from role_lens.evaluation.comparison import compare
-from role_lens.evaluation.domains import homes_among
-from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.judgement import LEVEL, tally
-from role_lens.evaluation.questions import load_questions
-from role_lens.figures import plot_comparison, plot_transfer, save_figure
-from role_lens.report import Report
+from role_lens.experiments.candidates import Grid
+from role_lens.experiments.comparison import compare
+from role_lens.experiments.judgement import LEVEL, tally
+from role_lens.questions.domains import homes_among
+from role_lens.questions.question import load_questions
+from role_lens.reporting.analysis import Results, Setup, main
+from role_lens.reporting.figures import plot_comparison, plot_transfer, save_figure
+from role_lens.reporting.options import QuestionOptions
+from role_lens.reporting.report import Report
 
 SHOWN = {
     "persona": "persona prompt",

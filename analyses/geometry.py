@@ -18,22 +18,29 @@ import pandas as pd
 from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
-from role_lens.activations import activations_at
-from role_lens.analysis import QUICK_ROLE_PROMPTS, Results, Setup, every_layer, main, place_of
+from role_lens._run.activations import activations_at
+from role_lens._run.tokens import encode_chat
 from role_lens.directions import cosine_similarity, principal_components
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.domains import home_domains
-from role_lens.figures import CONTRAST_STYLE, label_points, plot_cosines, save_figure
 from role_lens.prompts import spread
-from role_lens.readout.geometry import geometry_by_layer, likeness_by_chance, role_tree
-from role_lens.readout.stability import (
+from role_lens.questions.domains import home_domains
+from role_lens.reading.geometry import geometry_by_layer, likeness_by_chance, role_tree
+from role_lens.reading.stability import (
     bootstrap_cosines,
     held_out_auc,
     leave_one_out,
     stability_by_number,
 )
-from role_lens.report import Report
-from role_lens.tokens import encode_chat
+from role_lens.reporting.analysis import (
+    QUICK_ROLE_PROMPTS,
+    Results,
+    Setup,
+    every_layer,
+    main,
+    place_of,
+)
+from role_lens.reporting.figures import CONTRAST_STYLE, label_points, plot_cosines, save_figure
+from role_lens.reporting.report import Report
 
 MARKERS = "osD^v<>PX"
 FEWEST_ROLES = 3  # of a tree, and of two components

@@ -17,21 +17,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, every_layer, main, place_of
-from role_lens.cli_options import QuestionOptions
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.attribution import attribute
-from role_lens.evaluation.cells import content_hash, kept_table
-from role_lens.evaluation.domains import home_domains, homes_among, homes_of
-from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.identity import hash_of_vectors, run_identity
-from role_lens.evaluation.random_sweep import sweep_random
-from role_lens.evaluation.selection import folder_of
-from role_lens.evaluation.splits import sample_by_domain
-from role_lens.evaluation.sweep import sweep
-from role_lens.figures import CONTRAST_STYLE, heat_map, save_figure
+from role_lens.experiments.candidates import Grid
+from role_lens.experiments.identity import hash_of_vectors, run_identity
+from role_lens.experiments.random_sweep import sweep_random
+from role_lens.experiments.selection import folder_of
+from role_lens.experiments.store import content_hash, kept_table
+from role_lens.experiments.sweep import sweep
 from role_lens.files import make_folder
-from role_lens.report import Report
+from role_lens.questions.domains import home_domains, homes_among, homes_of
+from role_lens.questions.splits import sample_by_domain
+from role_lens.reporting.analysis import Results, Setup, every_layer, main, place_of
+from role_lens.reporting.figures import CONTRAST_STYLE, heat_map, save_figure
+from role_lens.reporting.options import QuestionOptions
+from role_lens.reporting.report import Report
+from role_lens.scoring.attribution import attribute
 
 NORMAL_90 = 1.645  # standard errors on either side of a 90 % interval
 

@@ -17,15 +17,15 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, main, place_of
-from role_lens.evaluation.controls import rotated
-from role_lens.evaluation.divergence import kl_divergence
-from role_lens.figures import CONTRAST_STYLE, save_figure
+from role_lens.experiments.controls import rotated
+from role_lens.judges.likelihood import ranks
 from role_lens.prompts import spread
-from role_lens.readout.logit_lens import layer_logprobs, logit_lens, most_likely, name_logits
-from role_lens.readout.role_judge import ranks
-from role_lens.readout.token_view import project_tokens, views_on_one_scale
-from role_lens.report import Report
+from role_lens.reading.logit_lens import layer_logprobs, logit_lens, most_likely, name_logits
+from role_lens.reading.token_view import project_tokens, views_on_one_scale
+from role_lens.reporting.analysis import Results, Setup, main, place_of
+from role_lens.reporting.figures import CONTRAST_STYLE, save_figure
+from role_lens.reporting.report import Report
+from role_lens.scoring.divergence import kl_divergence
 
 
 @dataclass(frozen=True)

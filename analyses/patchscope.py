@@ -24,28 +24,17 @@ import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
-from role_lens.analysis import Results, Setup, every_layer, main, place_of
-from role_lens.cli_options import QuestionOptions
+from role_lens._run.tokens import chat_text
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.cells import content_hash, kept_table
-from role_lens.evaluation.controls import NEUTRAL_PERSONA
-from role_lens.evaluation.domains import homes_among
-from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.identity import hash_of_vectors, model_identity
-from role_lens.evaluation.selection import folder_of
-from role_lens.evaluation.splits import sample_by_domain
-from role_lens.evaluation.sweep import sweep
-from role_lens.figures import CONTRAST_STYLE, save_figure
+from role_lens.experiments.candidates import Grid
+from role_lens.experiments.controls import NEUTRAL_PERSONA
+from role_lens.experiments.identity import hash_of_vectors, model_identity
+from role_lens.experiments.selection import folder_of
+from role_lens.experiments.store import content_hash, kept_table
+from role_lens.experiments.sweep import sweep
 from role_lens.files import make_folder
-from role_lens.readout.endpoint_judge import ask_and_keep, check_address
-from role_lens.readout.patchscope import (
-    TARGET,
-    Mode,
-    patchscope,
-    placeholder_positions,
-    word_states,
-)
-from role_lens.readout.role_judge import (
+from role_lens.judges.endpoint import ask_and_keep, check_address
+from role_lens.judges.likelihood import (
     PERSONA_QUESTIONS,
     judged,
     names_role,
@@ -54,9 +43,20 @@ from role_lens.readout.role_judge import (
     ranks,
     role_likelihoods,
 )
-from role_lens.readout.telling import improving_and_telling, telling_rates
-from role_lens.report import Report
-from role_lens.tokens import chat_text
+from role_lens.judges.telling import improving_and_telling, telling_rates
+from role_lens.questions.domains import homes_among
+from role_lens.questions.splits import sample_by_domain
+from role_lens.reading.patchscope import (
+    TARGET,
+    Mode,
+    patchscope,
+    placeholder_positions,
+    word_states,
+)
+from role_lens.reporting.analysis import Results, Setup, every_layer, main, place_of
+from role_lens.reporting.figures import CONTRAST_STYLE, save_figure
+from role_lens.reporting.options import QuestionOptions
+from role_lens.reporting.report import Report
 
 WAY = ["target", "inject", "mode", "scale"]
 

@@ -16,21 +16,21 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, main, place_of
-from role_lens.cli_options import QuestionOptions
-from role_lens.evaluation.condition_scores import score_conditions
-from role_lens.evaluation.conditions import baseline, persona_conditions
-from role_lens.evaluation.controls import NEUTRAL_PERSONA, persona_prompts
-from role_lens.evaluation.domains import homes_among
-from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.judgement import judge, tally
-from role_lens.evaluation.selection import folder_of, select_by_domain
-from role_lens.evaluation.splits import check_numbers, divide, sample_each
-from role_lens.figures import CONTRAST_STYLE, save_figure
+from role_lens._run.tokens import chat_text
+from role_lens.experiments.candidates import Grid
+from role_lens.experiments.condition_scores import score_conditions
+from role_lens.experiments.conditions import baseline, persona_conditions
+from role_lens.experiments.controls import NEUTRAL_PERSONA, persona_prompts
+from role_lens.experiments.judgement import judge, tally
+from role_lens.experiments.selection import folder_of, select_by_domain
 from role_lens.prompts import spread
-from role_lens.readout.persona_shift import persona_shift, shift_along_directions
-from role_lens.report import Report
-from role_lens.tokens import chat_text
+from role_lens.questions.domains import homes_among
+from role_lens.questions.splits import check_numbers, divide, sample_each
+from role_lens.reading.persona_shift import persona_shift, shift_along_directions
+from role_lens.reporting.analysis import Results, Setup, main, place_of
+from role_lens.reporting.figures import CONTRAST_STYLE, save_figure
+from role_lens.reporting.options import QuestionOptions
+from role_lens.reporting.report import Report
 
 LOOKS = {
     "persona": {"marker": "D", "color": "#d9822b", "label": "persona prompt"},

@@ -18,20 +18,20 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.analysis import Results, Setup, every_layer, main
-from role_lens.cli_options import QuestionOptions
-from role_lens.evaluation.best_of_many import best_of_many
-from role_lens.evaluation.condition_scores import score_conditions
-from role_lens.evaluation.conditions import Condition, baseline
-from role_lens.evaluation.domains import homes_among
-from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.judgement import measure
-from role_lens.evaluation.selection import best_first, folder_of
-from role_lens.evaluation.splits import sample_by_domain
-from role_lens.evaluation.statistics import mcnemar, sign_flip_test
-from role_lens.evaluation.sweep import read_changes, sweep
-from role_lens.figures import plot_transfer, save_figure
-from role_lens.report import Report
+from role_lens.experiments.candidates import Grid
+from role_lens.experiments.condition_scores import score_conditions
+from role_lens.experiments.conditions import Condition, baseline
+from role_lens.experiments.judgement import measure
+from role_lens.experiments.selection import best_first, folder_of
+from role_lens.experiments.sweep import read_changes, sweep
+from role_lens.questions.domains import homes_among
+from role_lens.questions.splits import sample_by_domain
+from role_lens.reporting.analysis import Results, Setup, every_layer, main
+from role_lens.reporting.figures import plot_transfer, save_figure
+from role_lens.reporting.options import QuestionOptions
+from role_lens.reporting.report import Report
+from role_lens.statistics.best_of_many import best_of_many
+from role_lens.statistics.paired import mcnemar, sign_flip_test
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from role_lens.evaluation.calibration import (
+from role_lens.experiments.calibration import (
     Draw,
     declared_improved,
     drawn_changes,
     resampled_changes,
 )
-from role_lens.evaluation.splits import MIN_QUESTIONS
-from role_lens.evaluation.sweep import read_changes
+from role_lens.experiments.sweep import read_changes
+from role_lens.questions.splits import MIN_QUESTIONS
 
 
 @dataclass(frozen=True)

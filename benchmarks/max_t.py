@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import tyro
 
-from role_lens.evaluation.statistics import sign_flip_test
+from role_lens.statistics.paired import sign_flip_test
 
 
 @dataclass(frozen=True)

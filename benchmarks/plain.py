@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from role_lens.evaluation.items import Item
 from role_lens.models import Model
+from role_lens.scoring.items import Item
 
 Addition = tuple[int, Tensor]
 """Layer, and what is added there at all tokens."""

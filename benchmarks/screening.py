@@ -15,13 +15,13 @@ import pandas as pd
 import tyro
 
 from role_lens import Patch, RoleVectors, attribute, load_model, load_questions
-from role_lens.budget import token_budget
-from role_lens.evaluation.engine import engine, in_chunks
-from role_lens.evaluation.items import Scoring, tokenize_questions
-from role_lens.evaluation.replay import first_layer
-from role_lens.evaluation.scoring import score_columns
+from role_lens._run.budget import token_budget
 from role_lens.models import PACKAGED_MODEL
-from role_lens.patches import form
+from role_lens.patches.patch import form
+from role_lens.scoring.engine import engine, in_chunks
+from role_lens.scoring.evaluate import score_columns
+from role_lens.scoring.items import Scoring, tokenize_questions
+from role_lens.scoring.replay import first_layer
 
 NAMES = ["contrast", "role", "position", "layer"]
 

@@ -34,12 +34,12 @@ from role_lens import (
     load_questions,
     load_roles,
 )
-from role_lens.budget import token_budget
-from role_lens.evaluation.attribution import attribute
-from role_lens.evaluation.engine import engine
-from role_lens.evaluation.items import Item, tokenize_questions
+from role_lens._run.budget import token_budget
+from role_lens._run.tokens import encode_chat
 from role_lens.models import PACKAGED_MODEL, Model, local_folder
-from role_lens.tokens import encode_chat
+from role_lens.scoring.attribution import attribute
+from role_lens.scoring.engine import engine
+from role_lens.scoring.items import Item, tokenize_questions
 
 
 @dataclass(frozen=True)

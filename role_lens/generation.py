@@ -14,13 +14,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm.auto import trange
 
-from role_lens.budget import Budget, in_batches
+from role_lens._run.budget import Budget, in_batches
+from role_lens._run.forward import next_logits
+from role_lens._run.tokens import Batch, check_length, encode_chat
 from role_lens.errors import RoleLensError
-from role_lens.forward import next_logits
-from role_lens.interventions import TokenWindow
 from role_lens.models import Model, stop_token_ids
-from role_lens.patches import Patches, attached
-from role_lens.tokens import Batch, check_length, encode_chat
+from role_lens.patches.patch import Patches, attached
+from role_lens.patches.token_masks import TokenWindow
 
 Hooks = list[tuple[str, Callable[..., Any]]]
 """Hook points and functions, as TransformerLens takes them."""

@@ -3,8 +3,8 @@ import torch
 from tiny import tiny_bridge
 
 from role_lens import RoleLensError, activations
-from role_lens.activations import activations_at, sum_activations
-from role_lens.tokens import encode_chat
+from role_lens._run.activations import activations_at, sum_activations
+from role_lens._run.tokens import encode_chat
 
 GROUPS = [["Rhyme 'moon'?", "Scan this line, please."], ["Which knot?", "How deep is it here?"]]
 

@@ -21,15 +21,15 @@ from role_lens import (
     load_prompts,
     load_questions,
 )
-from role_lens.analysis import main
-from role_lens.cli_options import ModelOptions
-from role_lens.evaluation.controls import rotated
-from role_lens.evaluation.divergence import kl_divergence
+from role_lens.experiments.controls import rotated
+from role_lens.judges import endpoint as endpoint_judge
 from role_lens.models import PACKAGED_MODEL, slow_in_two_bytes
 from role_lens.prompts import spread
-from role_lens.readout import endpoint_judge
-from role_lens.readout.logit_lens import layer_logprobs
-from role_lens.readout.persona_shift import persona_shift, shift_along_directions
+from role_lens.reading.logit_lens import layer_logprobs
+from role_lens.reading.persona_shift import persona_shift, shift_along_directions
+from role_lens.reporting.analysis import main
+from role_lens.reporting.options import ModelOptions
+from role_lens.scoring.divergence import kl_divergence
 
 FOLDER = Path(__file__).parents[1] / "analyses"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
@@ -158,7 +158,7 @@ def test_results_that_were_not_written_whole_are_none(workplace, tmp_path, monke
     def full(path, table):
         raise RoleLensError("the disk is full")
 
-    monkeypatch.setattr("role_lens.analysis.write_table", full)
+    monkeypatch.setattr("role_lens.reporting.analysis.write_table", full)
     assert start(*arguments) == 2
     assert start("geometry", "--out", tmp_path, "--redraw") == 2
 

@@ -4,8 +4,8 @@ from fractions import Fraction
 
 import pytest
 
-from role_lens.evaluation.letter_answers import read_letter
-from role_lens.evaluation.number_answers import read_number
+from role_lens.scoring.answers.letters import read_letter
+from role_lens.scoring.answers.numbers import read_number
 
 CHOICES = ["Bonn", "Paris", "Rome", "Oslo"]
 LETTERS = [

@@ -4,7 +4,7 @@ import torch
 from tiny import tiny_bridge
 
 from role_lens import Patch, Question, RoleLensError, RoleVectors, attribute, evaluate
-from role_lens.evaluation import attribution
+from role_lens.scoring import attribution
 
 ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
 BASE = ["Tea?", "Lunch!", "So it goes."]

@@ -3,7 +3,7 @@ import torch
 from tiny import tiny_bridge
 
 from role_lens import RoleLensError
-from role_lens.budget import Budget, in_batches, token_budget
+from role_lens._run.budget import Budget, in_batches, token_budget
 
 
 def test_rows():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from role_lens import RoleLensError
-from role_lens.evaluation.calibration import declared_improved, drawn_changes, resampled_changes
+from role_lens.experiments.calibration import declared_improved, drawn_changes, resampled_changes
 
 
 def skewed(n_candidates=8, n_questions=400, seed=0):

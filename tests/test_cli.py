@@ -9,7 +9,7 @@ from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
 from role_lens import Question, RoleVectors
 from role_lens.cli import main
 from role_lens.interop.lm_eval_task import write_task
-from role_lens.terminal import reported, say
+from role_lens.reporting.terminal import reported, say
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +216,7 @@ def test_demo(packaged, tmp_path, capsys, monkeypatch):
     """The whole tour, on fewer prompts and questions."""
     from role_lens import load_prompts, load_questions, load_roles
 
-    demo = sys.modules["role_lens.demo"]
+    demo = sys.modules["role_lens.cli.demo"]
     roles = {role: prompts[:4] for role, prompts in load_roles("builtin").items()}
     monkeypatch.setattr(demo, "load_roles", lambda source: roles)
     monkeypatch.setattr(demo, "load_prompts", lambda source: load_prompts(source)[:8])

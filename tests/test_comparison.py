@@ -8,21 +8,21 @@ import torch
 from tiny import BASE, ROLES
 
 from role_lens import Patch, Question, RoleLensError, RoleVectors, compare, evaluate
-from role_lens.evaluation.condition_scores import score_conditions
-from role_lens.evaluation.conditions import (
+from role_lens.experiments.candidates import Grid
+from role_lens.experiments.condition_scores import score_conditions
+from role_lens.experiments.conditions import (
     baseline,
     judged_conditions,
     other_conditions,
     persona_conditions,
 )
-from role_lens.evaluation.controls import persona_prompts
-from role_lens.evaluation.domains import homes_among, homes_of
-from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.judgement import judge
-from role_lens.evaluation.null_band import choose_random
-from role_lens.evaluation.replay import Replay
-from role_lens.evaluation.selection import Choice
-from role_lens.figures import plot_comparison
+from role_lens.experiments.controls import persona_prompts
+from role_lens.experiments.judgement import judge
+from role_lens.experiments.null_band import choose_random
+from role_lens.experiments.selection import Choice
+from role_lens.questions.domains import homes_among, homes_of
+from role_lens.reporting.figures import plot_comparison
+from role_lens.scoring.replay import Replay
 
 HOMES = {"poet": "verse", "cook": "food"}
 
@@ -247,7 +247,7 @@ def test_thin_bands_are_told(llama, vectors, tmp_path, monkeypatch):
         chosen = choose_random(*args, **options)
         return [one for one in chosen if one.role == "poet" and one.number < 3]
 
-    monkeypatch.setattr("role_lens.evaluation.comparison.choose_random", few)
+    monkeypatch.setattr("role_lens.experiments.comparison.choose_random", few)
     with pytest.warns(UserWarning, match=r"thinner, of cook \(0\), poet \(3\)"):
         table = run(llama, vectors, tmp_path, max_off_domain=0).set_index("role")
     assert table["n_random"].to_dict() == {"poet": 3, "cook": 0}
@@ -335,7 +335,7 @@ def test_refused(llama, vectors, tmp_path, options, message):
 
 def test_another_sample_is_refused_before_the_choice(llama, vectors, tmp_path, monkeypatch):
     run(llama, vectors, tmp_path)
-    monkeypatch.setattr("role_lens.evaluation.comparison.select_by_domain", None)
+    monkeypatch.setattr("role_lens.experiments.comparison.select_by_domain", None)
     with pytest.raises(RoleLensError, match="another run, which differs in n_questions"):
         run(llama, vectors, tmp_path, max_questions=20)
 

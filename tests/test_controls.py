@@ -3,7 +3,7 @@ import torch
 from tiny import tiny_bridge
 
 from role_lens import RoleLensError, RoleVectors
-from role_lens.evaluation.controls import (
+from role_lens.experiments.controls import (
     persona_prompts,
     rotated,
     shared_and_specific,

@@ -113,7 +113,7 @@ def stand_in(patch, little, folder):
     patch.chdir(folder)
     patch.setattr("role_lens.models._packaged_gguf", lambda: Path("model.gguf"))
     patch.setattr("role_lens.models._converted", lambda gguf: little / "model")
-    for module in ("role_lens.prompts", "role_lens.evaluation.questions"):
+    for module in ("role_lens.prompts", "role_lens.questions.question"):
         patch.setattr(f"{module}.DATA", little / "data")
 
 

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from role_lens import RoleLensError
-from role_lens.readout import endpoint_judge
-from role_lens.readout.endpoint_judge import ask_and_keep, ask_endpoint
+from role_lens.judges import endpoint as endpoint_judge
+from role_lens.judges.endpoint import ask_and_keep, ask_endpoint
 
 WRONG = [
     ("refuse", "401"),

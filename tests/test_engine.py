@@ -9,11 +9,11 @@ from test_replay import QUESTIONS, direction, question
 from tiny import OTHERS, tiny_bridge
 
 from role_lens import Patch, RoleLensError, RoleVectors, attribute, evaluate
-from role_lens.budget import Budget
-from role_lens.evaluation import engine, replay
-from role_lens.evaluation.items import Item, tokenize_questions
-from role_lens.evaluation.replay import Replay
-from role_lens.evaluation.whole_pass import WholePasses
+from role_lens._run.budget import Budget
+from role_lens.scoring import engine, replay
+from role_lens.scoring.items import Item, tokenize_questions
+from role_lens.scoring.replay import Replay
+from role_lens.scoring.whole_pass import WholePasses
 
 ROLES = {"a": ["Rhyme 'moon'?", "Scan this."], "b": ["Which knot?", "How deep is it?"]}
 

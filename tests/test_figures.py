@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from role_lens import figures
+from role_lens.reporting import figures
 
 
 @pytest.fixture

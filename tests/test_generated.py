@@ -14,8 +14,8 @@ from role_lens import (
     load_numeric_questions,
     summarize,
 )
-from role_lens.evaluation.generated import question_prompt
 from role_lens.generation import Completion, complete
+from role_lens.scoring.generated import question_prompt
 
 QUESTIONS = [
     Question("q0", "Which city? ", ("Rome", "Oslo"), 1, "s", "d"),
@@ -34,7 +34,7 @@ def written(monkeypatch):
             asked.append((list(prompts), options))
             return [Completion(*completion) for completion in completions]
 
-        monkeypatch.setattr("role_lens.evaluation.generated.complete", write)
+        monkeypatch.setattr("role_lens.scoring.generated.complete", write)
         return asked
 
     return set_texts

@@ -42,7 +42,7 @@ def test_masks_differ(llama):
 
 
 def test_greedy_text_is_the_models_own(llama):
-    from role_lens.tokens import encode_chat
+    from role_lens._run.tokens import encode_chat
 
     ids = torch.tensor(encode_chat(llama, ["Go."]))
     with torch.no_grad():

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from role_lens import RoleVectors, evaluate, load_prompts, load_questions, load_roles
-from role_lens.evaluation.questions import question_text
+from role_lens.questions.question import question_text
 
 pytestmark = pytest.mark.packaged
 ROLES = {"economist": "econ", "lawyer": "law"}

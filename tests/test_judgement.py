@@ -2,8 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from role_lens.evaluation.judgement import Scores, judge, measure, summary, tally, verdict
-from role_lens.evaluation.statistics import mcnemar, sign_flip_test
+from role_lens.experiments.judgement import Scores, judge, measure, summary, tally, verdict
+from role_lens.statistics.paired import mcnemar, sign_flip_test
 
 
 def scores(domain, in_domain, effects, n=60, seed=0):

@@ -10,10 +10,10 @@ from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge, tiny_hf, tiny_hooked
 from transformers import AutoTokenizer
 
 from role_lens import Patch, Question, RoleLensError, evaluate
-from role_lens.evaluation.statistics import bootstrap_interval
 from role_lens.interop import lm_eval as interop
 from role_lens.interop.lm_eval import evaluate_tasks
 from role_lens.interop.lm_eval_task import write_task
+from role_lens.statistics.paired import bootstrap_interval
 
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def")[: 2 + i % 2], i % 2, "s", "d")

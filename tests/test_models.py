@@ -10,7 +10,7 @@ from conftest import build
 from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
 
 from role_lens import Patch, RoleLensError, load_model
-from role_lens.fingerprint import check_fingerprint, fingerprint
+from role_lens._run.fingerprint import check_fingerprint, fingerprint
 from role_lens.models import (
     PACKAGED_MODEL,
     has_sliding_window,

@@ -3,10 +3,10 @@ import pytest
 import torch
 
 from role_lens import Grid, Patch, Question, evaluate
-from role_lens.evaluation import null_band
-from role_lens.evaluation.controls import rotated
-from role_lens.evaluation.divergence import answer_logprobs, mean_kl
-from role_lens.evaluation.null_band import choose_random
+from role_lens.experiments import null_band
+from role_lens.experiments.controls import rotated
+from role_lens.experiments.null_band import choose_random
+from role_lens.scoring.divergence import answer_logprobs, mean_kl
 
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def"), i % 3, "s", "d") for i in range(8)

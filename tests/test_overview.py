@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.text import Text
 
-from role_lens.analysis import Results
+from role_lens.reporting.analysis import Results
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "overview.py"
 

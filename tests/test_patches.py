@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from role_lens import Patch, RoleLensError
-from role_lens.forward import last_logits
-from role_lens.interventions import TokenWindow
-from role_lens.patches import attached
-from role_lens.tokens import encode_chat, pad_left
+from role_lens._run.forward import last_logits
+from role_lens._run.tokens import encode_chat, pad_left
+from role_lens.patches.patch import attached
+from role_lens.patches.token_masks import TokenWindow
 
 KINDS = {
     "add": lambda d: Patch.add(d, layer=1, coefficient=2.0),
@@ -200,7 +200,7 @@ def test_bad_patches(llama, make, message):
 
 
 def test_unknown_token_mask():
-    from role_lens.interventions import check_tokens
+    from role_lens.patches.token_masks import check_tokens
 
     with pytest.raises(RoleLensError, match="tokens must be one of"):
         check_tokens("first")

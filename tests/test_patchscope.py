@@ -3,14 +3,14 @@ import torch
 from conftest import build
 
 from role_lens import RoleLensError, generate
-from role_lens.forward import next_logits
-from role_lens.readout.patchscope import (
+from role_lens._run.forward import next_logits
+from role_lens._run.tokens import encode_chat
+from role_lens.reading.patchscope import (
     TARGET,
     patchscope,
     placeholder_positions,
     word_states,
 )
-from role_lens.tokens import encode_chat
 
 VECTORS = torch.randn(3, 32, generator=torch.Generator().manual_seed(0))
 

@@ -3,8 +3,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from role_lens.evaluation import prefixes
-from role_lens.evaluation.prefixes import shared_prefixes
+from role_lens.scoring import prefixes
+from role_lens.scoring.prefixes import shared_prefixes
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=5), min_size=1, max_size=6)
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from role_lens import Question, RoleLensError, load_questions
-from role_lens.evaluation.domains import MMLU_DOMAINS
-from role_lens.evaluation.questions import question_text
+from role_lens.questions.domains import MMLU_DOMAINS
+from role_lens.questions.question import question_text
 
 ROW = {"question": "Two and two?", "choices": ["3", "4"], "answer": 1}
 

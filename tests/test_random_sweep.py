@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from role_lens import RoleLensError
-from role_lens.evaluation.controls import rotated
-from role_lens.evaluation.grid import Grid
-from role_lens.evaluation.questions import Question
-from role_lens.evaluation.random_sweep import sweep_random
-from role_lens.evaluation.sweep import sweep
+from role_lens.experiments.candidates import Grid
+from role_lens.experiments.controls import rotated
+from role_lens.experiments.random_sweep import sweep_random
+from role_lens.experiments.sweep import sweep
+from role_lens.questions.question import Question
 
 QUESTIONS = [
     Question(str(i), text, ("ink", "oil", "egg"), i % 3, "d", "d")

@@ -9,16 +9,16 @@ from tiny import tiny_bridge
 
 from role_lens import Patch, RoleVectors
 from role_lens.directions import cosine_similarity
-from role_lens.evaluation.divergence import answer_logprobs, kl_divergence
-from role_lens.figures import plot_by_layer, plot_cosines, plot_scores
-from role_lens.readout.geometry import geometry_by_layer, likeness_by_chance, role_tree
-from role_lens.readout.logit_lens import (
+from role_lens.reading.geometry import geometry_by_layer, likeness_by_chance, role_tree
+from role_lens.reading.logit_lens import (
     layer_logprobs,
     lens_logits,
     logit_lens,
     most_likely,
     name_logits,
 )
+from role_lens.reporting.figures import plot_by_layer, plot_cosines, plot_scores
+from role_lens.scoring.divergence import answer_logprobs, kl_divergence
 
 
 @pytest.fixture(scope="module")

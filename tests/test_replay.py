@@ -6,12 +6,12 @@ import torch
 from tiny import tiny_bridge
 
 from role_lens import Patch, Question, RoleLensError, evaluate
-from role_lens.budget import Budget
+from role_lens._run.budget import Budget
 from role_lens.errors import OutOfMemoryError
-from role_lens.evaluation import replay
-from role_lens.evaluation.items import tokenize_questions
-from role_lens.evaluation.replay import Replay
-from role_lens.evaluation.whole_pass import WholePasses
+from role_lens.scoring import replay
+from role_lens.scoring.items import tokenize_questions
+from role_lens.scoring.replay import Replay
+from role_lens.scoring.whole_pass import WholePasses
 
 D = 32
 
@@ -164,7 +164,7 @@ def test_the_model_is_as_before_after_an_error(llama, monkeypatch):
     def fail(*args):
         raise RuntimeError("interrupted")
 
-    monkeypatch.setattr("role_lens.patches.intervene", fail)
+    monkeypatch.setattr("role_lens.patches.patch.intervene", fail)
     with pytest.raises(RuntimeError, match="interrupted"):
         scorer.logprobs([(Patch.add(direction(), layer=2),)])
     monkeypatch.undo()

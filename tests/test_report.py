@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from role_lens import Patch, RoleLensError
-from role_lens.activations import activations_at
-from role_lens.readout.token_view import TokenView, circuitsvis_script, project_tokens
-from role_lens.report import Report
-from role_lens.tokens import encode_chat
+from role_lens._run.activations import activations_at
+from role_lens._run.tokens import encode_chat
+from role_lens.reading.token_view import TokenView, circuitsvis_script, project_tokens
+from role_lens.reporting.report import Report
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -68,7 +68,7 @@ def test_hostile_text_stays_text(tmp_path):
 
 
 def test_nothing_comes_from_elsewhere(tmp_path):
-    from role_lens.figures import plot_scores
+    from role_lens.reporting.figures import plot_scores
 
     summary = pd.DataFrame(
         {"patch": ["a"], "scoring": ["letter"], "accuracy": [0.5], "n": [9], "chance": [0.25]}

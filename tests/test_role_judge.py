@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from role_lens import Question, RoleLensError, evaluate, generate
-from role_lens.readout.role_judge import (
+from role_lens.judges.likelihood import (
     hit_rates,
     judged,
     names_role,

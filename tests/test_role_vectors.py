@@ -8,9 +8,9 @@ from safetensors.torch import save_file
 from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge
 
 from role_lens import Patch, RoleLensError, RoleVectors
+from role_lens._run.residual_stream import residual_stream
+from role_lens._run.tokens import encode_chat, pad_left
 from role_lens.prompts import split
-from role_lens.residual_stream import residual_stream
-from role_lens.tokens import encode_chat, pad_left
 
 ROLES = {
     "poet": ["Rhyme 'moon'?", "What is a sonnet, and why fourteen lines?", "Scan this.", "Ode?"],
@@ -324,6 +324,6 @@ def test_fit_under_hooks_is_refused_before_the_long_part(monkeypatch, own):
     """Also under those of vectors that know the model already."""
     model = tiny_bridge("llama", seed=13)
     patch = fit(model).add("poet", layer=1) if own else Patch.add(torch.ones(32), layer=0)
-    monkeypatch.setattr("role_lens.fitting.sum_activations", None)
+    monkeypatch.setattr("role_lens.finders._fit.sum_activations", None)
     with patch.on(model), pytest.raises(RoleLensError, match="the model carries hooks"):
         fit(model)

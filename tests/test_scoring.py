@@ -6,9 +6,9 @@ import torch
 from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_tokenizer
 
 from role_lens import Patch, Question, RoleLensError, evaluate, generate, load_questions, summarize
-from role_lens.evaluation.items import tokenize_questions
-from role_lens.evaluation.questions import LETTERS, question_text
-from role_lens.tokens import chat_text, has_chat_template
+from role_lens._run.tokens import chat_text, has_chat_template
+from role_lens.questions.question import LETTERS, question_text
+from role_lens.scoring.items import tokenize_questions
 
 
 def question(n=4, number=0):
@@ -117,7 +117,7 @@ def test_letters_of_several_tokens_are_scored_as_sequences(monkeypatch):
     tokenizer = tiny_tokenizer(template=CHAT_TEMPLATE, merged=("AA",))
     model = tiny_bridge("llama", tokenizer=tokenizer)
     q = Question("q", "Which?", ("one", "two"), 0, "s", "d")
-    monkeypatch.setattr("role_lens.evaluation.items.LETTERS", ["AA", "xyz"])
+    monkeypatch.setattr("role_lens.scoring.items.LETTERS", ["AA", "xyz"])
     table = evaluate(model, [q], {"b": None}, progress=False)
     prompt = chat_text(model, question_text(q))
     assert table["logprob_0"][0] == pytest.approx(logprob(model, prompt, "AA", False)[0], abs=1e-3)

@@ -4,9 +4,9 @@ import torch
 from tiny import ROLES
 
 from role_lens import Grid, Question, RoleLensError, sweep
-from role_lens.budget import token_budget
-from role_lens.evaluation.divergence import answer_logprobs, mean_kl
-from role_lens.evaluation.selection import best_first, select, within_layers
+from role_lens._run.budget import token_budget
+from role_lens.experiments.selection import best_first, select, within_layers
+from role_lens.scoring.divergence import answer_logprobs, mean_kl
 
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def"), i % 3, "s", "d") for i in range(20)
@@ -75,7 +75,7 @@ def test_the_limit_of_tokens_is_for_all_passes(llama, vectors, tmp_path, monkeyp
         asked.append(max_tokens)
         return token_budget(model, max_tokens)
 
-    monkeypatch.setattr("role_lens.evaluation.divergence.token_budget", budget)
+    monkeypatch.setattr("role_lens.scoring.divergence.token_budget", budget)
     run(llama, vectors, tmp_path, max_kl=10.0, max_tokens=100)
     assert set(asked) == {100}
 

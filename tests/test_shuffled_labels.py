@@ -5,10 +5,10 @@ import torch
 from tiny import BASE, ROLES
 
 from role_lens import RoleLensError, RoleVectors
-from role_lens.activations import activations_at
-from role_lens.evaluation import shuffled_labels
-from role_lens.evaluation.selection import Choice
-from role_lens.evaluation.shuffled_labels import prompt_tokens, shuffled_by_role
+from role_lens._run.activations import activations_at
+from role_lens.experiments import shuffled_labels
+from role_lens.experiments.selection import Choice
+from role_lens.experiments.shuffled_labels import prompt_tokens, shuffled_by_role
 
 
 def test_built_in_prompts_are_found_by_themselves(llama, vectors, monkeypatch):

@@ -15,11 +15,11 @@ import torch
 from tiny import BASE, ROLES, tiny_bridge
 
 from role_lens import Grid, Question, RoleLensError, RoleVectors, evaluate, read_sweep, sweep
-from role_lens.evaluation import cells
-from role_lens.evaluation.condition_scores import score_conditions
-from role_lens.evaluation.conditions import baseline
-from role_lens.evaluation.replay import Replay
-from role_lens.evaluation.sweep import read_changes
+from role_lens.experiments import store as cells
+from role_lens.experiments.condition_scores import score_conditions
+from role_lens.experiments.conditions import baseline
+from role_lens.experiments.sweep import read_changes
+from role_lens.scoring.replay import Replay
 
 QUESTIONS = [
     Question(f"q{i}", f"Which{' one' * i}?", ("a", "bc", "def")[: 2 + i % 2], i % 2, "s", "d")
@@ -146,7 +146,7 @@ def test_killed_and_started_again(tmp_path, llama, vectors, undisturbed):
 import sys, time
 sys.path[:0] = {[str(Path(__file__).parent)]!r}
 import test_sweep as t
-from role_lens.evaluation.replay import Replay
+from role_lens.scoring.replay import Replay
 Replay.chunk_size = lambda self, layer: 3
 logprobs = Replay.logprobs
 def slow(self, candidates):
@@ -363,7 +363,7 @@ def test_a_folder_that_can_not_be_used(llama, vectors, tmp_path):
 
 def test_screening_keeps_the_best_estimates_of_each_role(llama, vectors, tmp_path, monkeypatch):
     from role_lens import attribute
-    from role_lens.evaluation import screening
+    from role_lens.experiments import screening
 
     grid = Grid(coefficients=(1.0, 2.0))
     effects = run(llama, vectors, tmp_path, grid, screen=3).iloc[1:]

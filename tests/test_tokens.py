@@ -3,10 +3,10 @@ import torch
 from tiny import CHAT, CHAT_TEMPLATE, tiny_bridge, tiny_tokenizer
 
 from role_lens import RoleLensError, RoleVectors
-from role_lens.budget import Budget, in_batches
-from role_lens.forward import last_logits, next_logits
-from role_lens.residual_stream import residual_stream
-from role_lens.tokens import (
+from role_lens._run.budget import Budget, in_batches
+from role_lens._run.forward import last_logits, next_logits
+from role_lens._run.residual_stream import residual_stream
+from role_lens._run.tokens import (
     chat_text,
     encode_chat,
     encode_text,

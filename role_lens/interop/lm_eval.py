@@ -15,12 +15,12 @@ from typing import Any
 
 import pandas as pd
 
+from role_lens._run.fingerprint import refuse_hooks
+from role_lens._run.forward import finite
 from role_lens.errors import RoleLensError, first_line
-from role_lens.evaluation.cells import content_hash
-from role_lens.evaluation.identity import hash_of_patches, model_identity
+from role_lens.experiments.identity import hash_of_patches, model_identity
+from role_lens.experiments.store import content_hash
 from role_lens.files import make_folder, write_table
-from role_lens.fingerprint import refuse_hooks
-from role_lens.forward import finite
 from role_lens.interop.lm_eval_results import (
     KEY,
     as_json,
@@ -31,7 +31,7 @@ from role_lens.interop.lm_eval_results import (
     write_results,
 )
 from role_lens.models import Model, is_bridge, own_tokenizer
-from role_lens.patches import Patch, Patches, as_sequence, attached
+from role_lens.patches.patch import Patch, Patches, as_sequence, attached
 
 
 @dataclass(frozen=True, eq=False)

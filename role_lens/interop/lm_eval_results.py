@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from role_lens.evaluation.statistics import bootstrap_interval, sign_flip_test
 from role_lens.files import atomic_write, write_json
-from role_lens.patches import Patch
+from role_lens.patches.patch import Patch
+from role_lens.statistics.paired import bootstrap_interval, sign_flip_test
 
 KEY = ["task", "doc_id", "filter", "metric"]
 """Columns that name a number of a sample."""

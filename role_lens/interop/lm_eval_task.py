@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from role_lens.errors import RoleLensError
-from role_lens.evaluation.questions import LETTERS, Question, Template, question_text
 from role_lens.files import atomic_write, make_folder, write_json
+from role_lens.questions.question import LETTERS, Question, Template, question_text
 
 
 def write_task(

@@ -1,0 +1,150 @@
+"""The tour behind `role-lens demo`: every part of the package once, on the packaged model."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+
+from role_lens.directions import cosine_similarity
+from role_lens.files import make_folder, write_table
+from role_lens.generation import generate
+from role_lens.models import Model
+from role_lens.patches.patch import Patches
+from role_lens.prompts import load_prompts, load_roles
+from role_lens.questions.question import load_questions
+from role_lens.reading.geometry import geometry_by_layer
+from role_lens.reading.logit_lens import logit_lens
+from role_lens.reporting.figures import plot_by_layer, plot_cosines, plot_scores
+from role_lens.scoring.evaluate import Scoring, evaluate, summarize
+from role_lens.vectors import RoleVectors
+
+ROLES = ("lawyer", "nurse", "sheriff")
+PROMPT = "What should I think about before I buy a used bicycle?"
+SCORED = ("economist", "econ")
+POSITION = -1
+COEFFICIENT = 2.5
+
+
+def run_demo(model: Model, folder: Path, say: Callable[[str], None]) -> Path:
+    """Fit, look, read, steer and score; write vectors, tables and figures.
+
+    Args:
+        say: called with each piece of text for the reader.
+
+    Returns:
+        The output folder.
+    """
+    folder = make_folder(folder)
+    roles, base = load_roles("builtin"), load_prompts("builtin")
+    n_prompts = sum(map(len, roles.values()))
+    say(f"1. Fit {len(roles)} roles: {n_prompts} role prompts, {len(base)} base prompts.")
+    vectors = RoleVectors.fit(model, roles, base)
+    vectors.save(folder / "vectors.safetensors")
+    _look(vectors, folder, say)
+    _read(model, vectors, folder, say)
+    _steer(model, vectors, folder, say)
+    _score(model, vectors, folder, say)
+    return folder
+
+
+def steering_layer(n_layers: int) -> int:
+    """The layer at which the demo steers: three quarters up, where directions tell roles apart."""
+    return 3 * n_layers // 4
+
+
+def _look(vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
+    table = geometry_by_layer(vectors)
+    write_table(folder / "by_layer.csv", table)
+    shown = (
+        table[table["position"] == POSITION]
+        .pivot(index="layer", columns="contrast", values=["auc", "mean_cosine"])
+        .dropna(how="all")
+    )
+    shown.columns = pd.Index([" ".join(map(str, pair)) for pair in shown.columns])
+    say(
+        "\n2. How separable and how alike are the directions, layer by layer?\n"
+        "   auc: held-out prompts of the role told from base prompts (base) or from the other\n"
+        "   roles' (roles), 0.5 is chance. mean_cosine: over all pairs of roles (with\n"
+        f"   contrast roles always near -1/{len(vectors.roles) - 1}: those directions sum to 0).\n"
+        f"   Position {POSITION}; at layer 0 all prompts are still the same there.\n"
+    )
+    say(shown.to_string(float_format=lambda value: f"{value:.2f}"))
+    plot_by_layer(table, folder / "by_layer.png", position=POSITION)
+    layer = vectors.n_layers - 1
+    cosines = {
+        f"contrast {contrast}, layer {layer}": pd.DataFrame(
+            cosine_similarity(
+                vectors.directions(contrast)[:, vectors.positions.index(POSITION), layer]
+            ),
+            index=vectors.roles,
+            columns=vectors.roles,
+        )
+        for contrast in ("base", "roles")
+    }
+    plot_cosines(cosines, folder / "cosines.png")
+
+
+def _read(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
+    layer = vectors.n_layers - 1
+    say(f"\n3. What do directions say? Logit lens at layer {layer}, position {POSITION}.\n")
+    rows = []
+    for role in ROLES:
+        for contrast in ("base", "roles"):
+            direction = vectors.direction(role, layer=layer, position=POSITION, contrast=contrast)
+            words = logit_lens(model, direction[None], top_k=10)[0]
+            rows.append({"role": role, "contrast": contrast, "words": " ".join(words)})
+            say(f"   {role:>8} ({contrast:5}): " + "|".join(word.strip() for word in words))
+    write_table(folder / "logit_lens.csv", pd.DataFrame(rows))
+
+
+def _steer(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
+    layer = steering_layer(vectors.n_layers)
+    say(
+        f"\n4. Steer: {PROMPT!r},\n"
+        f"   adding {COEFFICIENT} x the direction (contrast roles) at layer {layer}."
+    )
+    rows = [{"role": "plain", "text": generate(model, PROMPT, max_new_tokens=48, progress=True)}]
+    for role in ROLES:
+        patch = vectors.add(
+            role, layer=layer, position=POSITION, coefficient=COEFFICIENT, contrast="roles"
+        )
+        rows.append(
+            {
+                "role": role,
+                "text": generate(model, PROMPT, patch=patch, max_new_tokens=48, progress=True),
+            }
+        )
+    for row in rows:
+        say(f"\n   [{row['role']}] " + str(row["text"]).replace("\n", "\n   "))
+    write_table(folder / "steered.csv", pd.DataFrame(rows))
+
+
+def _score(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
+    role, domain = SCORED
+    layer = steering_layer(vectors.n_layers)
+    questions = load_questions("builtin", domain=domain)
+    patches: dict[str, Patches] = {
+        "baseline": None,
+        f"add {role}": vectors.add(role, layer=layer, position=POSITION),
+        f"ablate {role}": vectors.ablate(role, layer=layer, position=POSITION),
+    }
+    say(
+        f"\n5. Does it help? {len(questions)} built-in {domain} questions, {role} at layer "
+        f"{layer}, added or ablated.\n"
+    )
+    summaries = []
+    scorings: tuple[Scoring, ...] = ("letter", "cloze")
+    for scoring in scorings:
+        table = evaluate(model, questions, patches, scoring=scoring)
+        write_table(folder / f"scores_{scoring}.parquet", table)
+        summaries.append(summarize(table).assign(scoring=scoring))
+    summary = pd.concat(summaries, ignore_index=True)
+    write_table(folder / "scores.csv", summary)
+    plot_scores(summary, folder / "scores.png")
+    order = ["scoring", "patch", "n", "accuracy", "chance", "logprob_correct", "choice_mass"]
+    say(summary[order].to_string(index=False, float_format=lambda value: f"{value:.3g}"))
+    error = (0.25 / len(questions)) ** 0.5
+    say(
+        f"\n   With {len(questions)} questions the standard error of an accuracy is about "
+        f"{error:.2f}:\n   smaller differences than about twice that say nothing."
+    )

@@ -1,1 +1,0 @@
-"""Does it help? Questions and their scoring."""

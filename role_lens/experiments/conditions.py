@@ -1,0 +1,155 @@
+"""What is done to the model to judge a role vector: the vector, its parts, and the controls.
+
+Knows role vectors and choices, neither models nor questions.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import einops
+from jaxtyping import Float
+from torch import Tensor
+
+from role_lens.directions import unit
+from role_lens.experiments.controls import (
+    NEUTRAL_PERSONA,
+    persona_prompts,
+    shared_and_specific,
+)
+from role_lens.experiments.null_band import RandomChoice
+from role_lens.experiments.selection import Choice
+from role_lens.patches.patch import Patch
+from role_lens.vectors import RoleVectors
+
+_ROUNDING = 1e-4  # of a direction's length: what is shorter is not one
+
+
+@dataclass(frozen=True, eq=False)
+class Condition:
+    """One way of asking all questions."""
+
+    kind: str
+    """`none` (the baseline); one condition per role: `persona, neutral_persona, add, both` (persona
+    prompt and addition), `ablate, shared, shared_matched, specific, specific_matched`; several:
+    `phrasing, random, shuffled, other`."""
+    role: str | None = None
+    detail: str | None = None
+    """Which of several: the number of a phrasing or direction, or another role."""
+    patches: tuple[Patch, ...] = ()
+    system: str | None = None
+    """System message in the place of the usual one; None for the usual one."""
+
+
+def baseline() -> Condition:
+    """The unchanged model."""
+    return Condition("none")
+
+
+def judged_conditions(
+    vectors: RoleVectors, choice: Choice, *, ask_persona: bool
+) -> list[Condition]:
+    """What is tested: persona prompt, addition, ablation, shared and specific part.
+
+    There are no parts where the mean of the roles' directions is zero, or is the role's own.
+    """
+    role = choice.role
+    patch = choice.addition(vectors)
+    raw = patch.direction
+    conditions = [
+        Condition("add", role, patches=(patch,)),
+        Condition("ablate", role, patches=(Patch.ablate(raw, fingerprint=patch.fingerprint),)),
+    ]
+    if ask_persona:
+        conditions.append(Condition("persona", role, system=persona_prompts(role)[0]))
+    for kind, part in _parts(vectors, choice, raw).items():
+        matched = unit(part) * raw.norm()
+        conditions.append(Condition(kind, role, patches=(_like(patch, part),)))
+        conditions.append(Condition(f"{kind}_matched", role, patches=(_like(patch, matched),)))
+    return conditions
+
+
+def persona_conditions(role: str, addition: Patch | None) -> list[Condition]:
+    """Persona prompt, one without a role, addition, and persona prompt and addition together; only
+    the prompts where no direction was chosen."""
+    persona = persona_prompts(role)[0]
+    prompts = [
+        Condition("persona", role, system=persona),
+        Condition("neutral_persona", role, system=NEUTRAL_PERSONA),
+    ]
+    if addition is None:
+        return prompts
+    return [
+        *prompts,
+        Condition("add", role, patches=(addition,)),
+        Condition("both", role, patches=(addition,), system=persona),
+    ]
+
+
+def random_conditions(random: Sequence[RandomChoice]) -> list[Condition]:
+    """The null band."""
+    return [Condition("random", one.role, str(one.number), (one.patch,)) for one in random]
+
+
+def other_conditions(
+    vectors: RoleVectors,
+    choice: Choice,
+    shuffled: Float[Tensor, "n d_model"],
+    *,
+    ask_persona: bool,
+) -> list[Condition]:
+    """Directions from shuffled labels and those of the other roles, both as long as the role's
+    own, the other phrasings of the persona prompt, and one without a role."""
+    others = vectors.directions(choice.contrast)[
+        :, vectors.positions.index(choice.position), choice.layer
+    ]
+    named = {r: d for r, d in zip(vectors.roles, others, strict=True) if r != choice.role}
+    personas = []
+    if ask_persona:
+        personas = [
+            Condition("phrasing", choice.role, str(number), system=text)
+            for number, text in enumerate(persona_prompts(choice.role)[1:])
+        ]
+        personas.append(Condition("neutral_persona", choice.role, system=NEUTRAL_PERSONA))
+    return [
+        *personas,
+        *_several("shuffled", vectors, choice, {str(i): d for i, d in enumerate(shuffled)}),
+        *_several("other", vectors, choice, named),
+    ]
+
+
+def _several(
+    kind: str, vectors: RoleVectors, choice: Choice, directions: dict[str, Tensor]
+) -> list[Condition]:
+    patch = choice.addition(vectors)
+    size = patch.direction.norm()
+    return [
+        Condition(kind, choice.role, detail, (_like(patch, unit(direction) * size),))
+        for detail, direction in directions.items()
+    ]
+
+
+def _like(patch: Patch, direction: Float[Tensor, " d_model"]) -> Patch:
+    """The same addition with another direction."""
+    return Patch.add(
+        direction,
+        layer=patch.layers,
+        coefficient=patch.value,
+        tokens=patch.tokens,
+        fingerprint=patch.fingerprint,
+    )
+
+
+def _parts(
+    vectors: RoleVectors, choice: Choice, raw: Float[Tensor, " d_model"]
+) -> dict[str, Float[Tensor, " d_model"]]:
+    """Shared and specific part, where neither is nothing but rounding."""
+    where = (slice(None), vectors.positions.index(choice.position), choice.layer)
+    # Of contrast `base` whatever was chosen: with contrast `roles` the mean is about zero.
+    directions = vectors.directions("base")[where]
+    mean = einops.reduce(directions, "role d_model -> d_model", "mean")
+    if float(mean.norm()) <= _ROUNDING * float(directions.norm(dim=-1).mean()):
+        return {}
+    shared, specific = shared_and_specific(raw, mean)
+    if min(float(shared.norm()), float(specific.norm())) <= _ROUNDING * float(raw.norm()):
+        return {}
+    return {"shared": shared, "specific": specific}

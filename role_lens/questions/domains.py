@@ -1,0 +1,150 @@
+"""The domains of arXiv 2502.12055: which MMLU subjects and which roles belong to each."""
+
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+
+from role_lens.errors import RoleLensError
+from role_lens.prompts import role_name
+from role_lens.vectors import RoleVectors
+
+MMLU_DOMAINS: dict[str, tuple[str, ...]] = {
+    "econ": (
+        "econometrics",
+        "high_school_macroeconomics",
+        "high_school_microeconomics",
+        "management",
+        "professional_accounting",
+    ),
+    "eecs": (
+        "college_computer_science",
+        "electrical_engineering",
+        "high_school_computer_science",
+    ),
+    "law": (
+        "international_law",
+        "professional_law",
+    ),
+    "math": (
+        "college_mathematics",
+        "high_school_mathematics",
+        "high_school_statistics",
+    ),
+    "medicine": (
+        "clinical_knowledge",
+        "college_medicine",
+        "professional_medicine",
+    ),
+    "natural_science": (
+        "college_biology",
+        "college_chemistry",
+        "college_physics",
+        "high_school_biology",
+        "high_school_chemistry",
+        "high_school_physics",
+    ),
+    "politics": (
+        "high_school_government_and_politics",
+        "us_foreign_policy",
+    ),
+    "psychology": (
+        "high_school_psychology",
+        "professional_psychology",
+    ),
+}
+
+DOMAIN_ROLES: dict[str, tuple[str, ...]] = {
+    "econ": ("economic researcher", "economist", "financial analyst"),
+    "eecs": (
+        "electronics technician",
+        "data scientist",
+        "electrical engineer",
+        "software engineer",
+        "web developer",
+    ),
+    "law": ("bailiff", "lawyer"),
+    "math": ("data analyst", "mathematician", "statistician"),
+    "medicine": ("nurse", "doctor", "physician", "dentist", "surgeon"),
+    "natural_science": (
+        "geneticist",
+        "biologist",
+        "physicist",
+        "teacher",
+        "chemist",
+        "ecologist",
+    ),
+    "politics": ("politician", "sheriff", "enthusiast", "partisan"),
+    "psychology": ("psychologist",),
+}
+
+
+def domain_of(subject: str) -> str:
+    """The domain of an MMLU subject; the subject itself where it belongs to none."""
+    named = (domain for domain, subjects in MMLU_DOMAINS.items() if subject in subjects)
+    return next(named, subject)
+
+
+def home_domains(domains: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Role -> its domain, for the roles of the paper and those of `domains`, which take
+    precedence."""
+    given = {role: domain for domain, roles in DOMAIN_ROLES.items() for role in roles}
+    given |= domains or {}
+    return {role_name(role): domain for role, domain in given.items()}
+
+
+def homes_of(
+    vectors: RoleVectors, roles: Sequence[str] | None, domains: Mapping[str, str] | None
+) -> dict[str, str]:
+    """Role -> the domain that it is judged on.
+
+    Args:
+        roles: default: all that the vectors have.
+        domains: role -> its domain, beside those of the paper.
+
+    Raises:
+        RoleLensError: a role that the vectors don't have, or that has no domain.
+    """
+    known = home_domains(domains)
+    homes = {}
+    for role in roles if roles is not None else vectors.roles:
+        name = vectors.roles[vectors.role_index(role)]
+        if name not in known:
+            raise RoleLensError(
+                f"role {name!r} has no domain: name the questions that it is judged on, such as "
+                f"domains={{{name!r}: 'econ'}}, or --domains {name!r} econ"
+            )
+        homes[name] = known[name]
+    return homes
+
+
+def homes_among(
+    vectors: RoleVectors,
+    roles: Sequence[str] | None,
+    domains: Mapping[str, str] | None,
+    asked: Iterable[str],
+) -> dict[str, str]:
+    """As `homes_of`, but by default only the roles that there are questions for; a warning says
+    how many are left out.
+
+    Args:
+        asked: domains of the questions.
+
+    Raises:
+        RoleLensError: there is no such role, and all that `homes_of` raises.
+    """
+    homes = homes_of(vectors, roles, domains)
+    if roles is not None:
+        return homes
+    known = set(asked)
+    found = {role: home for role, home in homes.items() if home in known}
+    if not found:
+        raise RoleLensError(
+            f"no role has its domain among {', '.join(sorted(known))}: name one, such as --domains "
+            f"{next(iter(homes))!r} {min(known)!r}"
+        )
+    if left_out := sorted(set(homes.values()) - known):
+        warnings.warn(
+            f"{len(homes) - len(found)} of {len(homes)} roles are left out: there are no questions "
+            f"of {', '.join(left_out)}",
+            stacklevel=3,
+        )
+    return found

@@ -1,0 +1,190 @@
+"""Which questions choose and which test: seeded, stratified by subject, none twice."""
+
+import random
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
+
+from role_lens.errors import RoleLensError
+from role_lens.questions.question import Question
+
+MIN_QUESTIONS = 20
+
+
+def split_questions(
+    questions: Sequence[Question], fraction: float = 0.5, *, seed: int = 0
+) -> tuple[list[Question], list[Question]]:
+    """Divide questions at random, each subject in the same proportion; the first list holds
+    `fraction` of them. Both keep the order of `questions`.
+
+    Raises:
+        RoleLensError: a fraction outside 0 to 1.
+    """
+    if not 0 <= fraction <= 1:
+        raise RoleLensError(f"fraction must lie between 0 and 1, got {fraction}")
+    chosen = set(_by_share(questions, seed)[: round(fraction * len(questions))])
+    first = [question for i, question in enumerate(questions) if i in chosen]
+    second = [question for i, question in enumerate(questions) if i not in chosen]
+    return first, second
+
+
+def sample_questions(
+    questions: Sequence[Question], n: int | None, *, seed: int = 0
+) -> list[Question]:
+    """At most n questions at random, none twice, each subject in proportion, in the order of
+    `questions`.
+
+    Raises:
+        RoleLensError: a negative number.
+    """
+    if n is not None and n < 0:
+        raise RoleLensError(f"a sample holds 0 questions or more, not {n}")
+    first: dict[tuple[str, frozenset[str]], int] = {}
+    for index in _by_share(questions, seed):
+        first.setdefault(_content(questions[index]), index)
+    return [questions[i] for i in sorted(list(first.values())[:n])]
+
+
+def sample_by_domain(
+    questions: Sequence[Question], domains: Iterable[str], n: int | None, *, seed: int = 0
+) -> dict[str, list[Question]]:
+    """`sample_questions` of each of these domains.
+
+    Raises:
+        RoleLensError: a domain without questions.
+    """
+    wanted = list(dict.fromkeys(domains))
+    _check_domains(questions, wanted, "questions")
+    asked = {name: [one for one in questions if one.domain == name] for name in wanted}
+    return sample_each(asked, n, seed=seed)
+
+
+def sample_each(
+    asked: Mapping[str, Sequence[Question]], n: int | None, *, seed: int = 0
+) -> dict[str, list[Question]]:
+    """`sample_questions` of every domain's."""
+    return {domain: sample_questions(some, n, seed=seed) for domain, some in asked.items()}
+
+
+def without_repeats(questions: Sequence[Question], others: Sequence[Question]) -> list[Question]:
+    """Those that are not among `others`: same text and same choices, in whatever order, spacing,
+    case and final full stops."""
+    known = {_content(question) for question in others}
+    return [question for question in questions if _content(question) not in known]
+
+
+def distinct(questions: Sequence[Question]) -> list[Question]:
+    """The first of each question that is there more than once, told as in `without_repeats`."""
+    first: dict[tuple[str, frozenset[str]], Question] = {}
+    for question in questions:
+        first.setdefault(_content(question), question)
+    return list(first.values())
+
+
+def divide(
+    questions: Sequence[Question],
+    validation: Sequence[Question] | None,
+    homes: Mapping[str, str],
+    seed: int,
+) -> tuple[dict[str, list[Question]], dict[str, list[Question]]]:
+    """By domain: the questions that choose, for the roles' own domains, and those that test.
+
+    None is in both, and none in either twice; a warning says how many were left out.
+
+    Args:
+        validation: those that choose; None to take half of `questions` of each own domain.
+        homes: role -> its own domain.
+
+    Raises:
+        RoleLensError: a role's own domain without questions.
+    """
+    own = sorted(set(homes.values()))
+    _check_domains(questions, own, "questions")
+    if validation is not None:
+        _check_domains(validation, own, "validation questions")
+    asked = _without_copies(questions, "questions")
+    named = sorted({*own, *(question.domain for question in asked)})
+    testing = {name: [one for one in asked if one.domain == name] for name in named}
+    if validation is None:
+        choosing = []
+        for name in own:
+            some, testing[name] = split_questions(testing[name], seed=seed)
+            choosing += some
+    else:
+        given = _without_copies(validation, "validation questions")
+        choosing = without_repeats(given, asked)
+        if len(choosing) < len(given):
+            warnings.warn(
+                f"{len(given) - len(choosing)} of {len(given)} validation questions are test "
+                "questions too, and were left out of the validation",
+                stacklevel=3,
+            )
+    return {name: [one for one in choosing if one.domain == name] for name in own}, testing
+
+
+def _check_domains(questions: Sequence[Question], wanted: Sequence[str], what: str) -> None:
+    known = sorted({question.domain for question in questions})
+    for domain in wanted:
+        if domain not in known:
+            raise RoleLensError(
+                f"there are no {what} of the domain {domain!r}, but of: {', '.join(known)}"
+            )
+
+
+def _without_copies(questions: Sequence[Question], what: str) -> list[Question]:
+    kept = distinct(questions)
+    if len(kept) < len(questions):
+        warnings.warn(
+            f"{len(questions) - len(kept)} of {len(questions)} {what} repeat another, and were "
+            "left out",
+            stacklevel=4,
+        )
+    return kept
+
+
+def check_numbers(
+    choosing: Mapping[str, Sequence[Question]],
+    tests: Sequence[tuple[str, bool, Sequence[Question]]],
+) -> None:
+    """Raise a RoleLensError, before any work, if there are too few questions of a domain."""
+    numbers = [
+        (domain, "validation questions that aren't repeats or test questions too", len(asked), "")
+        for domain, asked in choosing.items()
+    ]
+    numbers += [
+        (
+            domain,
+            "test questions, repeats left out",
+            len(asked),
+            "" if own else ", or leave other domains than the roles' own out (max_off_domain=0)",
+        )
+        for domain, own, asked in tests
+    ]
+    for domain, what, n, or_else in numbers:
+        if n < MIN_QUESTIONS:
+            raise RoleLensError(
+                f"domain {domain!r} has {n} {what}; at least {MIN_QUESTIONS} are needed: give "
+                f"more{or_else}"
+            )
+
+
+def _by_share(questions: Sequence[Question], seed: int) -> list[int]:
+    """Indices in an order of which every beginning holds each subject in proportion."""
+    generator = random.Random(seed)
+    by_subject = sorted(range(len(questions)), key=lambda i: questions[i].subject)
+    ranked: list[tuple[float, int]] = []
+    for _, group in groupby(by_subject, key=lambda i: questions[i].subject):
+        indices = list(group)
+        generator.shuffle(indices)
+        # A start of its own for each subject: else small ones would all come late, or together.
+        start = generator.random()
+        ranked += [((place + start) / len(indices), i) for place, i in enumerate(indices)]
+    return [index for _, index in sorted(ranked)]
+
+
+def _content(question: Question) -> tuple[str, frozenset[str]]:
+    return _plain(question.question), frozenset(map(_plain, question.choices))
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.casefold().split()).rstrip(" .")

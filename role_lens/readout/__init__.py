@@ -1,1 +1,0 @@
-"""What does it mean? Directions read as words."""

@@ -1,0 +1,237 @@
+"""Figures from tables and tensors, as PNG files. Knows no model."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
+from matplotlib.transforms import Bbox
+from numpy import ndarray
+
+from role_lens.files import atomic_write
+
+# Legible in greyscale: the two contrasts differ in line style and lightness too.
+CONTRAST_STYLE = {
+    "base": {"color": "#1f3b73", "linestyle": "-", "label": "contrast base"},
+    "roles": {"color": "#d9822b", "linestyle": "--", "label": "contrast roles"},
+}
+
+OUTLINED = [withStroke(linewidth=2, foreground="white")]  # black on dark colours
+
+
+def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> None:
+    """Separability and mean cosine against layer, for both contrasts, at one position."""
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for contrast, part in table[table["position"] == position].groupby("contrast"):
+        left.plot(part["layer"], part["auc"], **CONTRAST_STYLE[str(contrast)])
+        right.plot(part["layer"], part["mean_cosine"], **CONTRAST_STYLE[str(contrast)])
+    left.axhline(0.5, color="grey", linewidth=0.8, label="chance")
+    left.set(title="Separable? (held-out prompts)", ylabel="AUC, mean over roles", ylim=(0.4, 1.02))
+    right.axhline(0, color="grey", linewidth=0.8)
+    right.set(title="Alike?", ylabel="cosine, mean over pairs of roles", ylim=(-0.2, 1.02))
+    for axis in (left, right):
+        axis.set_xlabel(f"layer (position {position})")
+        axis.legend(frameon=False, fontsize=8)
+    save_figure(figure, path)
+
+
+def plot_cosines(cosines: Mapping[str, pd.DataFrame], path: str | Path) -> None:
+    """One heat map for each title, of a table of cosines with roles as index and columns."""
+    figure = Figure(figsize=(6.5 * len(cosines), 6), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(cosines)))
+    for axis, (title, table) in zip(axes, cosines.items(), strict=True):
+        names = list(table.index)
+        image = heat_map(axis, table.to_numpy(dtype=float), names, list(table.columns), largest=1.0)
+        axis.set_title(title)
+    figure.colorbar(image, ax=axes.tolist(), label="cosine", shrink=0.7)
+    save_figure(figure, path)
+
+
+def plot_scores(summary: pd.DataFrame, path: str | Path) -> None:
+    """Accuracy with its standard error beside chance, by patch and scoring."""
+    figure = Figure(figsize=(7, 3.6), layout="constrained")
+    axis = figure.subplots()
+    patches = list(dict.fromkeys(summary["patch"]))
+    scorings = list(dict.fromkeys(summary["scoring"]))
+    width = 0.8 / len(scorings)
+    for shift, (scoring, shade) in enumerate(zip(scorings, ("#1f3b73", "#a9bcd8"), strict=False)):
+        part = summary[summary["scoring"] == scoring].set_index("patch").loc[patches]
+        error = np.sqrt(part["accuracy"] * (1 - part["accuracy"]) / part["n"])
+        places = np.arange(len(patches)) + (shift - (len(scorings) - 1) / 2) * width
+        axis.bar(places, part["accuracy"], width, yerr=error, color=shade, label=scoring)
+    axis.axhline(float(summary["chance"].mean()), color="black", linestyle=":", label="chance")
+    axis.set_xticks(range(len(patches)), patches)
+    axis.set(ylabel="accuracy (± 1 standard error)", ylim=(0, 1))
+    axis.legend(frameon=False)
+    save_figure(figure, path)
+
+
+def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
+    """Effects in the roles' own domains: the addition with its interval, the persona prompt, and
+    the range of random directions.
+
+    Args:
+        table: as `role_lens.experiments.comparison.compare` returns it.
+    """
+    own = table[table["in_domain"] & table["add"].notna()]
+    figure = Figure(figsize=(8, 1.5 + 0.27 * len(own)), layout="constrained")
+    axis = figure.subplots()
+    draw_effects(axis, own, names=list(own["role"] + " (" + own["domain"] + ")"))
+    save_figure(figure, path)
+
+
+def draw_effects(axis: Axes, own: pd.DataFrame, *, names: Sequence[str]) -> None:
+    """A row for each role in its own domain, as `plot_comparison` shows them."""
+    axis.use_sticky_edges = False  # a band ends inside the frame
+    rows = np.arange(len(own))
+    band = (own["random_high"] - own["random_low"]).to_numpy()
+    axis.barh(rows, band, 0.8, left=own["random_low"], color="#d9d9d9", label="random directions")
+    error = np.stack([own["add"] - own["low"], own["high"] - own["add"]])
+    axis.errorbar(
+        own["add"],
+        rows,
+        xerr=error,
+        fmt="o",
+        markersize=5,
+        elinewidth=1.2,
+        color="#1f3b73",
+        label="role vector added, 90 % interval",
+    )
+    if "persona" in own.columns:
+        axis.scatter(
+            own["persona"],
+            rows,
+            marker="D",
+            facecolor="white",
+            edgecolor="#d9822b",
+            s=26,
+            zorder=3,
+            label="persona prompt",
+        )
+    axis.axvline(0, color="black", linewidth=0.8)
+    axis.set_yticks(rows, names, fontsize=8)
+    axis.set_ylim(len(own) - 0.4, -0.6)
+    axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
+    axis.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+
+
+def plot_transfer(
+    effects: pd.DataFrame,
+    path: str | Path,
+    *,
+    kinds: Mapping[str, str],
+    value: str,
+    label: str,
+    level: float | None = None,
+) -> None:
+    """Role by domain, one heat map for each kind of condition; boxed: the roles' own domains.
+
+    Args:
+        effects: as `role_lens.experiments.judgement.judge` returns them.
+        kinds: kind -> the title of its map.
+        value: the column that is shown, called `label`.
+        level: + and – stand where the effect is above or below zero, adjusted, at this level.
+    """
+    own = effects[effects["in_domain"]].drop_duplicates("role")
+    homes = own.sort_values(["domain", "role"]).set_index("role")["domain"]
+    roles = list(homes.index)
+    domains = sorted(set(effects["domain"]), key=lambda name: (name not in set(homes), name))
+
+    def matrix(part: pd.DataFrame, column: str) -> Float[ndarray, "role domain"]:
+        wide = part.pivot(index="role", columns="domain", values=column)
+        return wide.reindex(index=roles, columns=domains).to_numpy(dtype=float)
+
+    size = 2.5 + 0.5 * len(domains) * len(kinds), 2.4 + 0.2 * len(roles)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(kinds), sharey=True))
+    parts = {kind: effects[effects["kind"] == kind] for kind in kinds}
+    largest = max(float(part[value].abs().max()) for part in parts.values()) or 1.0
+    for axis, (kind, title) in zip(axes, kinds.items(), strict=True):
+        part = parts[kind]
+        image = heat_map(axis, matrix(part, value), roles, domains, largest=largest)
+        axis.set_title(title, fontsize=10)
+        for row, role in enumerate(roles):
+            corner = domains.index(homes[role]) - 0.5, row - 0.5
+            box = Rectangle(corner, 1, 1, fill=False, edgecolor="black", path_effects=OUTLINED)
+            axis.add_patch(box)
+        if level is not None:
+            for mark, column in (("+", "p_helps_adjusted"), ("–", "p_hurts_adjusted")):
+                for row, at in zip(*np.nonzero(matrix(part, column) <= level), strict=True):
+                    style = {"fontsize": 8, "path_effects": OUTLINED}
+                    axis.text(at, row, mark, ha="center", va="center", **style)
+    figure.colorbar(image, ax=axes.tolist(), label=label, shrink=0.6)
+    save_figure(figure, path)
+
+
+def heat_map(
+    axis: Axes,
+    matrix: Float[ndarray, "row column"],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    largest: float | None = None,
+) -> AxesImage:
+    """A matrix in colours that are symmetric about zero: dark blue below it, grey at it, yellow
+    above, lighter all the way, so that the sign is there in greyscale too. What is NaN is hatched.
+
+    Args:
+        columns: names of more than three letters are turned; of numbers some are left out.
+        largest: where the colours end; None for the largest entry.
+    """
+    end = float(np.nanmax(np.abs(matrix))) if largest is None else largest
+    axis.patch.set(facecolor="white", hatch="////", edgecolor="#999999")
+    image = axis.imshow(matrix, cmap="cividis", vmin=-end, vmax=end, aspect="auto")
+    turned = max(map(len, columns)) > 3
+    step = 1 if turned else max(1, len(columns) // 10)
+    axis.set_xticks(range(0, len(columns), step), columns[::step], rotation=90 * turned, fontsize=7)
+    axis.set_yticks(range(len(rows)), rows, fontsize=7)
+    return image
+
+
+def label_points(axis: Axes, points: Float[ndarray, "point 2"], names: Sequence[str]) -> None:
+    """Names beside points, on whichever side keeps them off other points and names.
+
+    To be called last: it takes the layout as it is.
+    """
+    figure = axis.get_figure()
+    assert isinstance(figure, Figure)
+    figure.draw_without_rendering()
+    places = axis.transData.transform(points)
+    taken = [Bbox([place - 4, place + 4]) for place in places]
+    sides = list(itertools.product((("left", 1), ("right", -1)), (("bottom", 1), ("top", -1))))
+    for name, at in zip(names, points, strict=True):
+        tried: list[tuple[int, int, Text, Bbox]] = []
+        for (across, right), (along, up) in sides:
+            text = axis.annotate(
+                name,
+                at,
+                fontsize=6.5,
+                xytext=(3 * right, 2 * up),
+                textcoords="offset points",
+                ha=across,
+                va=along,
+            )
+            box = text.get_window_extent()
+            tried.append((box.count_overlaps(taken), len(tried), text, box))
+        _, _, chosen, box = min(tried, key=lambda one: one[:2])
+        taken.append(box)
+        for _, _, other, _ in tried:
+            if other is not chosen:
+                other.remove()
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure as PNG, whole or not at all; dollar signs in names are no formulas."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)

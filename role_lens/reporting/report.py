@@ -1,0 +1,77 @@
+"""A page of results that opens without a network: one file, with figures and scripts in it.
+
+Everything that is put into it is text, and is shown as text, whatever it holds. Knows no model.
+"""
+
+import base64
+import importlib.resources
+import json
+from collections.abc import Mapping
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from role_lens.files import atomic_write
+from role_lens.reading.token_view import TokenView, circuitsvis_script
+
+
+class Report:
+    """Parts of a page, in order.
+
+    Args:
+        title, question: what the page is about, and what it answers.
+        record: how its results were made, as in `Results`.
+    """
+
+    def __init__(self, title: str, question: str, record: Mapping[str, Any]) -> None:
+        quick = bool(record.get("settings", {}).get("setup", {}).get("quick"))
+        self._head = {"title": title, "question": question, "quick": quick}
+        # The fingerprint is hundreds of numbers, for checks and not for readers.
+        vectors = {k: v for k, v in record.get("vectors", {}).items() if k != "fingerprint"}
+        shown = {**record, "vectors": vectors} if vectors else record
+        self._record = json.dumps(shown, indent=1, default=str, ensure_ascii=False)
+        self._parts: list[dict[str, Any]] = []
+
+    def figure(self, path: str | Path, caption: str) -> None:
+        """A PNG file, with a caption that also describes it to those who don't see it."""
+        data = base64.b64encode(Path(path).read_bytes()).decode()
+        self._parts.append({"kind": "figure", "text": caption, "data": data})
+
+    def table(self, table: pd.DataFrame, caption: str = "") -> None:
+        """A table, numbers to three digits."""
+        rows = [[_cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
+        self._parts.append(
+            {"kind": "table", "text": caption, "columns": list(table.columns), "rows": rows}
+        )
+
+    def tokens(self, view: TokenView, caption: str, largest: float | None = None) -> None:
+        """Coloured tokens; `largest` as for `TokenView.html`."""
+        self._parts.append({"kind": "tokens", "text": caption, "html": view.html(largest)})
+
+    def write(self, path: str | Path) -> None:
+        """Write the page, whole or not at all."""
+        source = importlib.resources.files("role_lens.reporting") / "report.html"
+        template = jinja2.Environment(autoescape=True).from_string(source.read_text("utf-8"))
+        drawn = any(part["kind"] == "tokens" for part in self._parts)
+        page = template.render(
+            **self._head,
+            parts=self._parts,
+            record=self._record,
+            script=circuitsvis_script() if drawn else "",
+        )
+        with atomic_write(Path(path)) as temporary:
+            # Lone surrogates, which models may write, have no UTF-8.
+            temporary.write_bytes(page.encode("utf-8", "replace"))
+
+
+def _cell(value: Any) -> dict[str, Any]:
+    number = isinstance(value, Real) and not isinstance(value, bool)  # numpy's are Real too
+    if value is None or value is pd.NA or (number and value != value):
+        return {"text": "–", "number": False}
+    # Counts are whole, also where a column with gaps holds them as floats.
+    whole = number and (isinstance(value, Integral) or (abs(value) >= 1000 and value % 1 == 0))
+    text = str(value) if not number else f"{int(value)}" if whole else f"{value:.3g}"
+    return {"text": text, "number": number}

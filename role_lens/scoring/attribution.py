@@ -1,0 +1,244 @@
+"""First-order estimate of what adding every direction would do, from one backward pass.
+
+Knows role vectors and tokenised questions; nothing is patched here.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import einops
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from role_lens._run.budget import attempt, token_budget
+from role_lens._run.fingerprint import refuse_hooks
+from role_lens._run.partial_pass import run_blocks
+from role_lens._run.tokens import Batch, pad_left
+from role_lens.directions import Contrast
+from role_lens.errors import RoleLensError
+from role_lens.models import Model, model_name
+from role_lens.questions.question import Question, Template
+from role_lens.scoring.items import Item, Scoring, tokenize_questions
+from role_lens.vectors import RoleVectors
+
+CONTRASTS: tuple[Contrast, ...] = ("base", "roles")
+
+
+def attribute(
+    model: Model,
+    vectors: RoleVectors,
+    questions: Sequence[Question],
+    *,
+    contrasts: Sequence[Contrast] = CONTRASTS,
+    scoring: Scoring = "letter",
+    template: Template = "paper",
+    system: str | None = None,
+    examples: Sequence[Question] = (),
+    max_tokens: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Estimate the effect of adding each direction at its own layer, at all tokens.
+
+    With f the log of p(correct) normalised over the choices and x_l,t the residual stream
+    entering block l at token t, adding c·d changes f by c · Σ_t ∂f/∂x_l,t · d, to first order
+    (attribution patching, Nanda 2023; Syed et al. 2023, arXiv 2310.10348). One forward and one
+    backward pass give it for all roles, positions and layers. It says nothing of curvature: it is
+    best for small coefficients and worst where the addition is large beside the stream itself.
+
+    Args:
+        contrasts: which directions, role minus base or role minus the other roles.
+        scoring, template, system, examples, progress: as for `evaluate`.
+        max_tokens: most tokens in a batch; None for a number that suits the memory at hand.
+
+    Returns:
+        One row per direction: `kind` (add), `contrast, role, position, layer, coefficient` (1),
+        `effect` (mean over questions of the estimated change of `logprob_correct`, in nats per
+        unit of the coefficient) and `sem`, its standard error over questions.
+
+    Raises:
+        RoleLensError: no questions, a prompt longer than the context, vectors of another model,
+            contrast `roles` with a single role, a model that carries hooks.
+    """
+    if not contrasts:
+        raise RoleLensError("attribute needs at least one contrast")
+    vectors.check(model)
+    directions = torch.stack([vectors.directions(contrast) for contrast in contrasts])
+    total = torch.zeros(directions.shape[:-1], dtype=torch.float64)
+    square = torch.zeros_like(total)
+    for gradients in question_gradients(
+        model,
+        questions,
+        scoring=scoring,
+        template=template,
+        system=system,
+        examples=examples,
+        max_tokens=max_tokens,
+        progress=progress,
+    ):
+        effects = einops.einsum(
+            gradients,
+            directions,
+            "question layer d, contrast role position layer d"
+            " -> question contrast role position layer",
+        ).double()
+        total += effects.sum(dim=0)
+        square += effects.square().sum(dim=0)
+    return _table(vectors, contrasts, total, square, len(questions))
+
+
+def question_gradients(
+    model: Model,
+    questions: Sequence[Question],
+    *,
+    scoring: Scoring = "letter",
+    template: Template = "paper",
+    system: str | None = None,
+    examples: Sequence[Question] = (),
+    max_tokens: int | None = None,
+    progress: bool = True,
+) -> Iterator[Float[Tensor, "question layer d_model"]]:
+    """Gradients of f (see `attribute`) with respect to the residual stream entering each block,
+    summed over tokens: batches of questions, longest first.
+
+    Raises:
+        RoleLensError: no questions, a prompt longer than the context, a model that carries hooks.
+    """
+    if not questions:
+        raise RoleLensError("attribution needs at least one question")
+    refuse_hooks(model)
+    items = tokenize_questions(
+        model, questions, scoring=scoring, template=template, system=system, examples=examples
+    )
+    budget = token_budget(model, max_tokens)
+    rows = [_rows(item) for item in items]
+    size = [len(sequences) * max(map(len, sequences)) for sequences in rows]
+    order = sorted(range(len(items)), key=lambda i: (-size[i], i))
+    with tqdm(total=len(items), desc="attribution", disable=not progress) as bar:
+        while order:
+            some = order[: budget.rows(size[order[0]])]
+            batch = [(rows[i], items[i], questions[i].answer) for i in some]
+            run = partial(_batch_gradients, model, batch, scoring)
+            gradients = attempt(run, budget, len(some))
+            if gradients is not None:
+                yield gradients
+                order = order[len(some) :]
+                bar.update(len(some))
+
+
+@torch.inference_mode(False)
+def _batch_gradients(
+    model: Model, questions: Sequence[tuple[list[list[int]], Item, int]], scoring: Scoring
+) -> Float[Tensor, "question layer d_model"]:
+    sequences = [ids for rows, _, _ in questions for ids in rows]
+    batch = pad_left(model, sequences, range(len(sequences)))
+    n_layers = model.cfg.n_layers
+    columns = max(len(tokens) for _, item, _ in questions for tokens in item.continuations)
+    streams = _streams(model, batch)
+    with torch.enable_grad():
+        last = streams[-1][:, -columns:].requires_grad_()
+        ones = torch.ones(last.shape[:2], dtype=torch.long, device=last.device)
+        logits, _ = run_blocks(model, ones, ones, start=n_layers, resid=last, columns=columns)
+        logprobs = logits.float().log_softmax(dim=-1)
+        objective = torch.stack(_objectives(logprobs, questions, scoring)).sum()
+        leaving = streams.pop()
+        gradient = torch.zeros_like(leaving)
+        gradient[:, -columns:] = torch.autograd.grad(objective, last)[0]
+    summed = []
+    # Backwards through one block at a time, which is run again for it: the activations inside
+    # all blocks together would take far more memory than the streams between them.
+    for layer in reversed(range(n_layers)):
+        with torch.enable_grad():
+            entering = streams.pop().requires_grad_()
+            left, _ = run_blocks(
+                model, batch.tokens, batch.mask, start=layer, resid=entering, stop=layer + 1
+            )
+            _check_block(model, layer, left - leaving, leaving, batch.mask.bool())
+            (gradient,) = torch.autograd.grad(left, entering, gradient)
+        summed.append(gradient.float().sum(dim=1).cpu())
+        leaving = entering.detach()
+    by_row = torch.stack(summed[::-1], dim=1)
+    owner = torch.tensor([q for q, (rows, _, _) in enumerate(questions) for _ in rows])
+    by_question = torch.zeros((len(questions), *by_row.shape[1:]))
+    return by_question.index_add_(0, owner, by_row)
+
+
+@torch.no_grad()
+def _check_block(
+    model: Model, layer: int, difference: Tensor, whole: Tensor, mask: Bool[Tensor, "row pos"]
+) -> None:
+    """Raise a RoleLensError if a block that runs alone does something else than in the model."""
+    low = model.cfg.dtype in (torch.bfloat16, torch.float16)
+    mask = mask.to(whole.device)
+    size = float(whole[mask].float().norm())
+    relative = float(difference[mask].float().norm()) / max(size, 1e-6)
+    # Of a whole pass that is NaN or infinite its own error tells.
+    if math.isfinite(size) and not relative <= (0.1 if low else 1e-3):
+        raise RoleLensError(
+            f"the effects of directions can't be estimated on {model_name(model)}: block {layer} "
+            f"alone differs from the same block in the model (by {relative:.2g} of its output); "
+            "sweep without screening"
+        )
+
+
+@torch.no_grad()
+def _streams(model: Model, batch: Batch) -> list[Float[Tensor, "row pos d_model"]]:
+    """The residual stream entering each block, and leaving the last."""
+    streams: list[Tensor] = []
+
+    def keep(x: Tensor, hook: Any) -> None:
+        streams.append(x.clone())  # some architectures go on to write into it
+
+    n_layers = model.cfg.n_layers
+    hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in range(n_layers)]
+    with model.hooks(fwd_hooks=hooks):
+        left, _ = run_blocks(model, batch.tokens, batch.mask, stop=n_layers)
+    return [*streams, left]
+
+
+def _objectives(
+    logprobs: Float[Tensor, "row columns d_vocab"],
+    questions: Sequence[tuple[list[list[int]], Item, int]],
+    scoring: Scoring,
+) -> list[Float[Tensor, ""]]:
+    """log p(correct), normalised over the choices, of each question."""
+    results, row = [], 0
+    for rows, item, answer in questions:
+        scores = []
+        for choice, tokens in enumerate(item.continuations):
+            at = row + (choice if len(rows) > 1 else 0)
+            steps = torch.arange(logprobs.shape[1] - len(tokens), logprobs.shape[1])
+            score = logprobs[at, steps, torch.tensor(tokens)].sum()
+            scores.append(score / len(tokens) if scoring == "cloze" else score)
+        results.append(torch.stack(scores).log_softmax(dim=0)[answer])
+        row += len(rows)
+    return results
+
+
+def _rows(item: Item) -> list[list[int]]:
+    """Token rows of a question: one for all choices of a single token, else one for each."""
+    if all(len(tokens) == 1 for tokens in item.continuations):
+        return [list(item.prompt)]
+    return [[*item.prompt, *tokens[:-1]] for tokens in item.continuations]
+
+
+def _table(
+    vectors: RoleVectors,
+    contrasts: Sequence[Contrast],
+    total: Float[Tensor, "contrast role position layer"],
+    square: Float[Tensor, "contrast role position layer"],
+    n: int,
+) -> pd.DataFrame:
+    axes = [list(contrasts), vectors.roles, vectors.positions, range(vectors.n_layers)]
+    names = ["contrast", "role", "position", "layer"]
+    table = pd.MultiIndex.from_product(axes, names=names).to_frame(index=False)
+    mean = (total / n).flatten().numpy()
+    variance = np.maximum((square / n).flatten().numpy() - mean**2, 0)
+    table.insert(0, "kind", "add")
+    sem = np.sqrt(variance / (n - 1)) if n > 1 else np.full(len(mean), np.nan)
+    return table.assign(coefficient=1.0, effect=mean, sem=sem)
