@@ -23,7 +23,7 @@ from role_lens.experiments.identity import hash_of_vectors, run_identity
 from role_lens.experiments.random_sweep import sweep_random
 from role_lens.experiments.selection import folder_of
 from role_lens.experiments.store import content_hash, kept_table
-from role_lens.experiments.sweep import sweep
+from role_lens.experiments.sweeps import sweep
 from role_lens.files import make_folder
 from role_lens.questions.domains import home_domains, homes_among, homes_of
 from role_lens.questions.splits import sample_by_domain

@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from role_lens.experiments.controls import rotated
 from role_lens.judges.likelihood import ranks
 from role_lens.prompts import spread
-from role_lens.reading.logit_lens import layer_logprobs, logit_lens, most_likely, name_logits
+from role_lens.reading.lens import layer_logprobs, logit_lens, most_likely, name_logits
 from role_lens.reading.token_view import project_tokens, views_on_one_scale
 from role_lens.reporting.analysis import Results, Setup, main, place_of
 from role_lens.reporting.figures import CONTRAST_STYLE, save_figure

@@ -31,7 +31,7 @@ from role_lens.experiments.controls import NEUTRAL_PERSONA
 from role_lens.experiments.identity import hash_of_vectors, model_identity
 from role_lens.experiments.selection import folder_of
 from role_lens.experiments.store import content_hash, kept_table
-from role_lens.experiments.sweep import sweep
+from role_lens.experiments.sweeps import sweep
 from role_lens.files import make_folder
 from role_lens.judges.endpoint import ask_and_keep, check_address
 from role_lens.judges.likelihood import (
@@ -46,7 +46,7 @@ from role_lens.judges.likelihood import (
 from role_lens.judges.telling import improving_and_telling, telling_rates
 from role_lens.questions.domains import homes_among
 from role_lens.questions.splits import sample_by_domain
-from role_lens.reading.patchscope import (
+from role_lens.reading.patchscopes import (
     TARGET,
     Mode,
     patchscope,

@@ -26,7 +26,7 @@ from role_lens.experiments.selection import folder_of, select_by_domain
 from role_lens.prompts import spread
 from role_lens.questions.domains import homes_among
 from role_lens.questions.splits import check_numbers, divide, sample_each
-from role_lens.reading.persona_shift import persona_shift, shift_along_directions
+from role_lens.reading.persona_shifts import persona_shift, shift_along_directions
 from role_lens.reporting.analysis import Results, Setup, main, place_of
 from role_lens.reporting.figures import CONTRAST_STYLE, save_figure
 from role_lens.reporting.options import QuestionOptions

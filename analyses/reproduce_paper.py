@@ -23,14 +23,14 @@ from role_lens.experiments.condition_scores import score_conditions
 from role_lens.experiments.conditions import Condition, baseline
 from role_lens.experiments.judgement import measure
 from role_lens.experiments.selection import best_first, folder_of
-from role_lens.experiments.sweep import read_changes, sweep
+from role_lens.experiments.sweeps import read_changes, sweep
 from role_lens.questions.domains import homes_among
 from role_lens.questions.splits import sample_by_domain
 from role_lens.reporting.analysis import Results, Setup, every_layer, main
 from role_lens.reporting.figures import plot_transfer, save_figure
 from role_lens.reporting.options import QuestionOptions
 from role_lens.reporting.report import Report
-from role_lens.statistics.best_of_many import best_of_many
+from role_lens.statistics.selection_bias import best_of_many
 from role_lens.statistics.paired import mcnemar, sign_flip_test
 
 

@@ -22,7 +22,7 @@ from role_lens.experiments.calibration import (
     drawn_changes,
     resampled_changes,
 )
-from role_lens.experiments.sweep import read_changes
+from role_lens.experiments.sweeps import read_changes
 from role_lens.questions.splits import MIN_QUESTIONS
 
 

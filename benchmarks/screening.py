@@ -19,7 +19,7 @@ from role_lens._run.budget import token_budget
 from role_lens.models import PACKAGED_MODEL
 from role_lens.patches.patch import form
 from role_lens.scoring.engine import engine, in_chunks
-from role_lens.scoring.evaluate import score_columns
+from role_lens.scoring.evaluation import score_columns
 from role_lens.scoring.items import Scoring, tokenize_questions
 from role_lens.scoring.replay import first_layer
 

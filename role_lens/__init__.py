@@ -1,44 +1,17 @@
-"""Role vectors: find them in a language model, steer with them, and judge what they do."""
+"""Role vectors: find them in a language model, steer with them, and judge what they do.
 
-from role_lens.errors import RoleLensError
-from role_lens.experiments.candidates import Grid
-from role_lens.experiments.comparison import compare
-from role_lens.experiments.selection import select
-from role_lens.experiments.sweep import read_sweep, sweep
-from role_lens.generation import generate
-from role_lens.models import load_model
-from role_lens.patches.patch import Patch
-from role_lens.prompts import load_prompts, load_roles
-from role_lens.questions.question import (
-    NumericQuestion,
-    Question,
-    load_numeric_questions,
-    load_questions,
-)
-from role_lens.scoring.attribution import attribute
-from role_lens.scoring.evaluate import evaluate, summarize
-from role_lens.scoring.generated import Generation
-from role_lens.vectors import RoleVectors
+    from role_lens import RoleVectors, load_model, load_prompts, load_roles
 
-__all__ = [
-    "Generation",
-    "Grid",
-    "NumericQuestion",
-    "Patch",
-    "Question",
-    "RoleLensError",
-    "RoleVectors",
-    "attribute",
-    "compare",
-    "evaluate",
-    "generate",
-    "load_model",
-    "load_numeric_questions",
-    "load_prompts",
-    "load_questions",
-    "load_roles",
-    "read_sweep",
-    "select",
-    "summarize",
-    "sweep",
-]
+    model = load_model("smollm2-135m-instruct")
+    vectors = RoleVectors.fit(model, load_roles("builtin"), load_prompts("builtin"))
+    with vectors.add("economist", layer=15).on(model): ...
+
+Names load what they need when they are first used (SPEC 1), so that `import role_lens` is quick.
+More is in the subpackages `questions`, `scoring`, `statistics`, `experiments`, `reading`, `judges`,
+`interop` and `reporting`.
+"""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)
+__version__ = "0.1.0"

@@ -1,6 +1,8 @@
-"""Mathematics of directions. Knows no model, no role names, no files."""
+"""Mathematics of directions: differences of means, cosines, components, separability.
 
-from typing import Literal, get_args
+directions = difference_of_means(role_means, base_mean, "roles")
+cosine_similarity(directions)
+"""
 
 import einops
 import torch
@@ -9,19 +11,14 @@ from torch import Tensor
 
 from role_lens.errors import RoleLensError
 
-Contrast = Literal["base", "roles"]
-
-
-def check_contrast(contrast: str) -> None:
-    """Raise a RoleLensError unless `contrast` is one of the two known ones."""
-    if contrast not in get_args(Contrast):
-        raise RoleLensError(f"contrast must be one of {get_args(Contrast)}, got {contrast!r}")
+MEAN_CONTRASTS = ("base", "roles")
+"""The contrasts that are differences of means."""
 
 
 def difference_of_means(
     role_means: Float[Tensor, "role *rest"],
     base_mean: Float[Tensor, "*rest"],
-    contrast: Contrast = "base",
+    contrast: str = "base",
 ) -> Float[Tensor, "role *rest"]:
     """Role directions: role mean minus a reference mean.
 
@@ -31,7 +28,8 @@ def difference_of_means(
     Raises:
         RoleLensError: an unknown contrast, or `"roles"` with fewer than two roles.
     """
-    check_contrast(contrast)
+    if contrast not in MEAN_CONTRASTS:
+        raise RoleLensError(f"contrast must be one of {MEAN_CONTRASTS}, got {contrast!r}")
     if contrast == "base":
         return role_means - base_mean
     n_roles = role_means.shape[0]

@@ -1,4 +1,7 @@
-"""The package's own exceptions. Knows nothing else."""
+"""The package's own exceptions: input that can't be used is a `RoleLensError`.
+
+raise RoleLensError("layer 40 is out of range: the model has layers 0 to 29")
+"""
 
 
 class RoleLensError(ValueError):

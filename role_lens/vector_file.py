@@ -1,4 +1,11 @@
-"""The file format of role vectors: safetensors with a JSON header. Knows no model."""
+"""The file format of role vectors: safetensors with a JSON header.
+
+    write_vectors("roles.safetensors", vars(vectors))
+    RoleVectors(**read_vectors("roles.safetensors"))
+
+Tensors: `role_means`, `base_mean`, `role_counts`, and `found.<contrast>` and
+`separation.<contrast>` for each contrast that has them.
+"""
 
 import json
 from collections.abc import Mapping
@@ -13,27 +20,31 @@ from torch import Tensor
 from role_lens.errors import RoleLensError
 from role_lens.files import as_path, atomic_write
 
-FORMAT = 1
-TENSORS = ("role_means", "base_mean", "role_counts", "separation")
-HEADER = ("roles", "positions", "base_count", "provenance")
+FORMAT = 2
+_TENSORS = ("role_means", "base_mean", "role_counts")
+_BY_CONTRAST = ("found", "separation")
+_HEADER = ("roles", "positions", "base_count", "provenance")
 
 
-def write_vectors(
-    path: str | Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any]
-) -> None:
-    """Write tensors and header; whole or not at all.
+def write_vectors(path: str | Path, fields: Mapping[str, Any]) -> None:
+    """Write the fields of `RoleVectors`; whole or not at all.
 
     Raises:
         RoleLensError: the file can't be written.
     """
+    header = {name: fields[name] for name in _HEADER}
     metadata = {"role_lens": json.dumps({"format": FORMAT, **header})}
-    content = save({name: tensors[name].contiguous() for name in TENSORS}, metadata=metadata)
+    tensors = {name: fields[name] for name in _TENSORS}
+    for name in _BY_CONTRAST:
+        tensors |= {f"{name}.{contrast}": found for contrast, found in fields[name].items()}
+    kept = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    content = save(kept, metadata=metadata)
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
-def read_vectors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Tensors and header of a file that `write_vectors` wrote.
+def read_vectors(path: str | Path) -> dict[str, Any]:
+    """The fields of `RoleVectors` from a file that `write_vectors` wrote.
 
     Raises:
         RoleLensError: the file is missing, truncated, of another kind or format, or its tensors
@@ -52,15 +63,33 @@ def read_vectors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise RoleLensError(f"{path} is not a readable safetensors file: {error}") from error
     try:
         header = json.loads(metadata["role_lens"])
-        version, parts = header["format"], [header[key] for key in HEADER]
-        chosen = {name: tensors[name] for name in TENSORS}
-    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        version = header.pop("format")
+        chosen = {name: tensors[name] for name in _TENSORS} if version == FORMAT else {}
+        header = {name: header[name] for name in _HEADER}
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
         raise RoleLensError(
             f"{path} is a safetensors file but holds no role vectors ({error!r})"
         ) from error
     if version != FORMAT:
-        raise RoleLensError(f"{path} has format {version}, this version reads {FORMAT}")
-    roles, positions, base_count, provenance = parts
+        raise RoleLensError(
+            f"{path} has format {version}, this version of role_lens reads {FORMAT}: fit it again"
+        )
+    _check_header(path, header)
+    by_contrast = {
+        kind: {
+            name.removeprefix(f"{kind}."): tensor
+            for name, tensor in tensors.items()
+            if name.startswith(f"{kind}.")
+        }
+        for kind in _BY_CONTRAST
+    }
+    _check_tensors(path, header, chosen, by_contrast)
+    header |= {"roles": tuple(header["roles"]), "positions": tuple(header["positions"])}
+    return {**header, **chosen, **by_contrast}
+
+
+def _check_header(path: Path, header: Mapping[str, Any]) -> None:
+    roles, positions, base_count, provenance = (header[name] for name in _HEADER)
     if not (
         isinstance(roles, list)
         and all(isinstance(role, str) for role in roles)
@@ -71,21 +100,29 @@ def read_vectors(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         and isinstance(provenance.get("fingerprint"), list)
     ):
         raise RoleLensError(f"{path}: the header is damaged: {str(header)[:80]}…")
-    shape = (len(roles), len(positions), *chosen["base_mean"].shape[-2:])
-    expected = {
-        "role_means": shape,
-        "base_mean": shape[1:],
-        "role_counts": shape[:1],
-        "separation": (2, *shape[:3]),
+
+
+def _check_tensors(
+    path: Path,
+    header: Mapping[str, Any],
+    tensors: Mapping[str, Tensor],
+    by_contrast: Mapping[str, Mapping[str, Tensor]],
+) -> None:
+    """Raise a RoleLensError unless shapes and types are those that the header says."""
+    shape = (len(header["roles"]), len(header["positions"]), *tensors["base_mean"].shape[-2:])
+    wanted = {"role_means": shape, "base_mean": shape[1:], "role_counts": shape[:1]}
+    wanted |= {f"found.{contrast}": shape for contrast in by_contrast["found"]}
+    wanted |= {f"separation.{contrast}": shape[:3] for contrast in by_contrast["separation"]}
+    flat = {
+        f"{kind}.{c}": tensor for kind, some in by_contrast.items() for c, tensor in some.items()
     }
-    for name, wanted in expected.items():
-        if name != "role_counts" and chosen[name].dtype != torch.float32:
-            raise RoleLensError(f"{path}: {name} is {chosen[name].dtype}, expected torch.float32")
-        if tuple(chosen[name].shape) != wanted:
+    for name, tensor in {**tensors, **flat}.items():
+        if name != "role_counts" and tensor.dtype != torch.float32:
+            raise RoleLensError(f"{path}: {name} is {tensor.dtype}, expected torch.float32")
+        if tuple(tensor.shape) != wanted[name]:
             raise RoleLensError(
-                f"{path}: {name} has shape {tuple(chosen[name].shape)}, the header says {wanted}"
+                f"{path}: {name} has shape {tuple(tensor.shape)}, the header says {wanted[name]}"
             )
     for name in ("role_means", "base_mean"):
-        if not bool(torch.isfinite(chosen[name]).all()):
+        if not bool(torch.isfinite(tensors[name]).all()):
             raise RoleLensError(f"{path}: {name} has NaN or infinite entries")
-    return chosen, header

@@ -25,8 +25,8 @@ from role_lens.experiments.controls import rotated
 from role_lens.judges import endpoint as endpoint_judge
 from role_lens.models import PACKAGED_MODEL, slow_in_two_bytes
 from role_lens.prompts import spread
-from role_lens.reading.logit_lens import layer_logprobs
-from role_lens.reading.persona_shift import persona_shift, shift_along_directions
+from role_lens.reading.lens import layer_logprobs
+from role_lens.reading.persona_shifts import persona_shift, shift_along_directions
 from role_lens.reporting.analysis import main
 from role_lens.reporting.options import ModelOptions
 from role_lens.scoring.divergence import kl_divergence

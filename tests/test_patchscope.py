@@ -5,7 +5,7 @@ from conftest import build
 from role_lens import RoleLensError, generate
 from role_lens._run.forward import next_logits
 from role_lens._run.tokens import encode_chat
-from role_lens.reading.patchscope import (
+from role_lens.reading.patchscopes import (
     TARGET,
     patchscope,
     placeholder_positions,

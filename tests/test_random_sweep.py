@@ -7,7 +7,7 @@ from role_lens import RoleLensError
 from role_lens.experiments.candidates import Grid
 from role_lens.experiments.controls import rotated
 from role_lens.experiments.random_sweep import sweep_random
-from role_lens.experiments.sweep import sweep
+from role_lens.experiments.sweeps import sweep
 from role_lens.questions.question import Question
 
 QUESTIONS = [

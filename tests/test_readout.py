@@ -10,7 +10,7 @@ from tiny import tiny_bridge
 from role_lens import Patch, RoleVectors
 from role_lens.directions import cosine_similarity
 from role_lens.reading.geometry import geometry_by_layer, likeness_by_chance, role_tree
-from role_lens.reading.logit_lens import (
+from role_lens.reading.lens import (
     layer_logprobs,
     lens_logits,
     logit_lens,

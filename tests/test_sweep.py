@@ -18,7 +18,7 @@ from role_lens import Grid, Question, RoleLensError, RoleVectors, evaluate, read
 from role_lens.experiments import store as cells
 from role_lens.experiments.condition_scores import score_conditions
 from role_lens.experiments.conditions import baseline
-from role_lens.experiments.sweep import read_changes
+from role_lens.experiments.sweeps import read_changes
 from role_lens.scoring.replay import Replay
 
 QUESTIONS = [

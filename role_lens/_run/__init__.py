@@ -1,0 +1,1 @@
+"""How a model is run: tokens, batches, partial passes, caches, fingerprint. Private."""

@@ -1,7 +1,9 @@
-"""Sums of the residual stream over groups of prompts, streamed in float64.
+"""Sums the residual stream over groups of prompts, and reads it for single prompts.
 
-One pass gives all layers and positions for all groups; memory doesn't grow with the number of
-prompts. Knows groups of token sequences, not roles.
+    sum_activations(model, groups, positions=[-1]).mean()    # group x position x layer x d_model
+
+One pass gives all layers and positions for all groups, in float64; memory doesn't grow with the
+number of prompts.
 """
 
 import warnings

@@ -1,4 +1,6 @@
-"""Run some blocks of a TransformerBridge inside the model's own forward pass.
+"""Runs some blocks of a TransformerBridge inside the model's own forward pass.
+
+    logits, pairs = bridge_pass(model, part)
 
 The blocks before are passed over, and the pass is left after the last one that is wanted; all
 else (positions, masks, the final norm and softcap, the unembedding) is the model's.
@@ -6,35 +8,15 @@ else (positions, masks, the final norm and softcap, the unembedding) is the mode
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor
 
-from role_lens._run.past import JoinedCache, KeysKnown, Past
+from role_lens._run.joined_cache import JoinedCache, KeysKnown
+from role_lens._run.partial_pass import Pairs, Part
 from role_lens.models import Model
-
-
-@dataclass(frozen=True, eq=False)
-class Part:
-    """Which part of a model to run, and on what (see `role_lens._run.partial_pass.run_blocks`)."""
-
-    tokens: Int[Tensor, "row pos"]
-    mask: Int[Tensor, "row all_pos"]
-    """Of the earlier tokens too."""
-    past: Past | None
-    start: int
-    resid: Float[Tensor, "row pos d_model"] | None
-    stop: int | None
-    only: Int[Tensor, " row"] | None
-    keep: bool
-
-
-Pairs = Mapping[int, tuple[Tensor, Tensor]]
-"""Keys and values of each block that ran."""
 
 
 def bridge_pass(model: Model, part: Part) -> tuple[Tensor, Pairs]:

@@ -1,6 +1,6 @@
-"""How many tokens a batch may hold: chosen from the memory at hand, less after running out of it.
+"""Decides how many tokens a batch may hold: from the memory at hand, less after running out of it.
 
-Knows a model's size and device, not what is computed.
+for batch, result in in_batches(model, sequences, token_budget(model), run): ...
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,6 @@
-"""Tell one set of weights from another by what they compute. Knows no directions.
+"""Tells one set of weights from another by what they compute.
+
+    check_fingerprint(fingerprint(model), other_model)    # raises: other weights
 
 The fingerprint is functional, so it is the same for both TransformerLens model classes, for
 float32 and bfloat16, and on every device; hashes of the weights are not.

@@ -1,6 +1,6 @@
-"""Forward passes that give the last logits, and nothing that isn't needed.
+"""Runs forward passes that give the last logits, and nothing that isn't needed.
 
-Knows left-padded batches and hook names, neither roles nor directions.
+last_logits(model, batch)    # batch x 1 x d_vocab, of a left-padded batch
 """
 
 from typing import Any

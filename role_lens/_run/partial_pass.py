@@ -1,20 +1,42 @@
-"""Run part of a model: from a block on, up to a block, after tokens that were run before.
+"""Runs part of a model: from a block on, up to a block, after tokens that were run before.
 
-Knows both TransformerLens model classes, neither patches nor questions.
+    resid, past = run_blocks(model, tokens, mask, stop=12, keep=True)   # blocks 0 to 11
+    logits, _ = run_blocks(model, tokens, mask, start=12, resid=resid)  # the rest
+
+It does so for both TransformerLens model classes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import Parameter
 
-from role_lens._run.bridge_pass import Pairs, Part, bridge_pass
 from role_lens._run.forward import finite, keep_last
 from role_lens._run.past import Past
 from role_lens.models import Model, is_bridge
+
+Pairs: TypeAlias = Mapping[int, tuple[Tensor, Tensor]]
+"""Keys and values of each block that ran."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Which part of a model to run, and on what; the fields are the arguments of `run_blocks`."""
+
+    tokens: Int[Tensor, "row pos"]
+    mask: Int[Tensor, "row all_pos"]
+    """Of the earlier tokens too."""
+    past: Past | None
+    start: int
+    resid: Float[Tensor, "row pos d_model"] | None
+    stop: int | None
+    only: Int[Tensor, " row"] | None
+    keep: bool
 
 
 def run_blocks(
@@ -51,7 +73,10 @@ def run_blocks(
     """
     whole = mask if past is None else torch.cat([past.mask, mask], dim=1)
     hooks = [] if stop is not None else [keep_last(model, columns)]
-    run = bridge_pass if is_bridge(model) else _hooked_pass
+    if is_bridge(model):
+        from role_lens._run.bridge_pass import bridge_pass as run  # needs transformers
+    else:
+        run = _hooked_pass
     with model.hooks(fwd_hooks=hooks):
         output, pairs = run(model, Part(tokens, whole, past, start, resid, stop, only, keep))
     if stop is None:

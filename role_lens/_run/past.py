@@ -1,16 +1,14 @@
-"""Keys and values of tokens that were run before, for batches that continue them.
+"""Keys and values of tokens that were run before, for batches whose rows continue them.
 
-Knows the caches of transformers, not how a model is run.
+rows = past.select(torch.tensor([0, 0, 1]))   # three rows that continue two earlier texts
+keys, values = rows.pair(layer=3)
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
-from transformers import DynamicCache
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,45 +34,3 @@ class Past:
             return keys.expand(shape), values.expand(shape)
         rows = self.rows.to(keys.device)  # a large model's blocks are spread over several devices
         return keys.index_select(0, rows), values.index_select(0, rows)
-
-
-class KeysKnown(Exception):
-    """Ends a block once its keys and values are known."""
-
-
-class JoinedCache(DynamicCache):
-    """Joins a block's keys and values to earlier ones as the block asks for them.
-
-    Unlike its parent it holds nothing but what is to be kept, and it doesn't grow.
-    """
-
-    def __init__(self, past: Past | None, keep: bool) -> None:
-        super().__init__()
-        self._past = past
-        self._keep = keep
-        self._known: tuple[Tensor, Tensor] | None = None
-        self.stop = False
-        """Whether to end the block, and give the same keys and values again when asked next."""
-        self.pairs: dict[int, tuple[Tensor, Tensor]] = {}
-
-    def update(
-        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
-    ) -> tuple[Tensor, Tensor]:
-        if self._known is not None:
-            return self._known
-        if self._past is not None:
-            keys, values = self._past.pair(layer_idx)
-            key_states = torch.cat([keys, key_states], dim=-2)
-            value_states = torch.cat([values, value_states], dim=-2)
-        if self._keep:
-            self.pairs[layer_idx] = (key_states, value_states)
-        if self.stop:
-            self._known = (key_states, value_states)
-            raise KeysKnown
-        return key_states, value_states
-
-    def get_seq_length(self, layer_idx: int = 0) -> int:
-        return 0 if self._past is None else self._past.mask.shape[1]
-
-    def get_mask_sizes(self, query_length: int, layer_idx: int) -> tuple[int, int]:
-        return self.get_seq_length() + query_length, 0

@@ -1,6 +1,6 @@
-"""The residual stream entering every block, at some tokens of each row.
+"""Reads the residual stream entering every block, at some tokens of each row.
 
-Knows padded batches, neither roles nor directions.
+residual_stream(model, batch, positions=[-1])    # layer x batch x position x d_model
 """
 
 from collections.abc import Sequence

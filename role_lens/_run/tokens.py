@@ -1,6 +1,6 @@
-"""From prompts to token batches: chat template, post-instruction positions, padding.
+"""Turns prompts into token batches: chat template, post-instruction positions, padding.
 
-Knows tokenizers, not weights: of the model it reads only the tokenizer and the context length.
+batch = pad_left(model, encode_chat(model, ["Tea?", "What time is it?"]), range(2))
 """
 
 from collections.abc import Sequence

@@ -1,79 +1,57 @@
-"""Does a role vector help? Chosen on some questions, tested on others, beside its controls.
+"""Runs a comparison: chooses a direction per role, tests it once on other questions beside its
+controls, and writes the verdict.
 
-Knows the order of things; what each of them is, the other files know.
+    table = compare(model, vectors, Exam(load_questions("builtin")), "verdict")
+    table[["role", "add", "verdict"]]
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
 
 from role_lens._run.tokens import chat_text
+from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
-from role_lens.experiments.candidates import Grid
+from role_lens.experiments.candidates import candidates_of
 from role_lens.experiments.condition_scores import open_conditions, score_conditions
 from role_lens.experiments.conditions import (
+    Condition,
     baseline,
     judged_conditions,
     other_conditions,
     random_conditions,
 )
-from role_lens.experiments.controls import NEUTRAL_PERSONA
-from role_lens.experiments.identity import hash_of_vectors
-from role_lens.experiments.judgement import judge, summary
+from role_lens.experiments.judgement import DomainScores, judge, summary
 from role_lens.experiments.null_band import RandomChoice, choose_random
-from role_lens.experiments.selection import (
-    Objective,
-    folder_of,
-    select_by_domain,
-    usual_grid,
-    within_layers,
-)
+from role_lens.experiments.options import Exam, Selection, TestPlan
+from role_lens.experiments.selection import Choice, folder_of, select_by_domain
 from role_lens.experiments.shuffled_labels import prompt_tokens, shuffled_by_role
 from role_lens.files import make_folder, write_json, write_table
-from role_lens.finders._fit import package_versions
 from role_lens.models import Model, model_name
+from role_lens.prompts import NEUTRAL_PERSONA
 from role_lens.questions.domains import homes_among
 from role_lens.questions.question import Question
-from role_lens.questions.splits import (
-    MIN_QUESTIONS,
-    check_numbers,
-    divide,
-    sample_each,
-    sample_questions,
-)
+from role_lens.questions.splits import check_numbers, divide, sample_each, sample_questions
+from role_lens.scoring.asked import AskedQuestions, Asker
+from role_lens.scoring.identity import hash_of_vectors
 from role_lens.vectors import RoleVectors
-
-_MIN_RANDOM = 20
+from role_lens.versions import package_versions
 
 
 def compare(
     model: Model,
     vectors: RoleVectors,
-    questions: Sequence[Question],
+    exam: Exam,
     out: str | Path,
-    *,
-    validation: Sequence[Question] | None = None,
-    domains: Mapping[str, str] | None = None,
-    prompts: Mapping[str, Sequence[str]] | None = None,
-    base: Sequence[str] | None = None,
-    grid: Grid | None = None,
-    screen: int | None = 10,
-    objective: Objective = "logprob",
-    max_kl: float | None = 0.1,
-    leave_out_last: float | None = 0.2,
-    neutral: Sequence[str] | None = None,
-    n_random: int = _MIN_RANDOM,
-    n_shuffled: int = 5,
-    max_validation: int | None = None,
-    max_questions: int | None = None,
-    max_off_domain: int | None = None,
-    permutations: int = 10_000,
-    seed: int = 0,
-    **asking: Any,
+    selection: Selection = Selection(),
+    plan: TestPlan = TestPlan(),
+    compute: Compute = Compute(),
 ) -> pd.DataFrame:
     """Choose a direction for each role, test it once on other questions, beside its controls.
 
@@ -86,155 +64,228 @@ def compare(
     other role's direction.
 
     Args:
-        questions: those that test, of any number of domains.
+        vectors: directions from shuffled labels need the prompts of the fit, see
+            `RoleVectors.with_prompts`; the built-in ones are known.
+        exam: the questions that test and those that choose, how they are asked, and whose domain
+            is which.
         out: folder for the results; a run that was stopped goes on where it was.
-        validation: those that choose; None to take half of `questions`, stratified by subject.
-            Questions that are in both are dropped from these, and repeats from either.
-        domains: role -> its domain, beside those of arXiv 2502.12055.
-        prompts, base: what the vectors were fitted on, for directions from shuffled labels; None
-            for the built-in ones if it was these, else to go without.
-        grid, screen, objective, max_kl, leave_out_last, neutral: as for `select`; a grid without
-            roles takes those whose domain has questions. Random directions are chosen for log
-            p(correct), which is what is judged, whatever the objective.
-        n_random: random directions for the null band, at least 20. A warning names the roles for
-            which fewer were within `max_kl`.
-        n_shuffled: directions from shuffled labels.
-        max_validation: most questions of a domain that choose, stratified by subject.
-        max_questions: most test questions of a role's own domain, stratified too.
-        max_off_domain: most test questions of every other domain; 0 to leave these out.
-        permutations: of the sign-flip tests.
-        seed: of the splits and of all random directions.
-        asking: scoring (letter or cloze), template, system, examples, max_tokens and progress, as
-            for `evaluate`.
+        selection: candidates, objective and guards; a grid without roles takes those whose domain
+            has questions. Random directions are chosen for log p(correct), which is what is
+            judged, whatever the objective.
+        plan: numbers of controls, limits of questions, permutations, seed.
+        compute: batches and progress.
 
     Returns:
-        One row per role and domain, see `role_lens.experiments.judgement.summary`: effects (mean
-        change of log p(correct), nats) side by side; for the addition an interval, adjusted p
-        values, and the verdict; and what was chosen. `out` holds it as
-        `comparison.parquet`, the effects of all conditions as `effects.parquet`, what was chosen as
-        `choices.parquet`, and the main options as `comparison.json`.
+        One row per role and domain, see `summary`: effects (mean change of log p(correct), nats)
+        side by side; for the addition an interval, adjusted p values, and the verdict; and what
+        was chosen. `out` holds it as `comparison.parquet`, the effects of all conditions as
+        `effects.parquet`, what was chosen as `choices.parquet`, and the options as
+        `comparison.json`.
 
     Raises:
         RoleLensError: a role without a domain, fewer than 20 questions of a domain to choose or
-            to test (the same ones for both leave none), fewer than 20 random directions, other
-            prompts than the vectors', and all that `select` and `sweep` raise.
+            to test (the same ones for both leave none), and all that `select` and `sweep` raise.
+
+    Warns:
+        UserWarning: roles for which fewer random directions were within the limit of the KL
+            divergence, prompts that aren't known, a chat template without system messages.
+
+    Example:
+        >>> exam = Exam(many_questions, domains={"poet": "verse", "cook": "food"})
+        >>> selection, plan = Selection(max_kl=None), TestPlan(n_shuffled=0, max_off_domain=0)
+        >>> table = compare(model, vectors, exam, folder / "verdict", selection, plan)
+        >>> table["role"].tolist()
+        ['cook', 'poet']
     """
-    if n_random < _MIN_RANDOM:
-        raise RoleLensError(f"a null band takes at least {_MIN_RANDOM} directions, got {n_random}")
-    for name, limit in (
-        ("max_validation", max_validation),
-        ("max_questions", max_questions),
-        ("max_off_domain", max_off_domain or None),
-    ):
-        if limit is not None and limit < MIN_QUESTIONS:
-            raise RoleLensError(
-                f"choice and test take at least {MIN_QUESTIONS} questions, got {name}={limit}"
-            )
-    if seed < 0 or n_shuffled < 0:
-        raise RoleLensError(f"seed and n_shuffled count from 0, got {seed} and {n_shuffled}")
-    if permutations < 1:
-        raise RoleLensError(f"at least one permutation is needed, got {permutations}")
-    vectors.check(model)
-    grid = grid or usual_grid(vectors)
-    homes = homes_among(vectors, grid.roles, domains, (one.domain for one in questions))
-    grid = replace(grid, roles=tuple(homes))
-    choosing, testing = divide(questions, validation, homes, seed)
-    choosing = sample_each(choosing, max_validation, seed=seed)
+    prepared = _prepare(Asker(model, exam.asking, compute), vectors, exam, out, selection, plan)
+    chosen = _choose(prepared, vectors)
+    scores = _test(prepared, vectors, chosen)
+    effects = judge(scores, permutations=plan.permutations, seed=plan.seed)
+    return _write(prepared, vectors, chosen, effects)
+
+
+def check_exam(vectors: RoleVectors, exam: Exam, selection: Selection, plan: TestPlan) -> None:
+    """Raise a RoleLensError if `compare` would refuse these questions, roles or candidates, for
+    reasons that need no model."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # `compare` will warn
+        divided = _divide(vectors, exam, selection, plan)
+    candidates_of(vectors, selection.of_roles(list(divided.homes)).within(vectors.n_layers).grid)
+
+
+@dataclass(frozen=True, eq=False)
+class _Divided:
+    """Who is judged on what."""
+
+    homes: Mapping[str, str]
+    """Role -> its domain."""
+    choosing: Mapping[str, Sequence[Question]]
+    """Domain -> the questions that choose."""
+    tests: Sequence[tuple[str, bool, Sequence[Question]]]
+    """Domain, whether for its own roles, and the questions that test."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Test:
+    """The test questions of one domain, for its own roles or for all others."""
+
+    domain: str
+    in_domain: bool
+    asked: AskedQuestions
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class _Prepared:
+    """What is to be done, once all that may be refused has been checked."""
+
+    asker: Asker
+    selection: Selection
+    plan: TestPlan
+    homes: Mapping[str, str]
+    """Role -> its domain."""
+    choosing: Mapping[str, AskedQuestions]
+    """Domain -> the questions that choose."""
+    tests: Sequence[_Test]
+    prompt_tokens: Any
+    """Of the prompts of the fit, for shuffled labels; None to go without."""
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class _Chosen:
+    """The directions that are tested."""
+
+    choices: Mapping[str, Choice]
+    random: Mapping[str, Sequence[RandomChoice]]
+    shuffled: Mapping[str, Float[Tensor, "n d_model"]]
+
+
+def _divide(vectors: RoleVectors, exam: Exam, selection: Selection, plan: TestPlan) -> _Divided:
+    """Divide the questions into those that choose and those that test."""
+    homes = homes_among(
+        vectors, selection.grid.roles, exam.domains, (one.domain for one in exam.questions)
+    )
+    choosing, testing = divide(exam.questions, exam.validation, homes, plan.seed)
+    choosing = sample_each(choosing, plan.max_validation, seed=plan.seed)
     tests = [
-        (domain, in_domain, sample_questions(asked, limit, seed=seed))
-        for in_domain, limit in ((True, max_questions), (False, max_off_domain))
+        (domain, in_domain, sample_questions(asked, limit, seed=plan.seed))
+        for in_domain, limit in ((True, plan.max_questions), (False, plan.max_off_domain))
         for domain, asked in testing.items()
         if any((home == domain) == in_domain for home in homes.values())
         and (in_domain or limit != 0)
     ]
     check_numbers(choosing, tests)
-    tokens = prompt_tokens(model, vectors, prompts, base) if n_shuffled else None
-    folder = make_folder(out)
-    options: dict[str, Any] = {"max_kl": max_kl, "leave_out_last": leave_out_last}
-    options |= {"neutral": neutral, **asking}
-    places = [
-        folder_of(folder / ("in_domain" if in_domain else "off_domain"), domain)
-        for domain, in_domain, _ in tests
-    ]
-    for place, (_, _, asked) in zip(places, tests, strict=True):
-        open_conditions(model, asked, place, **asking)  # may refuse, before the long part
+    return _Divided(homes, choosing, tests)
 
-    choices = select_by_domain(
-        model,
-        vectors,
-        choosing,
-        folder / "selection",
-        grid,
-        homes,
-        screen=screen,
-        objective=objective,
-        **options,
+
+def _prepare(
+    asker: Asker,
+    vectors: RoleVectors,
+    exam: Exam,
+    out: str | Path,
+    selection: Selection,
+    plan: TestPlan,
+) -> _Prepared:
+    """Divide the questions and open the folders, which may refuse, before the long part."""
+    vectors.check(asker.model)
+    divided = _divide(vectors, exam, selection, plan)
+    tokens = prompt_tokens(asker.model, vectors) if plan.n_shuffled else None
+    folder = make_folder(out)
+    prepared = _Prepared(
+        asker,
+        selection.of_roles(list(divided.homes)).within(vectors.n_layers),
+        plan,
+        divided.homes,
+        {domain: asker.ask(some) for domain, some in divided.choosing.items()},
+        [
+            _Test(
+                domain,
+                in_domain,
+                asker.ask(some),
+                folder_of(folder / ("in_domain" if in_domain else "off_domain"), domain),
+            )
+            for domain, in_domain, some in divided.tests
+        ],
+        tokens,
+        folder,
     )
+    for test in prepared.tests:
+        open_conditions(test.asked, test.folder)
+    return prepared
+
+
+def _choose(prepared: _Prepared, vectors: RoleVectors) -> _Chosen:
+    """A direction for each role, and random ones that are chosen like it."""
+    homes, plan, out = prepared.homes, prepared.plan, prepared.folder / "selection"
+    selection = prepared.selection
+    choices = select_by_domain(prepared.choosing, vectors, out, selection, homes)
     random: dict[str, list[RandomChoice]] = {role: [] for role in choices}
     for domain in sorted({homes[role] for role in choices}):
-        own = tuple(role for role in choices if homes[role] == domain)
-        for one in choose_random(
-            model,
-            vectors,
-            choosing[domain],
-            folder_of(folder / "selection", domain),
-            replace(grid, roles=own),
-            n_random,
-            most_tries=screen,
-            seed=seed,
-            **options,
-        ):
+        own = selection.of_roles([role for role in choices if homes[role] == domain])
+        asked = prepared.choosing[domain]
+        for one in choose_random(asked, vectors, folder_of(out, domain), own, plan):
             random[one.role].append(one)
-    _warn_of_bands(random, n_random)
-    chosen = list(choices.values())
-    shuffled = shuffled_by_role(model, vectors, chosen, tokens, n_shuffled, seed)
-    ask_persona = _takes_system(model)
+    _warn_of_bands(random, plan.n_random)
+    shuffled = shuffled_by_role(
+        prepared.asker.model,
+        vectors,
+        list(choices.values()),
+        prepared.prompt_tokens,
+        plan.n_shuffled,
+        plan.seed,
+    )
+    return _Chosen(choices, random, shuffled)
+
+
+def _test(prepared: _Prepared, vectors: RoleVectors, chosen: _Chosen) -> list[DomainScores]:
+    """Ask all test questions under all conditions."""
+    ask_persona = _takes_system(prepared.asker)
     scores = []
-    for place, (domain, in_domain, asked) in zip(places, tests, strict=True):
-        conditions = [baseline()]
-        for choice in chosen:
-            if (homes[choice.role] == domain) == in_domain:
-                conditions += judged_conditions(vectors, choice, ask_persona=ask_persona)
-                conditions += random_conditions(random[choice.role])
-                if in_domain:
-                    mixed = shuffled[choice.role]
-                    conditions += other_conditions(vectors, choice, mixed, ask_persona=ask_persona)
-        if len(conditions) > 1:
+    for test in prepared.tests:
+        conditions: list[Condition] = []
+        for role, choice in chosen.choices.items():
+            if (prepared.homes[role] == test.domain) != test.in_domain:
+                continue
+            conditions += judged_conditions(vectors, choice, ask_persona=ask_persona)
+            conditions += random_conditions(chosen.random[role])
+            if test.in_domain:
+                mixed = chosen.shuffled[role]
+                conditions += other_conditions(vectors, choice, mixed, ask_persona=ask_persona)
+        if conditions:
             scores.append(
                 score_conditions(
-                    model, asked, conditions, place, domain=domain, in_domain=in_domain, **asking
+                    test.asked,
+                    [baseline(), *conditions],
+                    test.folder,
+                    domain=test.domain,
+                    in_domain=test.in_domain,
                 )
             )
-    effects = judge(scores, permutations=permutations, seed=seed)
-    made = pd.DataFrame(map(asdict, chosen))
+    return scores
+
+
+def _write(
+    prepared: _Prepared, vectors: RoleVectors, chosen: _Chosen, effects: pd.DataFrame
+) -> pd.DataFrame:
+    """Write tables and options, and give the table of roles and domains."""
+    folder = prepared.folder
+    made = pd.DataFrame([choice.row() for choice in chosen.choices.values()])
     what = made.set_index("role")[["contrast", "layer", "position", "coefficient"]]
-    table = summary(effects, homes).join(
+    table = summary(effects, prepared.homes).join(
         what.astype({"layer": "Int64", "position": "Int64"}), "role"
     )
     write_table(folder / "choices.parquet", made)
     write_table(folder / "effects.parquet", effects)
     write_table(folder / "comparison.parquet", table)
+    asking = prepared.asker.asking
     record = {
-        "model": model_name(model),
-        "grid": asdict(within_layers(grid, vectors.n_layers, leave_out_last)),
-        "screen": screen,
-        "objective": objective,
-        "max_kl": max_kl,
-        "leave_out_last": leave_out_last,
-        "n_random": n_random,
-        "n_shuffled": n_shuffled,
-        "max_validation": max_validation,
-        "max_questions": max_questions,
-        "max_off_domain": max_off_domain,
-        "permutations": permutations,
-        "seed": seed,
-        "domains": homes,
+        "model": model_name(prepared.asker.model),
         "vectors": hash_of_vectors(vectors),
-        "asking": {
-            key: len(value) if key == "examples" else value
-            for key, value in asking.items()
-            if key not in ("max_tokens", "progress")
-        },
+        "asking": {**asdict(replace(asking, examples=())), "examples": len(asking.examples)},
+        "selection": asdict(prepared.selection),
+        "plan": asdict(prepared.plan),
+        "domains": dict(prepared.homes),
         "versions": package_versions(),
     }
     write_json(folder / "comparison.json", record)
@@ -249,15 +300,15 @@ def _warn_of_bands(random: Mapping[str, Sequence[RandomChoice]], n: int) -> None
         warnings.warn(
             f"fewer than {n} random directions were within max_kl, and the bands are thinner, of "
             f"{found}",
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
-def _takes_system(model: Model) -> bool:
+def _takes_system(asker: Asker) -> bool:
     """Whether the chat template takes a system message, and so a persona prompt."""
     try:
-        chat_text(model, "Hello?", NEUTRAL_PERSONA)
+        chat_text(asker.model, "Hello?", NEUTRAL_PERSONA)
     except RoleLensError as error:
-        warnings.warn(f"no persona prompts are asked: {error}", stacklevel=3)
+        warnings.warn(f"no persona prompts are asked: {error}", stacklevel=4)
         return False
     return True

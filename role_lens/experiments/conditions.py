@@ -1,24 +1,23 @@
 """What is done to the model to judge a role vector: the vector, its parts, and the controls.
 
-Knows role vectors and choices, neither models nor questions.
+[baseline(), *judged_conditions(vectors, choice, ask_persona=True)]
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import einops
 from jaxtyping import Float
 from torch import Tensor
 
 from role_lens.directions import unit
-from role_lens.experiments.controls import (
-    NEUTRAL_PERSONA,
-    persona_prompts,
-    shared_and_specific,
-)
+from role_lens.experiments.condition_kinds import ConditionKind
+from role_lens.experiments.controls import shared_and_specific
 from role_lens.experiments.null_band import RandomChoice
 from role_lens.experiments.selection import Choice
-from role_lens.patches.patch import Patch
+from role_lens.patches.patch import Combined, Patch
+from role_lens.prompts import NEUTRAL_PERSONA, persona_prompts
 from role_lens.vectors import RoleVectors
 
 _ROUNDING = 1e-4  # of a direction's length: what is shorter is not one
@@ -28,21 +27,23 @@ _ROUNDING = 1e-4  # of a direction's length: what is shorter is not one
 class Condition:
     """One way of asking all questions."""
 
-    kind: str
-    """`none` (the baseline); one condition per role: `persona, neutral_persona, add, both` (persona
-    prompt and addition), `ablate, shared, shared_matched, specific, specific_matched`; several:
-    `phrasing, random, shuffled, other`."""
+    kind: ConditionKind
     role: str | None = None
     detail: str | None = None
     """Which of several: the number of a phrasing or direction, or another role."""
-    patches: tuple[Patch, ...] = ()
+    patches: Combined = ()
     system: str | None = None
     """System message in the place of the usual one; None for the usual one."""
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """As the columns `kind, role, detail` of tables."""
+        return {"kind": self.kind.value, "role": self.role, "detail": self.detail}
 
 
 def baseline() -> Condition:
     """The unchanged model."""
-    return Condition("none")
+    return Condition(ConditionKind.BASELINE)
 
 
 def judged_conditions(
@@ -53,18 +54,21 @@ def judged_conditions(
     There are no parts where the mean of the roles' directions is zero, or is the role's own.
     """
     role = choice.role
-    patch = choice.addition(vectors)
+    patch = choice.patch(vectors)
     raw = patch.direction
     conditions = [
-        Condition("add", role, patches=(patch,)),
-        Condition("ablate", role, patches=(Patch.ablate(raw, fingerprint=patch.fingerprint),)),
+        Condition(ConditionKind.ADD, role, patches=(patch,)),
+        Condition(
+            ConditionKind.ABLATE, role, patches=(Patch.ablate(raw, fingerprint=patch.fingerprint),)
+        ),
     ]
     if ask_persona:
-        conditions.append(Condition("persona", role, system=persona_prompts(role)[0]))
+        conditions.append(Condition(ConditionKind.PERSONA, role, system=persona_prompts(role)[0]))
     for kind, part in _parts(vectors, choice, raw).items():
         matched = unit(part) * raw.norm()
-        conditions.append(Condition(kind, role, patches=(_like(patch, part),)))
-        conditions.append(Condition(f"{kind}_matched", role, patches=(_like(patch, matched),)))
+        of_kind, of_matched = ConditionKind(kind), ConditionKind(f"{kind}_matched")
+        conditions.append(Condition(of_kind, role, patches=(_like(patch, part),)))
+        conditions.append(Condition(of_matched, role, patches=(_like(patch, matched),)))
     return conditions
 
 
@@ -73,21 +77,23 @@ def persona_conditions(role: str, addition: Patch | None) -> list[Condition]:
     the prompts where no direction was chosen."""
     persona = persona_prompts(role)[0]
     prompts = [
-        Condition("persona", role, system=persona),
-        Condition("neutral_persona", role, system=NEUTRAL_PERSONA),
+        Condition(ConditionKind.PERSONA, role, system=persona),
+        Condition(ConditionKind.NEUTRAL_PERSONA, role, system=NEUTRAL_PERSONA),
     ]
     if addition is None:
         return prompts
     return [
         *prompts,
-        Condition("add", role, patches=(addition,)),
-        Condition("both", role, patches=(addition,), system=persona),
+        Condition(ConditionKind.ADD, role, patches=(addition,)),
+        Condition(ConditionKind.BOTH, role, patches=(addition,), system=persona),
     ]
 
 
 def random_conditions(random: Sequence[RandomChoice]) -> list[Condition]:
     """The null band."""
-    return [Condition("random", one.role, str(one.number), (one.patch,)) for one in random]
+    return [
+        Condition(ConditionKind.RANDOM, one.role, str(one.number), (one.patch,)) for one in random
+    ]
 
 
 def other_conditions(
@@ -99,28 +105,32 @@ def other_conditions(
 ) -> list[Condition]:
     """Directions from shuffled labels and those of the other roles, both as long as the role's
     own, the other phrasings of the persona prompt, and one without a role."""
-    others = vectors.directions(choice.contrast)[
-        :, vectors.positions.index(choice.position), choice.layer
+    others = vectors.directions(choice.spec.contrast)[
+        :, vectors.positions.index(choice.spec.position), choice.spec.layer
     ]
     named = {r: d for r, d in zip(vectors.roles, others, strict=True) if r != choice.role}
     personas = []
     if ask_persona:
         personas = [
-            Condition("phrasing", choice.role, str(number), system=text)
+            Condition(ConditionKind.PHRASING, choice.role, str(number), system=text)
             for number, text in enumerate(persona_prompts(choice.role)[1:])
         ]
-        personas.append(Condition("neutral_persona", choice.role, system=NEUTRAL_PERSONA))
+        personas.append(
+            Condition(ConditionKind.NEUTRAL_PERSONA, choice.role, system=NEUTRAL_PERSONA)
+        )
     return [
         *personas,
-        *_several("shuffled", vectors, choice, {str(i): d for i, d in enumerate(shuffled)}),
-        *_several("other", vectors, choice, named),
+        *_several(
+            ConditionKind.SHUFFLED, vectors, choice, {str(i): d for i, d in enumerate(shuffled)}
+        ),
+        *_several(ConditionKind.OTHER, vectors, choice, named),
     ]
 
 
 def _several(
-    kind: str, vectors: RoleVectors, choice: Choice, directions: dict[str, Tensor]
+    kind: ConditionKind, vectors: RoleVectors, choice: Choice, directions: Mapping[str, Tensor]
 ) -> list[Condition]:
-    patch = choice.addition(vectors)
+    patch = choice.patch(vectors)
     size = patch.direction.norm()
     return [
         Condition(kind, choice.role, detail, (_like(patch, unit(direction) * size),))
@@ -143,7 +153,7 @@ def _parts(
     vectors: RoleVectors, choice: Choice, raw: Float[Tensor, " d_model"]
 ) -> dict[str, Float[Tensor, " d_model"]]:
     """Shared and specific part, where neither is nothing but rounding."""
-    where = (slice(None), vectors.positions.index(choice.position), choice.layer)
+    where = (slice(None), vectors.positions.index(choice.spec.position), choice.spec.layer)
     # Of contrast `base` whatever was chosen: with contrast `roles` the mean is about zero.
     directions = vectors.directions("base")[where]
     mean = einops.reduce(directions, "role d_model -> d_model", "mean")

@@ -1,6 +1,8 @@
 """From scores to a verdict: the effect of each condition, whether it may be chance, and in words.
 
-Knows tables of scores, neither models nor directions.
+effects = judge(scores)           # a row per condition, with p values
+summary(effects, homes)           # a row per role and domain
+tally(effects)                    # how many are helped and hurt
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +14,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from role_lens.experiments.condition_kinds import RANGED, TESTED, ConditionKind, Pair
 from role_lens.statistics.paired import (
     bootstrap_interval,
     mcnemar,
@@ -22,30 +25,10 @@ from role_lens.statistics.paired import (
 
 LEVEL = 0.05
 _PLACE = ["role", "domain", "in_domain"]
-JUDGED = (
-    "persona",
-    "add",
-    "both",
-    "ablate",
-    "shared",
-    "shared_matched",
-    "specific",
-    "specific_matched",
-)
-"""Kinds of condition whose effects are tested: those with one condition per role."""
-PAIRS = {
-    "add_over_persona": ("add", "persona"),
-    "both_over_persona": ("both", "persona"),
-    "specific_over_shared": ("specific_matched", "shared_matched"),
-    "persona_over_neutral": ("persona", "neutral_persona"),
-}
-"""Kinds that are tested against another than the unchanged model."""
-SEVERAL = ("random", "shuffled", "other", "phrasing")
-"""Kinds with several conditions per role, of which the range is given."""
 
 
 @dataclass(frozen=True, eq=False)
-class Scores:
+class DomainScores:
     """What one domain's questions gave under several conditions, the baseline among them."""
 
     domain: str
@@ -58,27 +41,33 @@ class Scores:
     correct: Bool[ndarray, "condition question"]
 
 
-def judge(scores: Sequence[Scores], *, permutations: int = 10_000, seed: int = 0) -> pd.DataFrame:
+def judge(
+    scores: Sequence[DomainScores], *, permutations: int = 10_000, seed: int = 0
+) -> pd.DataFrame:
     """Effects of all conditions, tested where one condition stands for a role.
 
-    A change is paired, question by question, with the unchanged model, or for the kinds in
-    `PAIRS` with another condition. Every kind is a family of its own, inside the roles' domains
+    A change is paired, question by question, with the unchanged model, or for a `Pair` of
+    kinds with another condition. Every kind is a family of its own, inside the roles' domains
     and outside of them: p values are adjusted for all roles and domains in it. "Helps" and "hurts"
     are two one-sided tests, each at 5 %.
 
     Returns:
         One row per domain, role and condition: `role, domain, in_domain, kind, detail, n`,
         `effect` (mean change of log p(correct), nats), `sem`, `baseline, baseline_accuracy` (of
-        what it is compared with), `accuracy_change`; for the kinds in `JUDGED` and `PAIRS` also
+        what it is compared with), `accuracy_change`; for the tested kinds also
         `low, high` (90 % bootstrap interval of the effect), `p_helps, p_hurts` (alone) and
         `p_helps_adjusted, p_hurts_adjusted`, `q_helps` (false discovery rate), `p_mcnemar` (of the
         accuracy, two-sided, alone) and `detectable` (the smallest effect that the test would have
-        found with 80 % power); for those in `JUDGED` the `verdict`; for the addition `p_random`,
-        its rank among the role's `n_random` random directions, (1 + as good ones) / (1 + all).
+        found with 80 % power); for single kinds, not pairs, the `verdict`; for the addition
+        `p_random`, its rank among the role's `n_random` random directions, (1 + as good ones) /
+        (1 + all).
+
+    Raises:
+        RoleLensError: an unknown kind of condition.
     """
     table = pd.DataFrame([row for one in scores for row in _rows(one)])
     changes, answers = table.pop("change").tolist(), table.pop("answers").tolist()
-    judged = table["kind"].isin([*JUDGED, *PAIRS])
+    judged = table["kind"].isin(TESTED)
     table["p_mcnemar"] = [
         mcnemar(before, after) if tested else np.nan
         for (before, after), tested in zip(answers, judged, strict=True)
@@ -100,7 +89,7 @@ def judge(scores: Sequence[Scores], *, permutations: int = 10_000, seed: int = 0
     return _with_verdicts(table)
 
 
-def measure(scores: Sequence[Scores]) -> pd.DataFrame:
+def measure(scores: Sequence[DomainScores]) -> pd.DataFrame:
     """Effects of all conditions, untested: for directions that were chosen on these questions.
 
     Returns:
@@ -157,7 +146,7 @@ def tally(effects: pd.DataFrame) -> pd.DataFrame:
         would be if it were one of them.
     """
     rows = []
-    tested = effects[effects["kind"].isin([*JUDGED, *PAIRS])]
+    tested = effects[effects["kind"].isin(TESTED)]
     for (in_domain, kind), part in tested.groupby(["in_domain", "kind"]):
         ranked = part["p_random"].dropna()
         least = 1 / (1 + part["n_random"])
@@ -173,7 +162,7 @@ def tally(effects: pd.DataFrame) -> pd.DataFrame:
                 "by_chance": least[ranked.index].sum() if len(ranked) else np.nan,
             }
         )
-    order = {kind: i for i, kind in enumerate([*JUDGED, *PAIRS])}
+    order = {kind: i for i, kind in enumerate(TESTED)}
     table = pd.DataFrame(rows).astype({"above_random": "Int64"})
     table = table.sort_values(
         ["in_domain", "kind"], key=lambda c: c.map(order) if c.name == "kind" else ~c
@@ -181,23 +170,26 @@ def tally(effects: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
-def _rows(scores: Scores) -> Iterator[dict[str, Any]]:
+def _rows(scores: DomainScores) -> Iterator[dict[str, Any]]:
     """A row for each condition, against the baseline, and for each pair of conditions."""
     labels = scores.conditions.astype(object).where(scores.conditions.notna(), None)
     kinds, roles, details = (labels[name].tolist() for name in ("kind", "role", "detail"))
     place = {key: i for i, key in enumerate(zip(kinds, roles, strict=True))}
-    baseline = kinds.index("none")
+    for kind in kinds:
+        ConditionKind(kind)  # refuses an unknown one, which would be tested by nobody
+    baseline = kinds.index(ConditionKind.BASELINE.value)
     for i, names in enumerate(zip(kinds, roles, details, strict=True)):
         if i != baseline:
             yield _row(scores, *names, i, baseline)
     for role in dict.fromkeys(scores.conditions["role"].dropna()):
-        for kind, (one, other) in PAIRS.items():
-            if (one, role) in place and (other, role) in place:
-                yield _row(scores, kind, role, None, place[one, role], place[other, role])
+        for pair in Pair:
+            one, other = ((kind.value, role) for kind in pair.value)
+            if one in place and other in place:
+                yield _row(scores, pair.label, role, None, place[one], place[other])
 
 
 def _row(
-    scores: Scores, kind: str, role: str, detail: str | None, one: int, other: int
+    scores: DomainScores, kind: str, role: str, detail: str | None, one: int, other: int
 ) -> dict[str, Any]:
     change = scores.logprob[one] - scores.logprob[other]
     before, after = scores.correct[other], scores.correct[one]
@@ -238,7 +230,7 @@ def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
         place: part.tolist()
         for place, part in table[table["kind"] == "random"].groupby(_PLACE)["effect"]
     }
-    for i in table.index[table["kind"].isin(JUDGED)]:
+    for i in table.index[table["kind"].isin([kind.value for kind in ConditionKind if kind.tested])]:
         row = table.loc[i]
         # Only the addition was chosen as the random directions were.
         random = bands.get(tuple(row[_PLACE]), []) if row["kind"] == "add" else []
@@ -266,16 +258,16 @@ def summary(effects: pd.DataFrame, homes: Mapping[str, str]) -> pd.DataFrame:
 
     Returns:
         `role, domain, in_domain, n, baseline_accuracy, baseline` (mean log p(correct)); the effects
-        of all kinds in `JUDGED` and `PAIRS` side by side; the range of those in `SEVERAL`, such as
+        of all tested kinds side by side; the range of those of which there are several, such as
         `random_low, random_high`; and for the addition `low, high, accuracy_change, p_mcnemar,
         p_helps_adjusted, p_hurts_adjusted, q_helps, p_random, n_random, detectable, verdict`.
     """
-    wide = effects[effects["kind"].isin([*JUDGED, *PAIRS])].pivot(
+    wide = effects[effects["kind"].isin(TESTED)].pivot(
         index=_PLACE, columns="kind", values="effect"
     )
-    wide = wide[[kind for kind in [*JUDGED, *PAIRS] if kind in wide.columns]]
-    several = effects[effects["kind"].isin(SEVERAL)].groupby([*_PLACE, "kind"])["effect"]
-    kinds = [kind for kind in SEVERAL if kind == "random" or kind in set(effects["kind"])]
+    wide = wide[[kind for kind in TESTED if kind in wide.columns]]
+    several = effects[effects["kind"].isin(RANGED)].groupby([*_PLACE, "kind"])["effect"]
+    kinds = [kind for kind in RANGED if kind == "random" or kind in set(effects["kind"])]
     ranges = [
         several.agg(bound).unstack("kind").reindex(columns=kinds).add_suffix(f"_{name}")
         for bound, name in (("min", "low"), ("max", "high"))

@@ -1,11 +1,11 @@
-"""Candidates in the order of their estimated effects, from one gradient that is kept in a folder.
+"""Orders candidates by their estimated effects, from one gradient that is kept in a store.
 
-Knows role vectors and cells, not what becomes of them.
+gradient = kept_gradient(store, asked)
+by_estimate(vectors, candidates, gradient, n=10)["economist"]    # the best first
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import einops
 import numpy as np
@@ -13,52 +13,45 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from role_lens.experiments.candidates import Cell
-from role_lens.experiments.store import content_hash
-from role_lens.files import atomic_write
-from role_lens.models import Model
-from role_lens.questions.question import Question
+from role_lens.experiments.candidates import Candidate
+from role_lens.experiments.store import ARRAY, Form, Store
+from role_lens.scoring.asked import AskedQuestions
 from role_lens.scoring.attribution import question_gradients
 from role_lens.vectors import RoleVectors
 
 
-def kept_gradient(
-    folder: Path,
-    identity: Mapping[str, Any],
-    model: Model,
-    questions: Sequence[Question],
-    **asking: Any,
-) -> Float[Tensor, "layer d_model"]:
-    """Mean over questions of the gradient that `attribute` takes, from the folder if it is there.
+def kept_gradient(store: Store, asked: AskedQuestions) -> Float[Tensor, "layer d_model"]:
+    """Mean over questions of the gradient that `attribute` takes, from the store if it is there.
 
     Args:
-        identity: of the run, see `run_identity`; it is the gradient's too.
-        asking: scoring and so on, as for `attribute`.
+        store: of these questions.
     """
-    shape = (model.cfg.n_layers, model.cfg.d_model)
-    own = {key: value for key, value in identity.items() if key != "vectors"}
-    path = folder / f"gradient-{content_hash(own)[:16]}.npy"
-    try:
-        kept = np.load(path)
-        if kept.shape == shape and kept.dtype == np.float32:
-            return torch.from_numpy(kept)
-    except (OSError, ValueError, EOFError):  # none yet, or damaged
-        pass
-    total = torch.zeros(shape, dtype=torch.float64)
-    for gradients in question_gradients(model, questions, **asking):
-        total += einops.reduce(gradients.double(), "question layer d_model -> layer d_model", "sum")
-    gradient = (total / len(questions)).float()
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, gradient.numpy())
-    return gradient
+    cfg = asked.model.cfg
+    shape = (cfg.n_layers, cfg.d_model)
+
+    def make() -> np.ndarray:
+        total = torch.zeros(shape, dtype=torch.float64)
+        for gradients in question_gradients(asked):
+            total += einops.reduce(
+                gradients.double(), "question layer d_model -> layer d_model", "sum"
+            )
+        return (total / len(asked)).float().numpy()
+
+    def read(path: Path) -> np.ndarray:
+        kept = ARRAY.read(path)
+        if kept.shape != shape or kept.dtype != np.float32:
+            raise ValueError(f"a gradient of shape {kept.shape}, type {kept.dtype}")
+        return kept
+
+    return torch.from_numpy(store.keep("gradient.npy", make, Form(read, ARRAY.write)))
 
 
 def by_estimate(
     vectors: RoleVectors,
-    cells: Iterable[Cell],
+    candidates: Iterable[Candidate],
     gradient: Float[Tensor, "layer d_model"],
     n: int | None = None,
-) -> dict[str, list[Cell]]:
+) -> dict[str, list[Candidate]]:
     """Each role's additions, the largest estimated effect first.
 
     Args:
@@ -67,30 +60,28 @@ def by_estimate(
         n: only this many directions of each role, the first ones, at all coefficients; None for
             all.
     """
-    cells = list(cells)
+    candidates = list(candidates)
     effects = {
         contrast: einops.einsum(
             vectors.directions(contrast),
             gradient,
             "role position layer d_model, layer d_model -> role position layer",
         )
-        for contrast in {cell.contrast for cell in cells}
-        if contrast is not None
+        for contrast in {candidate.spec.contrast for candidate in candidates}
     }
 
-    def effect(cell: Cell) -> float:
-        contrast, role, position, layer = cell.direction
-        assert contrast is not None
-        where = vectors.roles.index(str(role)), vectors.positions.index(position), layer
-        return float(effects[contrast][where]) * (cell.coefficient or 0.0)
+    def effect(candidate: Candidate) -> float:
+        spec = candidate.spec
+        where = vectors.roles.index(spec.role), vectors.positions.index(spec.position), spec.layer
+        return float(effects[spec.contrast][where]) * (spec.coefficient or 0.0)
 
-    by_role: dict[str, list[Cell]] = {str(cell.role): [] for cell in cells}
-    for cell in sorted(cells, key=effect, reverse=True):
-        by_role[str(cell.role)].append(cell)
+    by_role: dict[str, list[Candidate]] = {one.spec.role: [] for one in candidates}
+    for candidate in sorted(candidates, key=effect, reverse=True):
+        by_role[candidate.spec.role].append(candidate)
     return {role: _first_directions(ranked, n) for role, ranked in by_role.items()}
 
 
-def _first_directions(ranked: Sequence[Cell], n: int | None) -> list[Cell]:
-    """The cells of the first n directions, at all coefficients."""
-    first = set(list(dict.fromkeys(cell.direction for cell in ranked))[:n])
-    return [cell for cell in ranked if cell.direction in first]
+def _first_directions(ranked: Sequence[Candidate], n: int | None) -> list[Candidate]:
+    """The candidates of the first n directions, at all coefficients."""
+    first = set(list(dict.fromkeys(one.spec.alone for one in ranked))[:n])
+    return [one for one in ranked if one.spec.alone in first]

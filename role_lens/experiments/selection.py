@@ -1,41 +1,45 @@
-"""Choose a direction for each role on validation questions, within guards.
+"""Chooses a direction for each role on validation questions, within guards.
 
-Knows nothing of the questions that test the choice.
+choices = select(model, vectors, questions, "selection", Selection(max_kl=0.05))
+choices["economist"].spec
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
 
-from role_lens.directions import Contrast
+from role_lens.compute import Compute
+from role_lens.direction_spec import DirectionSpec
 from role_lens.errors import RoleLensError
-from role_lens.experiments.candidates import Grid
-from role_lens.experiments.sweep import sweep
+from role_lens.experiments.options import Objective, Selection
+from role_lens.experiments.sweeps import sweep_asked
 from role_lens.models import Model
 from role_lens.patches.patch import Patch
 from role_lens.prompts import load_prompts
 from role_lens.questions.question import Question
 from role_lens.questions.splits import MIN_QUESTIONS
+from role_lens.scoring.asked import AskedQuestions, Asker
+from role_lens.scoring.asking import Asking
 from role_lens.scoring.divergence import answer_logprobs, mean_kl
 from role_lens.vectors import RoleVectors
-
-Objective = Literal["logprob", "accuracy"]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The direction chosen for a role, and what adding it did to the validation questions."""
+    """The direction chosen for a role, and what adding it did to the validation questions.
 
-    role: str
-    contrast: Contrast
-    layer: int
-    position: int
-    coefficient: float
+    Example:
+        >>> spec = DirectionSpec("poet", layer=1)
+        >>> Choice(spec, 0.1, 0.0, 0.02, 20, 10).patch(vectors).layers
+        (1,)
+    """
+
+    spec: DirectionSpec
     effect: float
     """Mean change of log p(correct), in nats; too good by having been chosen for it."""
     accuracy_change: float
@@ -46,15 +50,19 @@ class Choice:
     n_tried: int
     """Candidates that were computed exactly."""
 
-    def addition(self, vectors: RoleVectors) -> Patch:
-        """The choice as a patch."""
-        return vectors.add(
-            self.role,
-            layer=self.layer,
-            position=self.position,
-            coefficient=self.coefficient,
-            contrast=self.contrast,
-        )
+    @property
+    def role(self) -> str:
+        """The role that it is for."""
+        return self.spec.role
+
+    def patch(self, vectors: RoleVectors) -> Patch:
+        """Adds the direction."""
+        return vectors.patch("add", self.spec)
+
+    def row(self) -> dict[str, Any]:
+        """As a row of a table."""
+        flat = {name: value for name, value in vars(self).items() if name != "spec"}
+        return {**vars(self.spec), **flat}
 
 
 def select(
@@ -62,99 +70,81 @@ def select(
     vectors: RoleVectors,
     questions: Sequence[Question],
     out: str | Path,
-    grid: Grid | None = None,
-    *,
-    screen: int | None = 10,
-    objective: Objective = "logprob",
-    max_kl: float | None = 0.1,
-    leave_out_last: float | None = 0.2,
-    neutral: Sequence[str] | None = None,
-    **asking: Any,
+    selection: Selection = Selection(),
+    asking: Asking = Asking(),
+    compute: Compute = Compute(),
 ) -> dict[str, Choice | None]:
     """The best addition for each role of a grid on these questions.
 
     Args:
         questions: for choosing only; what is chosen has to be tested on others.
         out: folder for the scores, of the kind that `sweep` writes; a run that was stopped goes on.
-        grid: the candidates, additions only; None for `usual_grid`.
-        screen: compute exactly only this many directions of each role, those with the highest
-            estimated effect; None for all.
-        objective: largest mean log p(correct), or largest accuracy; the screening estimates the
-            former in either case.
-        max_kl: most mean KL divergence, in nats, of the first answer token on neutral prompts;
-            None for no limit. A candidate beyond it gives way to the next best.
-        leave_out_last: share of the layers, the last ones, that are not tried (Arditi et al.,
-            arXiv 2406.11717, appendix C), unless the grid names its layers; None for all.
-        neutral: prompts for the KL divergence; None for every eighth of the built-in base prompts.
-        asking: scoring, template, system, examples, max_tokens and progress, as for `evaluate`.
+        selection: candidates, objective and guards.
+        asking: scoring, layout, system message and examples.
+        compute: batches and progress.
 
     Returns:
-        Role -> what was chosen; None where every candidate was beyond `max_kl`.
+        Role -> what was chosen; None where every candidate was beyond the limit of the KL
+        divergence.
 
     Raises:
-        RoleLensError: fewer than 20 questions, an unknown objective, a grid with ablations or
-            without layers, and all that `sweep` raises.
+        RoleLensError: fewer than 20 questions, and all that `sweep` raises.
+
+    Example:
+        >>> choices = select(model, vectors, many_questions, folder / "s", Selection(max_kl=None))
+        >>> sorted(choices)
+        ['cook', 'poet']
     """
-    if objective not in get_args(Objective):
-        raise RoleLensError(f"objective must be one of {get_args(Objective)}, got {objective!r}")
-    if len(questions) < MIN_QUESTIONS:
+    return select_asked(Asker(model, asking, compute).ask(questions), vectors, out, selection)
+
+
+def select_asked(
+    asked: AskedQuestions, vectors: RoleVectors, out: str | Path, selection: Selection
+) -> dict[str, Choice | None]:
+    """As `select`, of questions that are tokenised already."""
+    if len(asked) < MIN_QUESTIONS:
         raise RoleLensError(
-            f"choosing needs at least {MIN_QUESTIONS} validation questions, got {len(questions)}"
+            f"choosing needs at least {MIN_QUESTIONS} validation questions, got {len(asked)}"
         )
-    grid = within_layers(grid or usual_grid(vectors), vectors.n_layers, leave_out_last)
-    effects = sweep(model, vectors, questions, out, grid, screen=screen, **asking)
-    ranked = best_first(effects.iloc[1:], objective)
-    kl = neutral_kl(model, neutral, **asking) if max_kl is not None else None
+    selection = selection.within(vectors.n_layers)
+    effects = sweep_asked(asked, vectors, out, selection.grid)
+    ranked = best_first(effects.iloc[1:], selection.objective)
+    limit = selection.max_kl
+    kl = neutral_kl(asked, selection.neutral) if limit is not None else None
     choices: dict[str, Choice | None] = {}
-    for role in grid.roles or vectors.roles:
+    for role in selection.grid.roles or vectors.roles:
         name = vectors.roles[vectors.role_index(role)]
-        candidates = ranked[ranked["role"] == name]
         choices[name] = None
-        for row in candidates.to_dict("records"):
-            choice = Choice(
-                role=name,
-                contrast=row["contrast"],
-                layer=int(row["layer"]),
-                position=int(row["position"]),
-                coefficient=row["coefficient"],
-                effect=row["effect"],
-                accuracy_change=row["accuracy_change"],
-                kl=float("nan"),
-                n_questions=int(row["n"]),
-                n_tried=len(candidates),
-            )
+        for choice in _choices(ranked[ranked["role"] == name]):
             if kl is not None:
-                choice = replace(choice, kl=kl(choice.addition(vectors)))
-            if max_kl is None or choice.kl <= max_kl:
+                choice = replace(choice, kl=kl(choice.patch(vectors)))
+            if limit is None or choice.kl <= limit:
                 choices[name] = choice
                 break
     return choices
 
 
 def select_by_domain(
-    model: Model,
+    asked: Mapping[str, AskedQuestions],
     vectors: RoleVectors,
-    questions: Mapping[str, Sequence[Question]],
     out: str | Path,
-    grid: Grid,
+    selection: Selection,
     homes: Mapping[str, str],
-    **options: Any,
 ) -> dict[str, Choice]:
     """`select` for each domain's own roles; those for which nothing was chosen are left out.
 
     Args:
-        questions: domain -> the questions that choose.
+        asked: domain -> the questions that choose.
         out: folder for the scores, a folder in it for each domain.
         homes: role -> its domain.
-        options: as for `select`.
 
     Raises:
         RoleLensError: nothing was chosen for any role, and all that `select` raises.
     """
     chosen: dict[str, Choice] = {}
-    for domain, asked in questions.items():
-        own = replace(grid, roles=tuple(role for role in homes if homes[role] == domain))
-        best = select(model, vectors, asked, folder_of(out, domain), own, **options)
+    for domain, some in asked.items():
+        own = selection.of_roles([role for role in homes if homes[role] == domain])
+        best = select_asked(some, vectors, folder_of(out, domain), own)
         chosen |= {role: choice for role, choice in best.items() if choice is not None}
     if not chosen:
         raise RoleLensError(
@@ -177,46 +167,43 @@ def best_first(effects: pd.DataFrame, objective: Objective = "logprob") -> pd.Da
     return effects.sort_values(order, ascending=False, kind="stable")
 
 
-def usual_grid(vectors: RoleVectors) -> Grid:
-    """All directions of both contrasts; of a single role those of contrast `base`."""
-    return Grid(contrasts=vectors.contrasts)
-
-
-def within_layers(grid: Grid, n_layers: int, leave_out_last: float | None) -> Grid:
-    """The grid without the last layers, unless it names its layers.
-
-    Raises:
-        RoleLensError: a grid with ablations, a share out of range.
-    """
-    if set(grid.kinds) != {"add"}:
-        raise RoleLensError(f"only additions are chosen from, got kinds {grid.kinds}")
-    share = 0.0 if leave_out_last is None else leave_out_last
-    if not 0 <= share < 1:
-        raise RoleLensError(f"leave_out_last is a share of the layers, 0 to 1, got {share}")
-    if grid.layers is not None:
-        return grid
-    left_out = int(n_layers * share + 1e-9)  # 50 * 0.58 is 28.999…
-    return replace(grid, layers=tuple(range(n_layers - left_out)))
-
-
-def neutral_kl(
-    model: Model,
-    neutral: Sequence[str] | None,
-    *,
-    system: str | None = None,
-    max_tokens: int | None = None,
-    **others: Any,
-) -> Callable[[Patch], float]:
-    """A function that gives a patch's mean KL divergence on neutral prompts, see `select`.
+def neutral_kl(asked: AskedQuestions, neutral: Sequence[str] | None) -> Callable[[Patch], float]:
+    """A function that gives a patch's mean KL divergence on neutral prompts, in nats.
 
     Args:
-        others: what only concerns questions.
+        asked: whose model and system message are taken.
+        neutral: prompts; None for every eighth of the built-in base prompts.
     """
     prompts = load_prompts("builtin")[::8] if neutral is None else neutral
-    logprobs = partial(answer_logprobs, model, prompts, system=system, max_tokens=max_tokens)
+    logprobs = partial(
+        answer_logprobs,
+        asked.model,
+        prompts,
+        system=asked.asking.system,
+        max_tokens=asked.asker.compute.max_tokens,
+    )
     before = logprobs()
 
     def kl(patch: Patch) -> float:
         return mean_kl(before, logprobs(patch))
 
     return kl
+
+
+def _choices(candidates: pd.DataFrame) -> Iterator[Choice]:
+    """Rows of a sweep's effects as choices whose KL divergence isn't known yet."""
+    for row in candidates.to_dict("records"):
+        yield Choice(
+            spec=DirectionSpec(
+                row["role"],
+                int(row["layer"]),
+                int(row["position"]),
+                row["contrast"],
+                row["coefficient"],
+            ),
+            effect=row["effect"],
+            accuracy_change=row["accuracy_change"],
+            kl=float("nan"),
+            n_questions=int(row["n"]),
+            n_tried=len(candidates),
+        )

@@ -1,10 +1,12 @@
-"""Directions from a role's and the base prompts with their labels mixed.
+"""Makes directions from a role's and the base prompts with their labels mixed.
 
-Knows the prompts of the fit and where directions were chosen, no questions.
+tokens = prompt_tokens(model, vectors)
+shuffled_by_role(model, vectors, choices, tokens, n=5, seed=0)["economist"]
 """
 
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from jaxtyping import Float
@@ -15,41 +17,30 @@ from role_lens._run.tokens import encode_chat
 from role_lens.errors import RoleLensError
 from role_lens.experiments.controls import shuffled_directions
 from role_lens.experiments.selection import Choice
-from role_lens.finders._fit import check_prompts
+from role_lens.finders._finder import FitPrompts
 from role_lens.models import Model
-from role_lens.prompts import load_prompts, load_roles, role_name
+from role_lens.prompts import load_prompts, load_roles
 from role_lens.vectors import RoleVectors
 
-TokenIds = list[list[int]]
+TokenIds: TypeAlias = list[list[int]]
 
 
 def prompt_tokens(
-    model: Model,
-    vectors: RoleVectors,
-    prompts: Mapping[str, Sequence[str]] | None,
-    base: Sequence[str] | None,
+    model: Model, vectors: RoleVectors
 ) -> tuple[dict[str, TokenIds], TokenIds] | None:
-    """Token sequences of each role's prompts, and of the base prompts."""
-    if (prompts is None) != (base is None):
-        raise RoleLensError("give both prompts and base, or neither")
-    asked_for = prompts is not None and base is not None
-    if prompts is None or base is None:
-        prompts, base = load_roles("builtin"), load_prompts("builtin")
-    named = {role_name(role): list(some) for role, some in prompts.items()}
-    try:
-        check_prompts(vectors.provenance, named, base)
-    except RoleLensError as error:
-        if asked_for:
-            raise RoleLensError(f"{error}; n_shuffled=0 goes without them") from error
+    """Token sequences of each role's prompts, and of the base prompts: those of the vectors, or the
+    built-in ones if it was these. None, with a warning, where they aren't known."""
+    prompts = vectors.prompts or _builtin(vectors)
+    if prompts is None:
         warnings.warn(
             "no directions from shuffled labels: they need the prompts that the vectors were "
-            "fitted on (prompts and base)",
+            "fitted on (RoleVectors.with_prompts, --prompts and --base)",
             stacklevel=3,
         )
         return None
     system = vectors.provenance["system"]
-    of_roles = {role: encode_chat(model, some, system) for role, some in named.items()}
-    return of_roles, encode_chat(model, base, system)
+    of_roles = {role: encode_chat(model, some, system) for role, some in prompts.roles.items()}
+    return of_roles, encode_chat(model, prompts.base, system)
 
 
 def shuffled_by_role(
@@ -64,7 +55,7 @@ def shuffled_by_role(
     chosen place."""
     if tokens is None:
         return {choice.role: torch.zeros((0, vectors.d_model)) for choice in choices}
-    places = [(choice.layer, choice.position) for choice in choices]
+    places = [(choice.spec.layer, choice.spec.position) for choice in choices]
     of_roles, of_base = tokens
     base = activations_at(model, of_base, places)
     directions = {}
@@ -73,3 +64,11 @@ def shuffled_by_role(
         own_seed = seed * len(vectors.roles) + vectors.role_index(choice.role)
         directions[choice.role] = shuffled_directions(own, base[place], n, seed=own_seed)
     return directions
+
+
+def _builtin(vectors: RoleVectors) -> FitPrompts | None:
+    """The built-in prompts, if the vectors were fitted on them."""
+    try:
+        return vectors.with_prompts(load_roles("builtin"), load_prompts("builtin")).prompts
+    except RoleLensError:
+        return None

@@ -1,170 +1,172 @@
-"""Finished cells on disk: parquet parts in a folder that says what it belongs to.
+"""A folder of results that a stopped run goes on with.
 
-A part is written whole or not at all, so a run can be killed at any time. Knows tables and keys,
-not models.
+    store = open_store("econ-sweep", identity)
+    table = store.keep("texts.parquet", make_texts, TABLE)    # made once, then read
+
+Everything that is resumed is kept here: cells of sweeps and comparisons (`role_lens.experiments.
+cells`), tables, gradients, answers of a judge, lm-eval's samples. Files are written whole or not at
+all. A folder says what its results belong to, the versions of the packages included; one of
+something else is refused, naming what differs.
 """
 
-import hashlib
 import json
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
+import numpy as np
 import pandas as pd
 import pyarrow
 
-from role_lens.errors import RoleLensError, first_line
-from role_lens.files import as_path, make_folder, read_bytes, write_json, write_table
+from role_lens.errors import RoleLensError
+from role_lens.files import as_path, atomic_write, make_folder, read_bytes, write_json, write_table
+from role_lens.versions import package_versions
+
+Kept = TypeVar("Kept")
 
 _IDENTITY = "identity.json"
-_QUESTIONS = "questions.parquet"
-_ABANDONED = 3600  # seconds; a younger part may be another run's that is being written
-_COLUMNS = ("cell", "question", "kind", "predicted", "correct", "logprob_correct", "choice_mass")
+_ABANDONED = 3600  # seconds; a younger file may be another run's that is being written
 
 
-class CellFolder:
-    """The results of one run: the questions, and the parts that are finished."""
+@dataclass(frozen=True)
+class Form(Generic[Kept]):
+    """How something is read from a file, and written to one."""
 
-    def __init__(self, path: Path, questions: pd.DataFrame) -> None:
+    read: Callable[[Path], Kept]
+    """May raise OSError, ValueError or pyarrow's errors: then it is made anew."""
+    write: Callable[[Path, Kept], None]
+
+
+def _write_array(path: Path, array: np.ndarray) -> None:
+    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array)
+
+
+TABLE: Form[pd.DataFrame] = Form(pd.read_parquet, write_table)
+"""A table as parquet."""
+ARRAY: Form[np.ndarray] = Form(lambda path: np.load(path), _write_array)
+"""A numpy array; pickles are refused."""
+
+
+class Store:
+    """A folder of results of one run; `open_store` opens it."""
+
+    def __init__(self, path: Path) -> None:
         self.path = path
-        self.questions = questions
-        self._parts = path / "parts"
 
-    def finished(self) -> set[str]:
-        """Keys of the cells that need not be computed again.
-
-        A part that can't be read is reported and set aside.
-        """
-        return {key for table in self.tables() for key in table["cell"].unique()}
-
-    def tables(self, *, set_aside: bool = True) -> Iterator[pd.DataFrame]:
-        """The finished parts one after the other, without cells that an earlier one had.
-
-        A part that can't be read is reported, and set aside to be computed again if wanted.
+    def keep(self, name: str, make: Callable[[], Kept], form: Form[Kept]) -> Kept:
+        """What is in the file of this name; made and written there if there is none, or a damaged
+        one.
 
         Raises:
-            RoleLensError: the folder can't be read for a reason that lies outside it.
+            RoleLensError: the file can't be written, and all that `make` raises.
         """
-        seen: set[str] = set()
-        for part in sorted(self._parts.glob("part-*.parquet")):
-            try:
-                table = pd.read_parquet(part)
-                self._check(table)
-            except (pyarrow.ArrowException, OSError, ValueError) as error:
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise RoleLensError(f"can't read {part}: {error.strerror}") from error
-                report = f"{part} can't be read ({first_line(error)})"
-                if set_aside:
-                    part.replace(part.with_suffix(".damaged"))
-                    report += "; it was set aside as .damaged and its cells are computed again"
-                warnings.warn(report, stacklevel=2)
-                continue
-            table = table[~table["cell"].isin(seen)]
-            seen.update(table["cell"].unique())
-            yield table
-
-    def _check(self, table: pd.DataFrame) -> None:
-        missing = {*_COLUMNS} - {*table.columns}
-        if missing:
-            raise ValueError(f"it has no columns {sorted(missing)}")
-        n = len(self.questions)
-        if not table.groupby("cell")["question"].apply(lambda q: q.tolist() == [*range(n)]).all():
-            raise ValueError(f"a cell has not the {n} questions")
-
-    def add(self, cells: Mapping[str, pd.DataFrame]) -> None:
-        """Write finished cells as one part.
-
-        Args:
-            cells: key -> one row per question, in order.
-
-        Raises:
-            RoleLensError: the disk is full or the folder can't be written to.
-        """
-        tables = [
-            table.assign(cell=key, question=range(len(table))) for key, table in cells.items()
-        ]
-        name = _digest(sorted(cells))
-        write_table(self._parts / f"part-{name}.parquet", pd.concat(tables, ignore_index=True))
+        path = self.path / name
+        try:
+            return form.read(path)
+        except (pyarrow.ArrowException, OSError, ValueError, LookupError, TypeError, EOFError):
+            pass  # none yet, or damaged
+        made = make()
+        form.write(path, made)
+        return made
 
 
-def continue_cells(
-    path: str | Path, identity: Mapping[str, Any], questions: pd.DataFrame
-) -> CellFolder:
+def open_store(path: str | Path, identity: Mapping[str, Any]) -> Store:
     """A folder to go on with, or a new one.
 
     Args:
-        identity: what all cells have in common, as JSON values.
-        questions: one row per question, in the order of the cells' `question` column.
+        identity: what all results in it have in common, as JSON values; the versions of the
+            packages are added.
 
     Raises:
         RoleLensError: the folder can't be written to, or holds the results of something else,
             naming what differs.
     """
     folder = make_folder(path)
-    identity = json.loads(json.dumps(identity))  # as it will be read back
+    versions = {f"version of {name}": version for name, version in package_versions().items()}
+    wanted = json.loads(json.dumps({**identity, **versions}))  # as it will be read back
     if (folder / _IDENTITY).exists():
-        _check_same(_read_identity(folder), identity, folder)
+        _check_same(read_identity(folder), wanted, folder)
     else:
-        write_json(folder / _IDENTITY, identity)
-    write_table(folder / _QUESTIONS, questions)
-    for unfinished in make_folder(folder / "parts").glob(".*.partial"):
+        write_json(folder / _IDENTITY, wanted)
+    for unfinished in folder.rglob(".*.partial"):
         with suppress(OSError):
             if time.time() - unfinished.stat().st_mtime > _ABANDONED:
                 unfinished.unlink()
-    return CellFolder(folder, questions)
+    return Store(folder)
 
 
-def open_cells(path: str | Path) -> CellFolder:
-    """The folder of an earlier run, to read it.
+def read_identity(path: str | Path) -> dict[str, Any]:
+    """What the results in a folder have in common.
 
     Raises:
-        RoleLensError: the folder holds no results.
+        RoleLensError: the folder holds no results, or its record is damaged.
     """
-    folder = as_path(path)
-    _read_identity(folder)
+    file = as_path(path) / _IDENTITY
+    if not file.exists():
+        raise RoleLensError(f"{path} holds no results: there is no {_IDENTITY} in it")
+    return _read_object(file)
+
+
+def write_results(
+    path: str | Path, record: str, tables: Mapping[str, pd.DataFrame], content: Mapping[str, Any]
+) -> None:
+    """Write `<name>.parquet` for each table, and the record that names them.
+
+    Args:
+        record: name of the record's file.
+        content: the record, as JSON values.
+    """
+    place = make_folder(path)
+    # If this is interrupted, no record is better than that of other tables.
+    (place / record).unlink(missing_ok=True)
+    for name, table in tables.items():
+        write_table(place / f"{name}.parquet", table)
+    write_json(place / record, {**content, "tables": list(tables)})
+
+
+def read_record(path: str | Path, record: str) -> dict[str, Any] | None:
+    """The record that `write_results` wrote; None where there is none.
+
+    Raises:
+        RoleLensError: it is damaged.
+    """
+    file = as_path(path) / record
+    return _read_object(file) if file.exists() else None
+
+
+def read_results(
+    path: str | Path, record: str
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]] | None:
+    """Tables and record that `write_results` wrote; None where there are none.
+
+    Raises:
+        RoleLensError: they are damaged.
+    """
+    content = read_record(path, record)
+    if content is None:
+        return None
     try:
-        questions = pd.read_parquet(folder / _QUESTIONS)
-    except (pyarrow.ArrowException, OSError, ValueError) as error:
+        names = content.pop("tables")
+        tables = {name: pd.read_parquet(as_path(path) / f"{name}.parquet") for name in names}
+    except (ValueError, KeyError, TypeError, OSError) as error:
         raise RoleLensError(
-            f"can't read {folder / _QUESTIONS} ({getattr(error, 'strerror', None) or error}); the "
-            "next run writes it anew"
+            f"the results in {path} are damaged ({error}): run the analysis again"
         ) from error
-    return CellFolder(folder, questions)
+    return tables, content
 
 
-def cell_key(identity: Mapping[str, Any], cell: Mapping[str, Any]) -> str:
-    """Content key of a cell: the same for the same model, vectors, patch, questions and scoring."""
-    return _digest([identity, cell])
-
-
-def kept_table(path: Path, make: Callable[[], pd.DataFrame]) -> pd.DataFrame:
-    """The table in a parquet file; made and written there if there is none, or a damaged one."""
+def _read_object(file: Path) -> dict[str, Any]:
     try:
-        return pd.read_parquet(path)
-    except (pyarrow.ArrowException, OSError, ValueError):
-        pass
-    table = make()
-    write_table(path, table)
-    return table
-
-
-def content_hash(*parts: Any) -> str:
-    """Hash of JSON values or bytes."""
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part if isinstance(part, bytes) else _json(part))
-    return digest.hexdigest()
-
-
-def _digest(content: Any) -> str:
-    return hashlib.sha256(_json(content)).hexdigest()[:20]
-
-
-def _json(content: Any) -> bytes:
-    return json.dumps(content, sort_keys=True).encode()
+        found = json.loads(read_bytes(file))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RoleLensError(f"{file} is damaged: delete it, and start the run again")
+    return found
 
 
 def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
@@ -184,16 +186,3 @@ def _shown(value: Any) -> str:
     """A value of an identity; hashes are told apart by their beginnings."""
     text = repr(value)
     return text if len(text) <= 40 else f"{text[:12]}…"
-
-
-def _read_identity(path: Path) -> dict[str, Any]:
-    file = path / _IDENTITY
-    if not file.exists():
-        raise RoleLensError(f"{path} holds no results: there is no {_IDENTITY} in it")
-    try:
-        identity = json.loads(read_bytes(file))
-    except ValueError as error:
-        raise RoleLensError(f"{file} is damaged: {error}") from error
-    if not isinstance(identity, dict):
-        raise RoleLensError(f"{file} is damaged: expected a JSON object")
-    return identity

@@ -1,10 +1,11 @@
-"""From prompts to mean activations per role, with held-out separation and provenance.
+"""From prompts to mean activations and directions, with held-out separation and provenance.
 
-The work behind `RoleVectors.fit`; knows nothing of patches or files.
+    fitted = fit_means(model, FitPrompts(roles, base), finder="difference_of_means", ...)
+
+The work behind `RoleVectors.fit`.
 """
 
 import hashlib
-import importlib.metadata
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -19,14 +20,19 @@ from torch import Tensor
 from role_lens._run.activations import GroupSums, sum_activations
 from role_lens._run.fingerprint import fingerprint, refuse_hooks
 from role_lens._run.tokens import check_post_instruction, encode_chat, post_instruction_tokens
-from role_lens.directions import d_prime, difference_of_means
+from role_lens.compute import Compute
+from role_lens.directions import MEAN_CONTRASTS, d_prime
 from role_lens.errors import RoleLensError
+from role_lens.finders._finder import FINDERS, FitData, FitPrompts
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.prompts import role_name, split
+from role_lens.versions import package_versions
+
+Directions = Mapping[str, Float[Tensor, "role position layer d_model"]]
 
 
 @dataclass(frozen=True, eq=False)
-class FittedMeans:
+class Fitted:
     """What a fit measures; the fields are those of `RoleVectors`."""
 
     roles: tuple[str, ...]
@@ -35,60 +41,70 @@ class FittedMeans:
     base_mean: Float[Tensor, "position layer d_model"]
     role_counts: Int[Tensor, " role"]
     base_count: int
-    separation: Float[Tensor, "contrast role position layer"]
+    found: Directions
+    separation: Mapping[str, Float[Tensor, "role position layer"]]
     provenance: Mapping[str, Any]
+    prompts: FitPrompts
 
 
 def fit_means(
     model: Model,
-    roles: Mapping[str, Sequence[str]],
-    base: Sequence[str],
+    prompts: FitPrompts,
     *,
+    finder: str,
     positions: Sequence[int] | None,
     system: str | None,
-    max_tokens: int | None,
-    progress: bool,
-) -> FittedMeans:
+    compute: Compute,
+) -> Fitted:
     """See `RoleVectors.fit`."""
+    find = FINDERS[finder]
     refuse_hooks(model)
-    named = {role_name(role): prompts for role, prompts in roles.items()}
+    named = {role_name(role): some for role, some in prompts.roles.items()}
     if not named:
         raise RoleLensError("expected at least one role, got none")
-    if len(named) < len(roles):
-        raise RoleLensError(f"two roles have the same name: {sorted(roles)}")
-    groups = {"base prompts": base, **{f"role {r!r}": p for r, p in named.items()}}
+    if len(named) < len(prompts.roles):
+        raise RoleLensError(f"two roles have the same name: {sorted(prompts.roles)}")
     suffix = post_instruction_tokens(model, system)
     if positions is None and not suffix:
         raise RoleLensError("the chat template puts no fixed tokens after the instruction")
-    encoded = {}
-    for name, prompts in groups.items():
-        try:
-            encoded[name] = encode_chat(model, prompts, system)
-        except RoleLensError as error:
-            raise RoleLensError(f"{name}: {error}") from error
-        check_post_instruction(encoded[name], suffix, prompts)
-    shortest = min(len(ids) for sequences in encoded.values() for ids in sequences)
+    tokens = _tokens(model, named, prompts.base, system, suffix)
+    shortest = min(len(ids) for sequences in tokens for ids in sequences)
     columns = _positions(positions, len(suffix), shortest)
+    label = "role activations, half {} of 2" if compute.progress else None
 
-    first, second = zip(*map(_halves, encoded.values()), strict=True)
-    options: dict[str, Any] = {"positions": columns, "max_tokens": max_tokens}
-    label = "role activations, half {} of 2" if progress else None
-    one = sum_activations(model, first, progress=label and label.format(1), **options)
-    probes = _probes(one.mean())
-    two = sum_activations(
-        model, second, probes=probes, progress=label and label.format(2), **options
-    )
+    def sums(half: int, groups: Sequence[Any], probes: Tensor | None = None) -> GroupSums:
+        return sum_activations(
+            model,
+            groups,
+            columns,
+            probes=probes,
+            max_tokens=compute.max_tokens,
+            progress=label and label.format(half),
+        )
+
+    def data(groups: Sequence[Any], mean: Tensor) -> FitData:
+        return FitData(model, columns, groups[1:], groups[0], mean[1:], mean[0])
+
+    # The second half's projections on the first half's directions give the separation, and both
+    # halves together the means.
+    first, second = zip(*map(_halves, tokens), strict=True)
+    one = sums(1, first)
+    probes = _directions(find, data(first, one.mean()))
+    two = sums(2, second, _unit(torch.cat(list(probes.values()))))
     count, total = one.count + two.count, one.total + two.total
     mean = (total / count[:, None, None, None]).float()
-    return FittedMeans(
+    found = _own(find(data(tokens, mean)))
+    return Fitted(
         roles=tuple(named),
         positions=columns,
         role_means=mean[1:].contiguous(),
         base_mean=mean[0].contiguous(),
         role_counts=count[1:],
         base_count=int(count[0]),
-        separation=_separation(two).float(),
-        provenance=_provenance(model, named, base, system, suffix),
+        found={name: d.float().contiguous() for name, d in found.items()},
+        separation=_separation(two, list(probes)),
+        provenance=_provenance(model, FitPrompts(named, prompts.base), system, suffix, finder),
+        prompts=FitPrompts(named, list(prompts.base)),
     )
 
 
@@ -99,16 +115,23 @@ def prompts_hash(prompts: Mapping[str, Sequence[str]] | Sequence[str]) -> str:
     return _sha256(list(prompts))
 
 
-def check_prompts(
-    provenance: Mapping[str, Any], roles: Mapping[str, Sequence[str]], base: Sequence[str]
-) -> None:
-    """Raise a RoleLensError unless vectors with this provenance were fitted on these prompts."""
-    if provenance.get("merged_with"):
-        raise RoleLensError("the prompts of merged vectors can't be told: use those of one fit")
-    hashes = {"role_prompts_sha256": prompts_hash(roles), "base_prompts_sha256": prompts_hash(base)}
-    for key, value in hashes.items():
-        if provenance[key] != value:
-            raise RoleLensError(f"the vectors were fitted on other prompts ({key} differs)")
+def _tokens(
+    model: Model,
+    roles: Mapping[str, Sequence[str]],
+    base: Sequence[str],
+    system: str | None,
+    suffix: Sequence[int],
+) -> list[list[list[int]]]:
+    """Token ids of the base prompts, and then of each role's."""
+    groups = {"base prompts": base, **{f"role {r!r}": p for r, p in roles.items()}}
+    encoded = []
+    for name, some in groups.items():
+        try:
+            encoded.append(encode_chat(model, some, system))
+        except RoleLensError as error:
+            raise RoleLensError(f"{name}: {error}") from error
+        check_post_instruction(encoded[-1], suffix, some)
+    return encoded
 
 
 def _halves(sequences: list[list[int]]) -> tuple[list[list[int]], list[list[int]]]:
@@ -132,21 +155,28 @@ def _positions(positions: Sequence[int] | None, n_suffix: int, shortest: int) ->
     return chosen
 
 
-def _probes(
-    mean: Float[Tensor, "group position layer d_model"],
+def _directions(find: Any, data: FitData) -> dict[str, Tensor]:
+    """Differences of means, and what the finder finds beside them."""
+    return {**FINDERS["difference_of_means"](data), **_own(find(data))}
+
+
+def _own(found: Directions) -> dict[str, Tensor]:
+    """Those that are not differences of means, which are made from the means when asked for."""
+    return {name: directions for name, directions in found.items() if name not in MEAN_CONTRASTS}
+
+
+def _unit(
+    directions: Float[Tensor, "probe position layer d_model"],
 ) -> Float[Tensor, "probe position layer d_model"]:
-    """Unit directions from the first half: base contrast of every role, then roles contrast."""
-    base, roles = mean[0], mean[1:]
-    raw = [difference_of_means(roles, base, "base")]
-    if len(roles) > 1:
-        raw.append(difference_of_means(roles, base, "roles"))
-    stacked = torch.cat(raw)
-    # A direction that is zero or NaN here (no prompts in this half) separates nothing: NaN.
-    return stacked / stacked.norm(dim=-1, keepdim=True)
+    # A direction that is zero or NaN (no prompts in this half) separates nothing: NaN.
+    return directions / directions.norm(dim=-1, keepdim=True)
 
 
-def _separation(sums: GroupSums) -> Float[Tensor, "contrast role position layer"]:
-    """d' of the second half's projections: role against base, role against the other roles."""
+def _separation(
+    sums: GroupSums, contrasts: Sequence[str]
+) -> dict[str, Float[Tensor, "role position layer"]]:
+    """d' of the second half's projections, by contrast: the role's prompts against the other
+    roles' for contrast `roles`, else against the base prompts."""
     n_roles = sums.count.shape[0] - 1
     own = torch.arange(n_roles)
     count = sums.count.double()[:, None, None, None]
@@ -155,31 +185,25 @@ def _separation(sums: GroupSums) -> Float[Tensor, "contrast role position layer"
         mean = total / n
         return mean, (square / n - mean.square()) * n / (n - 1)
 
-    results = []
-    for contrast in range(sums.probe_total.shape[1] // n_roles):
-        probe = slice(contrast * n_roles, (contrast + 1) * n_roles)
+    results = {}
+    for number, contrast in enumerate(contrasts):
+        probe = slice(number * n_roles, (number + 1) * n_roles)
         total, square = sums.probe_total[:, probe], sums.probe_square[:, probe]
         signal = moments(count[1:, 0], total[own + 1, own], square[own + 1, own])
-        if contrast == 0:
-            noise = moments(count[0], total[0], square[0])
-        else:
+        if contrast == "roles":
             noise = moments(
                 (count[1:].sum(0) - count[1:])[:, 0],
                 total[1:].sum(0) - total[own + 1, own],
                 square[1:].sum(0) - square[own + 1, own],
             )
-        results.append(d_prime(*signal, *noise))
-    while len(results) < 2:  # a single role has no others to be told from
-        results.append(torch.full_like(results[0], float("nan")))
-    return torch.stack(results)
+        else:
+            noise = moments(count[0], total[0], square[0])
+        results[contrast] = d_prime(*signal, *noise).float()
+    return results
 
 
 def _provenance(
-    model: Model,
-    roles: Mapping[str, Sequence[str]],
-    base: Sequence[str],
-    system: str | None,
-    suffix: Sequence[int],
+    model: Model, prompts: FitPrompts, system: str | None, suffix: Sequence[int], finder: str
 ) -> dict[str, Any]:
     return {
         "model": model_name(model),
@@ -187,19 +211,14 @@ def _provenance(
         "weight_processing": weight_processing(model),
         "dtype": str(model.cfg.dtype),
         "hook": "blocks.{layer}.hook_resid_pre",
+        "finder": finder,
         "chat_template_sha256": _sha256(getattr(model.tokenizer, "chat_template", None)),
         "system": system,
         "suffix": list(suffix),
-        "role_prompts_sha256": prompts_hash(roles),
-        "base_prompts_sha256": prompts_hash(base),
+        "role_prompts_sha256": prompts_hash(prompts.roles),
+        "base_prompts_sha256": prompts_hash(prompts.base),
         "versions": package_versions(),
     }
-
-
-def package_versions() -> dict[str, str]:
-    """Of what results may depend on."""
-    names = ("role-lens", "transformer-lens", "transformers", "torch")
-    return {name: importlib.metadata.version(name) for name in names}
 
 
 def _sha256(content: Any) -> str:

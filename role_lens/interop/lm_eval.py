@@ -1,6 +1,8 @@
-"""Any lm-eval task on a patched model.
+"""Evaluates any lm-eval task on a patched model.
 
-The model's own modules carry the hooks, so lm-eval's HFLM runs as it is. Knows patches, not roles.
+    evaluate_tasks(model, ["arc_easy"], {"baseline": None, "nurse": patch}, out="lm")
+
+The model's own modules carry the hooks, so lm-eval's HFLM runs as it is.
 """
 
 import difflib
@@ -9,6 +11,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -18,20 +21,21 @@ import pandas as pd
 from role_lens._run.fingerprint import refuse_hooks
 from role_lens._run.forward import finite
 from role_lens.errors import RoleLensError, first_line
-from role_lens.experiments.identity import hash_of_patches, model_identity
-from role_lens.experiments.store import content_hash
-from role_lens.files import make_folder, write_table
+from role_lens.experiments.store import open_store
+from role_lens.files import write_table
+from role_lens.interop.lm_eval_options import TaskOptions
 from role_lens.interop.lm_eval_results import (
     KEY,
     as_json,
     file_name,
     paired_effects,
     paired_samples,
-    read_results,
-    write_results,
+    results_form,
 )
 from role_lens.models import Model, is_bridge, own_tokenizer
-from role_lens.patches.patch import Patch, Patches, as_sequence, attached
+from role_lens.patches.attached import attached
+from role_lens.patches.patch import Patch, Patches, combined
+from role_lens.scoring.identity import content_hash, model_identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +60,7 @@ def evaluate_tasks(
     patches: Mapping[str, Patches],
     *,
     out: str | Path | None = None,
-    include_path: str | Path | None = None,
-    batch_size: int | str = 8,
-    **options: Any,
+    options: TaskOptions = TaskOptions(),
 ) -> TaskResults:
     """Evaluate lm-eval tasks under each patch, with lm-eval's own `HFLM` and `simple_evaluate`.
 
@@ -73,58 +75,63 @@ def evaluate_tasks(
             lm-eval's own format and `<name>.samples.jsonl`; at the end `samples.parquet` and
             `effects.csv`. A run that was stopped goes on after the last finished patch. None to
             write nothing.
-        include_path: folder with task files of one's own.
-        batch_size: of `HFLM`.
-        options: passed on to `lm_eval.simple_evaluate`, such as `limit`, `num_fewshot`,
-            `apply_chat_template`, `gen_kwargs`.
+        options: batch size, limit, examples and the like.
 
     Raises:
         RoleLensError: no tasks or patches, a task that lm-eval doesn't know or can't run, a model
             that is no TransformerBridge, a patch that doesn't fit it, isn't for all tokens (lm-eval
-            doesn't tell the prompt from what follows) or makes activations infinite, `use_cache`
-            (lm-eval's cache doesn't know of patches), names that make the same file.
+            doesn't tell the prompt from what follows) or makes activations infinite, names that
+            make the same file, a folder that holds other results.
+
+    Example:
+        >>> file = write_task(questions, folder / "tasks", "mine")
+        >>> options = TaskOptions(include_path=file.parent)
+        >>> found = evaluate_tasks(model, ["mine"], {"baseline": None}, options=options)
+        >>> len(found.samples) == len(questions)
+        True
     """
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    several = {name: as_sequence(patch) for name, patch in patches.items()}
-    _check(model, tasks, several, options)
-    manager = TaskManager(include_path=str(include_path) if include_path is not None else None)
+    several = {name: combined(patch) for name, patch in patches.items()}
+    _check(model, tasks, several)
+    path = options.include_path
+    manager = TaskManager(include_path=str(path) if path is not None else None)
     names = _known(manager, tasks)
     tokenizer = own_tokenizer(model)
-    folder = make_folder(out) if out is not None else None
-    about = (
-        content_hash(
-            model_identity(model),
-            [tokenizer.name_or_path, tokenizer.chat_template],
-            _contents(names, manager, options.get("num_fewshot")),
-            as_json(options),
-            {name: version(name) for name in ("lm-eval", "transformers", "torch")},
+    store = None
+    if out is not None:
+        store = open_store(
+            out,
+            {
+                **model_identity(model),
+                "tokenizer": content_hash([tokenizer.name_or_path, tokenizer.chat_template]),
+                "tasks": names,
+                "documents": _contents(names, manager, options.num_fewshot),
+                "options": content_hash(options.of_evaluation()),
+                "version of lm-eval": version("lm-eval"),
+            },
         )
-        if folder is not None
-        else ""
-    )
     with _tied_as_it_is(model.original_model):
         lm = HFLM(
             pretrained=model.original_model,
             tokenizer=tokenizer,
             backend="causal",
-            batch_size=batch_size,
+            batch_size=options.batch_size,
         )
     results: dict[str, dict[str, Any]] = {}
     for name, parts in several.items():
-        key = content_hash(about, hash_of_patches(parts))
-        found = read_results(folder, name, key) if folder is not None else None
-        if found is None:
-            found = _evaluate(model, lm, names, manager, parts, options)
-            if folder is not None:
-                write_results(folder, name, key, found, parts)
-        results[name] = found
+        run = partial(_evaluate, model, lm, names, manager, parts, options)
+        if store is None:
+            results[name] = run()
+        else:
+            form = results_form(name, parts)
+            results[name] = store.keep(f"{file_name(name)}.json", run, form)
     samples = paired_samples(results)
     effects = paired_effects(samples, list(patches), results)
-    if folder is not None:
-        write_table(folder / "samples.parquet", samples)
-        write_table(folder / "effects.csv", effects)
+    if store is not None:
+        write_table(store.path / "samples.parquet", samples)
+        write_table(store.path / "effects.csv", effects)
     return TaskResults(results, samples, effects)
 
 
@@ -132,17 +139,11 @@ def _check(
     model: Model,
     tasks: Sequence[str],
     patches: Mapping[str, Sequence[Patch]],
-    options: Mapping[str, Any],
 ) -> None:
     if isinstance(tasks, str):
         raise RoleLensError(f"expected a list of tasks, got the string {tasks!r}")
     if not tasks or not patches:
         raise RoleLensError("evaluate_tasks needs at least one task and one patch")
-    if options.get("use_cache"):
-        raise RoleLensError(
-            "lm-eval's cache doesn't know of patches and would answer for one with another's "
-            "results: leave use_cache out (out=... keeps what is finished)"
-        )
     refuse_hooks(model)
     if not is_bridge(model):
         raise RoleLensError("lm-eval takes models with Hugging Face modules: a TransformerBridge")
@@ -213,7 +214,7 @@ def _evaluate(
     names: Sequence[str],
     manager: Any,
     patches: Sequence[Patch],
-    options: Mapping[str, Any],
+    options: TaskOptions,
 ) -> dict[str, Any]:
     from lm_eval import simple_evaluate
 
@@ -224,7 +225,11 @@ def _evaluate(
     try:
         with _one_line(names), attached(model, patches):
             found = simple_evaluate(
-                lm, tasks=list(names), task_manager=manager, log_samples=True, **options
+                lm,
+                tasks=list(names),
+                task_manager=manager,
+                log_samples=True,
+                **options.of_evaluation(),
             )
     finally:
         watch.remove()

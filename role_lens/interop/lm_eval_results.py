@@ -1,6 +1,7 @@
-"""What lm-eval gives for each patch: kept in a folder, and paired by sample.
+"""What lm-eval gives for each patch: kept in a store, and paired by sample.
 
-Knows neither models nor patches' insides.
+store.keep("baseline.json", run, results_form("baseline", patches))
+paired_effects(paired_samples(results), ["baseline", "nurse"], results)
 """
 
 import json
@@ -12,8 +13,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from role_lens.experiments.store import Form
 from role_lens.files import atomic_write, write_json
 from role_lens.patches.patch import Patch
+from role_lens.scoring.identity import hash_of_patches
 from role_lens.statistics.paired import bootstrap_interval, sign_flip_test
 
 KEY = ["task", "doc_id", "filter", "metric"]
@@ -31,43 +34,56 @@ def as_json(value: Any) -> str:
 
 
 def file_name(patch: str) -> str:
+    """The name of a patch as a file's name."""
     return re.sub(r"[^\w@.-]+", "_", patch)
 
 
-def write_results(
-    folder: Path, name: str, key: str, found: Mapping[str, Any], patches: Sequence[Patch]
-) -> None:
-    done = [
-        {"kind": p.kind, "layers": p.layers, "value": p.value, "norm": float(p.direction.norm())}
-        for p in patches
-    ]
-    record = folder / f"{file_name(name)}.json"
-    record.unlink(missing_ok=True)  # it stands for its samples, and comes after them
-    with atomic_write(folder / f"{file_name(name)}.samples.jsonl") as temporary:
-        lines = [
-            as_json({"task": task, **sample})
-            for task, some in found["samples"].items()
-            for sample in some
+def results_form(name: str, patches: Sequence[Patch]) -> Form[dict[str, Any]]:
+    """How the results of one patch are kept: `<name>.json` in lm-eval's own format, and the samples
+    beside it as JSON Lines.
+
+    Args:
+        name: of the patch.
+        patches: what it is.
+    """
+
+    def write(record: Path, found: Mapping[str, Any]) -> None:
+        done = [
+            {
+                "kind": p.kind,
+                "layers": p.layers,
+                "value": p.value,
+                "norm": float(p.direction.norm()),
+            }
+            for p in patches
         ]
-        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    kept = {key: value for key, value in found.items() if key != "samples"}
-    kept["role_lens"] = {"key": key, "name": name, "patches": done}
-    write_json(record, json.loads(as_json(kept)))
+        record.unlink(missing_ok=True)  # it stands for its samples, and comes after them
+        with atomic_write(_samples_file(record)) as temporary:
+            lines = [
+                as_json({"task": task, **sample})
+                for task, some in found["samples"].items()
+                for sample in some
+            ]
+            temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        kept = {key: value for key, value in found.items() if key != "samples"}
+        kept["role_lens"] = {"key": hash_of_patches(patches), "name": name, "patches": done}
+        write_json(record, json.loads(as_json(kept)))
 
-
-def read_results(folder: Path, name: str, key: str) -> dict[str, Any] | None:
-    """What `write_results` wrote, if it was for the same."""
-    try:
-        found = json.loads((folder / f"{file_name(name)}.json").read_bytes())
-        if found["role_lens"]["key"] != key:
-            return None
+    def read(record: Path) -> dict[str, Any]:
+        found = json.loads(record.read_bytes())
+        if found["role_lens"]["key"] != hash_of_patches(patches):
+            raise ValueError("another patch of this name")
         samples: dict[str, list[Any]] = {}
-        for line in (folder / f"{file_name(name)}.samples.jsonl").read_bytes().splitlines():
+        for line in _samples_file(record).read_bytes().splitlines():
             sample = json.loads(line)
             samples.setdefault(sample.pop("task"), []).append(sample)
-    except (OSError, ValueError, KeyError, TypeError):  # none yet, or damaged
-        return None
-    return {**found, "samples": samples}
+        return {**found, "samples": samples}
+
+    return Form(read, write)
+
+
+def _samples_file(record: Path) -> Path:
+    return record.with_name(f"{record.name.removesuffix('.json')}.samples.jsonl")
 
 
 def paired_samples(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -96,6 +112,7 @@ def paired_samples(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def paired_effects(
     samples: pd.DataFrame, patches: Sequence[str], results: Mapping[str, Mapping[str, Any]]
 ) -> pd.DataFrame:
+    """Changes against the first patch, by task or group and metric; see `TaskResults.effects`."""
     first, *others = patches
     samples = samples.dropna()
     of_group = results[first].get("group_subtasks", {})

@@ -1,4 +1,7 @@
-"""Questions as an lm-eval task. Knows no model."""
+"""Writes questions as an lm-eval task.
+
+write_task(questions, "tasks", "my_questions")    # lm_eval --include_path tasks
+"""
 
 import glob
 import json
@@ -24,6 +27,10 @@ def write_task(
 
     Raises:
         RoleLensError: no questions, or the folder can't be written to.
+
+    Example:
+        >>> write_task(questions, folder / "tasks", "mine").name
+        'mine.yaml'
     """
     if not questions:
         raise RoleLensError("a task needs at least one question")

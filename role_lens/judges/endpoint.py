@@ -1,16 +1,19 @@
-"""Which role a text is about, as a model behind an OpenAI-compatible endpoint says.
+"""Asks a model behind an OpenAI-compatible endpoint which role a text is about.
 
-Knows texts and role names; sends them to the address that it is given, and nowhere else.
+    endpoint = Endpoint("http://localhost:8000/v1", model="judge")
+    ask_endpoint(["I write in verse."], ["poet", "nurse"], endpoint)  # ["poet"]
+
+Texts and names of roles are sent to the address that is given, and nowhere else.
 """
 
 import json
+import math
 import re
-import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
+from typing import Any
 
 import pandas as pd
 
@@ -18,60 +21,116 @@ from role_lens.errors import RoleLensError
 from role_lens.experiments.store import content_hash, kept_table
 
 _MAX_TOKENS = 512  # some judges think before they answer
-_ASKED_AT_ONCE = 50  # texts whose answers are kept together: no more are lost if one fails
 _ASK = (
     "Text:\n\n{text}\n\nWhich one of these is the text most clearly about: {roles}? "
     "Answer with that word or words alone, or with: none."
 )
+# All others are dropped: the client takes some from the environment (OPENAI_ORG_ID,
+# OPENAI_CUSTOM_HEADERS, ...) and describes this machine in more.
+_HEADERS_SENT = {
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "proxy-authorization",
+    "transfer-encoding",
+    "user-agent",
+    "x-stainless-raw-response",  # the client looks for it when the answer comes
+}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where a judge is asked, and with how much patience.
+
+    Example:
+        >>> Endpoint("http://localhost:8000/v1", model="judge", timeout=10.0)
+        Endpoint(url='http://localhost:8000/v1', model='judge', timeout=10.0, retries=2)
+
+    Raises:
+        RoleLensError: the address begins with neither `http://` nor `https://`, the key has
+            characters that a header can't carry, the time is not above zero, or the number of
+            retries is negative.
+    """
+
+    url: str
+    """Of the API, such as `http://localhost:8000/v1`; `/chat/completions` there is asked."""
+    model: str
+    """The judge's name there."""
+    key: str | None = field(default=None, repr=False)
+    """Sent as bearer token; without one, none is sent. The printed record does not show it."""
+    timeout: float = 60.0
+    """Seconds that one try may wait for the server: to connect, or for more of its answer."""
+    retries: int = 2
+    """How often a text is asked again after a time-out, a broken connection, or a status that may
+    pass (408, 409, 429, 500 and above). The wait before it is about half a second and doubles each
+    time, up to 8 seconds, or is as long as the server says, up to 2 minutes."""
+
+    def __post_init__(self) -> None:
+        if not self.url.startswith(("http://", "https://")):
+            raise RoleLensError(
+                f"the judge's address must begin with http:// or https://, got {self.url!r}"
+            )
+        # Checked here because the client's own message would show the key.
+        if self.key is not None and not re.fullmatch(r"[!-~]*", self.key):
+            raise RoleLensError(
+                "the judge's key must be of printable ASCII characters, without spaces or line ends"
+            )
+        if not 0 < self.timeout < math.inf:
+            raise RoleLensError(f"the judge's time must be above 0 seconds, got {self.timeout}")
+        if self.retries < 0:
+            raise RoleLensError(f"the judge is retried 0 times or more, got {self.retries}")
 
 
 def ask_endpoint(
-    texts: Sequence[str],
-    roles: Sequence[str],
-    *,
-    url: str,
-    model: str,
-    key: str | None = None,
-    timeout: float = 60.0,
+    texts: Sequence[str], roles: Sequence[str], endpoint: Endpoint
 ) -> list[str | None]:
-    """The role that each text is about, one request for each text that differs; None where the
-    judge names none of them, or several.
+    """Ask which role each text is about. Texts that are equal are asked about once.
+
+    Example:
+        ```python
+        endpoint = Endpoint("http://localhost:8000/v1", model="judge")
+        ask_endpoint(["I write in verse.", "It rains."], ["poet", "nurse"], endpoint)
+        # ["poet", None]
+        ```
 
     Args:
-        url: of the API, such as `http://localhost:8000/v1`; `/chat/completions` is asked.
-        model: the judge's name there.
-        key: sent as bearer token.
-        timeout: of each request, in seconds.
+        texts: what the judge reads, one text in each request.
+        roles: names that it chooses from.
+        endpoint: where it is asked.
+
+    Returns:
+        The role of each text, spelled as in `roles`; None where the judge names none of them, or
+        several.
 
     Raises:
-        RoleLensError: the endpoint can't be reached, refuses, or answers in another form.
+        RoleLensError: the endpoint can't be reached, refuses, redirects elsewhere, or answers in
+            another form.
     """
-    check_address(url)
-    address = url.rstrip("/") + "/chat/completions"
-    headers = {"Content-Type": "application/json"}
-    if key is not None:
-        headers["Authorization"] = f"Bearer {key}"
+    import openai  # here, because it takes a second and few need it
+
+    base = endpoint.url.rstrip("/")
     judged = {}
-    for text in dict.fromkeys(texts):
-        content = _ASK.format(text=text, roles=", ".join(roles))
-        body = {
-            "model": model,
-            "messages": [{"role": "user", "content": content}],
-            "temperature": 0,
-            "max_tokens": _MAX_TOKENS,
-        }
-        request = urllib.request.Request(address, json.dumps(body).encode(), headers)
-        try:
-            with urllib.request.urlopen(request, timeout=timeout) as reply:
-                answer = json.load(reply)["choices"][0]["message"]["content"]
-            if not isinstance(answer, str) or ("<think>" in answer and "</think>" not in answer):
-                raise TypeError(f"no answer within {_MAX_TOKENS} tokens, but {str(answer)[:60]!r}")
-        except (OSError, HTTPException, ValueError, LookupError, TypeError) as error:
-            reason = f"{type(error).__name__}: {error}"
-            if isinstance(error, HTTPError):
-                reason += f" {error.read(500).decode('utf-8', 'replace')}"
-            raise RoleLensError(f"the judge at {address} gave no answer: {reason}") from error
-        judged[text] = _named(answer, roles)
+    try:
+        with openai.OpenAI(
+            base_url=base,
+            api_key=endpoint.key or "none",  # must be given; `_answer` decides what is sent
+            timeout=endpoint.timeout,
+            max_retries=endpoint.retries,
+            http_client=openai.DefaultHttpxClient(
+                follow_redirects=False,  # the texts would be sent elsewhere
+                event_hooks={"request": [_drop_other_headers]},
+            ),
+        ) as client:
+            for text in dict.fromkeys(texts):
+                judged[text] = _named(_answer(client, text, roles, endpoint), roles)
+    except Exception as error:  # the client's, HTTP's, JSON's: they have no common base
+        raise RoleLensError(
+            f"the judge at {base}/chat/completions gave no answer: {_reason(error)}"
+        ) from error
     return [judged[text] for text in texts]
 
 
@@ -79,36 +138,86 @@ def ask_and_keep(
     texts: Sequence[str],
     roles: Sequence[str],
     folder: Path,
+    endpoint: Endpoint,
     *,
-    url: str,
-    model: str,
-    key: str | None = None,
+    at_once: int = 50,
 ) -> list[str | None]:
-    """As `ask_endpoint`, with the answers kept in a folder: asked again, only what is missing is.
+    """Ask as `ask_endpoint` does, and keep the answers in a folder: asked again, only what is
+    missing is.
+
+    Example:
+        ```python
+        endpoint = Endpoint("http://localhost:8000/v1", model="judge")
+        ask_and_keep(["I write in verse."], ["poet", "nurse"], Path("answers"), endpoint)
+        # ["poet"]; a second call reads it from the folder
+        ```
 
     Args:
-        folder: an existing one; the rest as in `ask_endpoint`.
+        texts: as for `ask_endpoint`.
+        roles: as for `ask_endpoint`.
+        folder: an existing one. Answers are kept by texts, roles, address and model.
+        endpoint: where the judge is asked.
+        at_once: texts whose answers are kept together; if one of them fails, all of them are asked
+            again. With another number, texts are asked anew.
+
+    Returns:
+        As `ask_endpoint`.
 
     Raises:
-        RoleLensError: as from `ask_endpoint`.
+        RoleLensError: as from `ask_endpoint`, or `at_once` is below 1.
     """
+    if at_once < 1:
+        raise RoleLensError(f"at least 1 answer is kept at once, got {at_once}")
 
     def answers(some: Sequence[str]) -> pd.DataFrame:
-        return pd.DataFrame({"judge": ask_endpoint(some, roles, url=url, model=model, key=key)})
+        return pd.DataFrame({"judge": ask_endpoint(some, roles, endpoint)})
 
     said: list[str | None] = []
-    for start in range(0, len(texts), _ASKED_AT_ONCE):
-        some = list(texts[start : start + _ASKED_AT_ONCE])
-        name = content_hash(some, list(roles), url, model)[:16]
+    for start in range(0, len(texts), at_once):
+        some = list(texts[start : start + at_once])
+        name = content_hash(some, list(roles), endpoint.url, endpoint.model)[:16]
         table = kept_table(folder / f"judge-{name}.parquet", partial(answers, some))
         said += [None if pd.isna(one) else one for one in table["judge"]]
     return said
 
 
-def check_address(url: str) -> None:
-    """Raise a RoleLensError unless it is an address of the kind that `ask_endpoint` takes."""
-    if not url.startswith(("http://", "https://")):
-        raise RoleLensError(f"the judge's address must begin with http:// or https://, got {url!r}")
+def _answer(client: Any, text: str, roles: Sequence[str], endpoint: Endpoint) -> str:
+    """What the judge says of one text, thoughts included."""
+    from openai import Omit
+
+    content = _ASK.format(text=text, roles=", ".join(roles))
+    # Raw, because the client checks no answer's form, and takes JSON for text where the server
+    # does not call it JSON.
+    reply = client.chat.completions.with_raw_response.create(
+        model=endpoint.model,
+        messages=[{"role": "user", "content": content}],
+        temperature=0,
+        max_tokens=_MAX_TOKENS,
+        extra_headers={"Authorization": f"Bearer {endpoint.key}" if endpoint.key else Omit()},
+    )
+    answer = json.loads(reply.content)["choices"][0]["message"]["content"]
+    if not isinstance(answer, str) or ("<think>" in answer and "</think>" not in answer):
+        raise TypeError(f"no answer within {_MAX_TOKENS} tokens, but {str(answer)[:60]!r}")
+    return answer
+
+
+def _drop_other_headers(request: Any) -> None:
+    for name in list(request.headers):
+        if name.lower() not in _HEADERS_SENT:
+            del request.headers[name]
+
+
+def _reason(error: Exception) -> str:
+    """One line: of a refusal what the server says, of a failed connection how it failed."""
+    from openai import APIConnectionError, APIStatusError
+
+    if isinstance(error, APIStatusError):
+        told = f"{error.status_code} {error.response.reason_phrase}: {error.response.text}"
+    elif isinstance(error, APIConnectionError):  # says itself only that there was none
+        told = repr(error.__cause__ or error)
+    else:
+        told = str(error)
+    return " ".join(f"{type(error).__name__}: {told}".split())[:500]
 
 
 def _named(answer: str, roles: Sequence[str]) -> str | None:

@@ -1,23 +1,24 @@
-"""Which role a text is about, as the unchanged model ranks them.
+"""Ranks the roles that a text may be about, as the unchanged model sees it.
 
-Knows texts and role names, neither vectors nor patches.
+judged(model, ["I nursed the patient back to health."], ["nurse", "lawyer"])   # [[1, 2]]
 """
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
 from numpy import ndarray
 
+from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
-from role_lens.experiments.controls import persona_prompts
 from role_lens.generation import generate
 from role_lens.models import Model
+from role_lens.prompts import persona_prompts
 from role_lens.questions.question import Question
-from role_lens.scoring.evaluate import evaluate
+from role_lens.scoring.asking import Asking
+from role_lens.scoring.evaluation import evaluate
 
 _ASK = "{text}\n\nWhich profession or kind of person is this text about? Answer with its name."
 
@@ -31,12 +32,14 @@ PERSONA_QUESTIONS = (
 
 
 def role_likelihoods(
-    model: Model, texts: Sequence[str], roles: Sequence[str], **options: Any
+    model: Model,
+    texts: Sequence[str],
+    roles: Sequence[str],
+    *,
+    system: str | None = None,
+    compute: Compute = Compute(),
 ) -> Float[ndarray, "text role"]:
     """Log-likelihood of each role's name as the answer to what a text is about, per token, in nats.
-
-    Args:
-        options: system, max_tokens and progress, as for `evaluate`.
 
     Raises:
         RoleLensError: fewer than two roles, no texts.
@@ -47,7 +50,8 @@ def role_likelihoods(
         Question(str(number), _ASK.format(text=text.strip()), tuple(roles), 0, "text", "text")
         for number, text in enumerate(texts)
     ]
-    table = evaluate(model, questions, {"none": None}, scoring="cloze", **options)
+    asking = Asking("cloze", system=system)
+    table = evaluate(model, questions, {"none": None}, asking, compute=compute)
     return table[[f"logprob_{i}" for i in range(len(roles))]].to_numpy(dtype=np.float64)
 
 
@@ -94,16 +98,17 @@ def judged(
     texts: Sequence[str],
     roles: Sequence[str],
     usual: Float[ndarray, " role"] | None = None,
-    **options: Any,
+    *,
+    system: str | None = None,
+    compute: Compute = Compute(),
 ) -> Int[ndarray, "text role"]:
     """Rank of each role for each text, 1 for the likeliest; equal texts are judged once.
 
     Args:
         usual: as for `ranks`.
-        options: as for `role_likelihoods`.
     """
     different = list(dict.fromkeys(texts))
-    likelihoods = role_likelihoods(model, different, roles, **options)
+    likelihoods = role_likelihoods(model, different, roles, system=system, compute=compute)
     row = {text: number for number, text in enumerate(different)}
     return ranks(likelihoods, usual)[[row[text] for text in texts]]
 

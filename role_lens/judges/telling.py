@@ -1,7 +1,7 @@
-"""How often texts tell the role that they were written under, and whether directions that improve
-the answers do.
+"""Counts how often texts tell the role that they were written under, and tests whether directions
+that improve the answers tell it more often.
 
-Knows tables of texts and of effects, not how they were made.
+    telling_rates(texts, by=["layer"], roles=vectors.roles)
 """
 
 import itertools
@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from role_lens.judges.likelihood import hit_rates, share_naming_others
-from role_lens.statistics.paired import association
+from role_lens.statistics.associations import association
 
 _KEYS = ["role", "contrast", "layer"]
 

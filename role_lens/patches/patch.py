@@ -1,14 +1,17 @@
-"""Changes to the residual stream as TransformerLens hook functions, with token masks.
+"""A change to the residual stream as plain data, for `evaluate`, `generate` or a `with` block.
 
-A `Patch` is plain data: it knows a direction and where to apply it, not where it came from.
+patch = Patch.add(direction, layer=15, coefficient=2.0)
+with patch.on(model):
+    model("How was your day?")
 """
 
 import operator
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
+import einops
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -17,15 +20,13 @@ from role_lens._run.fingerprint import Fingerprint, check_fingerprint
 from role_lens.directions import unit
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, check_layer
-from role_lens.patches.token_masks import Kind, TokenMask, TokenWindow, check_tokens, intervene
-
-# Everything that is written to the residual stream (Arditi et al., arXiv 2406.11717, section 2.4).
-_WRITES = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
+from role_lens.patches.kind import KINDS
+from role_lens.patches.token_masks import TokenMask, check_tokens
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Patch:
-    """One change to the residual stream x, for use with `evaluate`, `generate` or `patch.on`.
+    """One change to the residual stream x.
 
     With unit direction u = d/|d| and projection p = x·u, at the chosen tokens:
 
@@ -36,9 +37,17 @@ class Patch:
 
     Token masks: `all`; `prompt` (up to the last prompt token); `generated` (tokens after it);
     `last` (only the last prompt token). They mean the same with and without a key-value cache.
+
+    Example:
+        >>> Patch.add(torch.ones(4), layer=1, coefficient=2.0)
+        Patch(add, layers [1], value 2, tokens all, |d| 2)
+
+    Source: addition, Turner et al. 2023, arXiv 2308.10248; ablation, Arditi et al. 2024,
+    arXiv 2406.11717; both as in arXiv 2502.12055, section 3.
     """
 
-    kind: Kind
+    kind: str
+    """One of the files in `role_lens.patches.kinds`."""
     direction: Float[Tensor, " d_model"]
     """Raw difference for `add`, unit length for the others; float32."""
     layers: tuple[int, ...]
@@ -55,6 +64,43 @@ class Patch:
         return f"Patch({self.kind}, {where}tokens {self.tokens}, |d| {self.direction.norm():.3g})"
 
     @staticmethod
+    def of(
+        kind: str,
+        direction: Float[Tensor, " d_model"],
+        *,
+        layer: int | Sequence[int] = (),
+        value: float = 0.0,
+        tokens: TokenMask = "all",
+        fingerprint: Fingerprint | None = None,
+    ) -> "Patch":
+        """A patch of any kind by its name.
+
+        Args:
+            kind: one of the files in `role_lens.patches.kinds`.
+            direction: raw; kinds that need a unit vector make one of it.
+            layer: one layer or several, none for a kind that acts everywhere.
+            value: the kind's number: a coefficient, or a projection in the stream's units.
+            tokens: which tokens are changed.
+            fingerprint: of the model that the direction is from.
+
+        Raises:
+            RoleLensError: an unknown kind or token mask, a zero or non-finite direction or
+                number, layers that are negative, repeated or missing.
+
+        Example:
+            >>> Patch.of("clamp", torch.ones(4), layer=1, value=3.0)
+            Patch(clamp, layers [1], value 3, tokens all, |d| 1)
+        """
+        found = KINDS[kind]
+        check_tokens(tokens)
+        length_one = unit(direction.float())  # refuses a zero or non-finite one
+        layers = () if found.everywhere else _layers(kind, layer)
+        if not torch.isfinite(torch.tensor(float(value))):
+            raise RoleLensError(f"{kind} needs a finite coefficient or value, got {value}")
+        kept = (direction if found.raw else length_one).detach().float().cpu().clone()
+        return Patch(kind, kept, layers, float(value), tokens, fingerprint)
+
+    @staticmethod
     def add(
         direction: Float[Tensor, " d_model"],
         *,
@@ -63,9 +109,15 @@ class Patch:
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
     ) -> "Patch":
-        """Activation addition: x + coefficient · direction, the raw direction."""
-        unit(direction)  # refuses a zero or non-finite one
-        return _patch("add", direction, layer, coefficient, tokens, fingerprint)
+        """Activation addition: x + coefficient · direction, the raw direction.
+
+        Example:
+            >>> Patch.add(torch.ones(4), layer=(0, 1), coefficient=-0.5)
+            Patch(add, layers [0, 1], value -0.5, tokens all, |d| 2)
+        """
+        return Patch.of(
+            "add", direction, layer=layer, value=coefficient, tokens=tokens, fingerprint=fingerprint
+        )
 
     @staticmethod
     def ablate(
@@ -74,8 +126,13 @@ class Patch:
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
     ) -> "Patch":
-        """Directional ablation: x - (x·u) u on everything written, at all layers."""
-        return _patch("ablate", unit(direction.float()), (), 0.0, tokens, fingerprint)
+        """Directional ablation: x - (x·u) u on everything written, at all layers.
+
+        Example:
+            >>> Patch.ablate(torch.ones(4))
+            Patch(ablate, tokens all, |d| 1)
+        """
+        return Patch.of("ablate", direction, tokens=tokens, fingerprint=fingerprint)
 
     @staticmethod
     def clamp(
@@ -86,8 +143,15 @@ class Patch:
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
     ) -> "Patch":
-        """Set the projection on the unit direction to `value`."""
-        return _patch("clamp", unit(direction.float()), layer, value, tokens, fingerprint)
+        """Set the projection on the unit direction to `value`.
+
+        Example:
+            >>> Patch.clamp(torch.ones(4), layer=1, value=3.0).value
+            3.0
+        """
+        return Patch.of(
+            "clamp", direction, layer=layer, value=value, tokens=tokens, fingerprint=fingerprint
+        )
 
     @staticmethod
     def cap(
@@ -98,13 +162,30 @@ class Patch:
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
     ) -> "Patch":
-        """Limit the projection on the unit direction to at most `value`."""
-        return _patch("cap", unit(direction.float()), layer, value, tokens, fingerprint)
+        """Limit the projection on the unit direction to at most `value`.
 
-    def on(self, model: Model) -> Any:
+        Example:
+            >>> Patch.cap(torch.ones(4), layer=1, value=3.0, tokens="last").tokens
+            'last'
+        """
+        return Patch.of(
+            "cap", direction, layer=layer, value=value, tokens=tokens, fingerprint=fingerprint
+        )
+
+    def on(self, model: Model) -> AbstractContextManager[Model]:
         """Context manager with the patch attached to the model; gone afterwards, also after an
         error. Every token counts as prompt here, padding too: use `generate` for the token masks
-        in text, and for `last` rows of one length, or padded on the left."""
+        in text, and for `last` rows of one length, or padded on the left.
+
+        Raises:
+            RoleLensError: the patch doesn't fit the model, see `check`.
+
+        Example:
+            >>> with vectors.add("poet", layer=1).on(model):
+            ...     logits = model(model.to_tokens("Tea?"))
+        """
+        from role_lens.patches.attached import attached  # which attaches patches, and so needs them
+
         return attached(model, self)
 
     def check(self, model: Model) -> None:
@@ -129,21 +210,34 @@ class Patch:
 
         Args:
             selected: which tokens to change; None for all.
+
+        Example:
+            >>> Patch.add(torch.ones(4), layer=0).apply(torch.zeros(1, 1, 4))
+            tensor([[[1., 1., 1., 1.]]])
         """
-        return _changed((self,), x, selected)
+        return apply_together((self,), x, selected)
 
     def hook_names(self, n_layers: int) -> list[str]:
         """TransformerLens names of the hook points at which the patch acts."""
-        if self.kind == "ablate":
-            return [f"blocks.{layer}.{write}" for layer in range(n_layers) for write in _WRITES]
-        return [f"blocks.{layer}.hook_resid_pre" for layer in self.layers]
+        return KINDS[self.kind].hook_points(self.layers, n_layers)
+
+    @property
+    def first_layer(self) -> int:
+        """The first layer whose input the patch changes."""
+        return KINDS[self.kind].first_layer(self.layers)
 
 
+Combined: TypeAlias = tuple[Patch, ...]
+"""Patches that act together, in this order; none stands for the unchanged model."""
 Patches: TypeAlias = Patch | Sequence[Patch] | None
 
 
-def as_sequence(patches: Patches) -> tuple[Patch, ...]:
-    """No patch, one or several, as a tuple; several act in the order given."""
+def combined(patches: Patches) -> Combined:
+    """No patch, one or several, as a tuple; several act in the order given.
+
+    Raises:
+        RoleLensError: something that is not a patch.
+    """
     if patches is None:
         return ()
     several = (patches,) if isinstance(patches, Patch) else tuple(patches)
@@ -153,74 +247,41 @@ def as_sequence(patches: Patches) -> tuple[Patch, ...]:
     return several
 
 
-@contextmanager
-def attached(model: Model, patches: Patches, window: TokenWindow | None = None) -> Iterator[Model]:
-    """Attach patches to a model for the time of a `with` block.
-
-    Args:
-        window: tells which columns are prompt; None: all are.
-
-    Raises:
-        RoleLensError: a patch that doesn't fit the model.
-    """
-    several = as_sequence(patches)
-    for patch in several:
-        patch.check(model)
-    with attached_together(model, [several], window):
-        yield model
-
-
-@contextmanager
-def attached_together(
-    model: Model, candidates: Sequence[tuple[Patch, ...]], window: TokenWindow | None = None
-) -> Iterator[None]:
-    """Attach one or more candidates of the same `form`, each to its own part of the batch.
-
-    The rows of a batch are those of the first candidate, then those of the second, and so on.
-    The patches are taken to fit the model.
-    """
-    hooks = []
-    for patches in zip(*candidates, strict=True):
-        function = _hook_function(patches, window)
-        hooks += [(name, function) for name in patches[0].hook_names(model.cfg.n_layers)]
-    with model.hooks(fwd_hooks=hooks):
-        yield
-
-
-def form(candidate: tuple[Patch, ...]) -> tuple[tuple[str, tuple[int, ...], str], ...]:
+def form(candidate: Combined) -> tuple[tuple[str, tuple[int, ...], str], ...]:
     """What candidates must have in common to share a batch: kinds, layers and token masks."""
     return tuple((patch.kind, patch.layers, patch.tokens) for patch in candidate)
 
 
-def _hook_function(patches: Sequence[Patch], window: TokenWindow | None) -> Any:
-    tokens = patches[0].tokens
-
-    def change(x: Tensor, hook: Any) -> Tensor:
-        if tokens == "all":
-            return _changed(patches, x, None)
-        if window is None:
-            end = torch.full((x.shape[0],), x.shape[1], device=x.device)
-            return _changed(patches, x, TokenWindow(end).select(tokens, x.shape[1]))
-        return _changed(patches, x, window.select(tokens, x.shape[1]))
-
-    return change
+def first_layer(candidate: Combined) -> int:
+    """The first layer at which a candidate acts; 0 for no patch at all."""
+    return min((patch.first_layer for patch in candidate), default=0)
 
 
-def _changed(patches: Sequence[Patch], x: Tensor, selected: Tensor | None) -> Tensor:
-    directions = torch.stack([patch.direction for patch in patches])
-    values = torch.tensor([patch.value for patch in patches])
-    return intervene(patches[0].kind, x, directions, values, selected)
+def apply_together(
+    patches: Sequence[Patch],
+    x: Float[Tensor, "batch pos d_model"],
+    selected: Bool[Tensor, "batch pos"] | None,
+) -> Float[Tensor, "batch pos d_model"]:
+    """The residual stream changed by patches of one form, each on its own part of the batch.
+
+    The rows of the batch are those of the first patch, then as many of the second, and so on.
+
+    Args:
+        selected: which tokens to change; None for all.
+    """
+    stream = einops.rearrange(
+        x.float(), "(candidate row) pos d -> candidate row pos d", candidate=len(patches)
+    )
+    directions = torch.stack([patch.direction for patch in patches]).to(x.device)
+    values = torch.tensor([patch.value for patch in patches], device=x.device)
+    changed = KINDS[patches[0].kind].change(stream, directions, values)
+    changed = einops.rearrange(changed, "candidate row pos d -> (candidate row) pos d")
+    if selected is not None:
+        changed = torch.where(selected.to(x.device)[..., None], changed, x.float())
+    return changed.to(x.dtype)
 
 
-def _patch(
-    kind: Kind,
-    direction: Tensor,
-    layer: int | Sequence[int],
-    value: float,
-    tokens: TokenMask,
-    fingerprint: Fingerprint | None,
-) -> Patch:
-    check_tokens(tokens)
+def _layers(kind: str, layer: int | Sequence[int]) -> tuple[int, ...]:
     several = layer if isinstance(layer, Sequence) else (layer,)
     try:
         layers = tuple(operator.index(index) for index in several)
@@ -230,10 +291,6 @@ def _patch(
         raise RoleLensError(f"layers count from 0, got {layers}")
     if len({*layers}) < len(layers):
         raise RoleLensError(f"layers must differ, got {layers}: for more take a larger coefficient")
-    if not layers and kind != "ablate":
+    if not layers:
         raise RoleLensError(f"{kind} needs at least one layer")
-    if not torch.isfinite(torch.tensor(float(value))):
-        raise RoleLensError(f"{kind} needs a finite coefficient or value, got {value}")
-    return Patch(
-        kind, direction.detach().float().cpu().clone(), layers, float(value), tokens, fingerprint
-    )
+    return layers

@@ -1,16 +1,18 @@
-"""What a patch does to the residual stream, and to which tokens. Pure tensors: knows no model."""
+"""Which tokens a patch changes, in a padded batch and with a key-value cache.
+
+window = TokenWindow(prompt_end=torch.tensor([12, 12]))
+window.select("generated", width=20)   # True in columns 12 to 19
+"""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-import einops
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from role_lens.errors import RoleLensError
 
-Kind = Literal["add", "ablate", "clamp", "cap"]
 TokenMask = Literal["all", "prompt", "generated", "last"]
 
 
@@ -44,42 +46,3 @@ class TokenWindow:
         if tokens == "last":
             return column == end - 1
         return torch.ones_like(column < end)
-
-
-def intervene(
-    kind: Kind,
-    x: Float[Tensor, "batch pos d_model"],
-    directions: Float[Tensor, "candidate d_model"],
-    values: Float[Tensor, " candidate"],
-    selected: Bool[Tensor, "batch pos"] | None = None,
-) -> Float[Tensor, "batch pos d_model"]:
-    """The changed residual stream, as a new tensor of x's type; computed in float32.
-
-    The batch has the rows of the first candidate, then as many of the second, and so on. The
-    kinds are those of `Patch`.
-
-    Args:
-        directions: raw for `add`, of unit length for the others.
-        values: coefficients of `add`, projections for `clamp` and `cap`, 0 for `ablate`.
-        selected: which tokens to change; None for all.
-    """
-    stream = einops.rearrange(
-        x.float(), "(candidate row) pos d -> candidate row pos d", candidate=len(values)
-    )
-    directions = directions.to(x.device)
-    target = values.to(x.device)[:, None, None]
-    if kind == "add":
-        shift = target.expand(stream.shape[:-1])
-    else:
-        projection = einops.einsum(
-            stream, directions, "candidate row pos d, candidate d -> candidate row pos"
-        )
-        if kind == "cap":
-            target = torch.minimum(projection, target)
-        shift = target - projection
-    # x + shift · direction, in one pass over x
-    changed = torch.addcmul(stream, shift[..., None], directions[:, None, None])
-    changed = einops.rearrange(changed, "candidate row pos d -> (candidate row) pos d")
-    if selected is not None:
-        changed = torch.where(selected.to(x.device)[..., None], changed, x.float())
-    return changed.to(x.dtype)

@@ -1,4 +1,7 @@
-"""The domains of arXiv 2502.12055: which MMLU subjects and which roles belong to each."""
+"""The domains of arXiv 2502.12055: which MMLU subjects and which roles belong to each.
+
+domain_of("econometrics")    # "econ"
+"""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence

@@ -1,16 +1,13 @@
-"""Multiple-choice questions and their prompt templates. Knows no model."""
+"""What is asked: multiple-choice questions and questions whose answer is a number.
 
-import difflib
-from collections.abc import Sequence
+Question("q1", "Which is a tree?", ("ash", "ant"), answer=0, subject="botany", domain="plants")
+"""
+
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from role_lens.errors import RoleLensError
-from role_lens.files import as_path, read_jsonl
-from role_lens.prompts import DATA
-from role_lens.questions.domains import domain_of
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 Template = Literal["paper", "mmlu"]
@@ -18,12 +15,22 @@ Template = Literal["paper", "mmlu"]
 
 @dataclass(frozen=True)
 class Question:
-    """One multiple-choice question; `answer` is the index of the right choice."""
+    """One multiple-choice question.
+
+    Raises:
+        RoleLensError: an empty text or option, fewer than two options, an answer outside them.
+
+    Example:
+        >>> Question("q1", "Which is a tree?", ("ash", "ant"), 0, "botany", "plants").choices
+        ('ash', 'ant')
+    """
 
     id: str
     question: str
     choices: tuple[str, ...]
+    """The options."""
     answer: int
+    """Index of the right option, from 0."""
     subject: str
     domain: str
 
@@ -45,99 +52,19 @@ class Question:
 
 @dataclass(frozen=True)
 class NumericQuestion:
-    """One question whose answer is a number."""
+    """One question whose answer is a number.
+
+    Example:
+        >>> from fractions import Fraction
+        >>> NumericQuestion("q1", "How much is 2 + 2?", Fraction(4), "sums", "math").answer
+        Fraction(4, 1)
+    """
 
     id: str
     question: str
     answer: Fraction
     subject: str
     domain: str
-
-
-def load_questions(
-    source: str | Path = "builtin",
-    *,
-    domain: str | None = None,
-    subject: str | None = None,
-    split: str = "test",
-) -> list[Question]:
-    """Multiple-choice questions.
-
-    Args:
-        source: `"builtin"` (8 domains of 40 questions), `"mmlu"` (`cais/mmlu` from the Hugging
-            Face hub), or a JSONL file or folder of them with `question`, `choices`, `answer`
-            (index from 0) and optionally `subject`, `domain`, `id`. Without a domain it is that
-            of the MMLU subject, any other subject itself, or without one the name of the file.
-        domain: keep only this domain.
-        subject: keep only this subject.
-        split: of MMLU.
-
-    Raises:
-        RoleLensError: nothing there, malformed rows (with file and line), an unknown domain or
-            subject.
-    """
-    if source == "mmlu":
-        questions = _load_mmlu(split)
-    else:
-        path = DATA / "questions" if source == "builtin" else as_path(source)
-        if not path.exists():
-            raise RoleLensError(
-                f"no questions at {source}: expected 'builtin', 'mmlu', or a JSONL file or folder"
-            )
-        files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-        questions = [question for file in files for question in _read_file(file)]
-    if not questions:
-        raise RoleLensError(f"{source} holds no questions")
-    for field, wanted in (("domain", domain), ("subject", subject)):
-        if wanted is not None:
-            known = sorted({getattr(question, field) for question in questions})
-            if wanted not in known:
-                near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4) or known
-                raise RoleLensError(f"unknown {field} {wanted!r}: nearest are {', '.join(near)}")
-            questions = [q for q in questions if getattr(q, field) == wanted]
-    return questions
-
-
-def load_numeric_questions(
-    source: str | Path, *, domain: str | None = None
-) -> list[NumericQuestion]:
-    """Questions whose answer is a number, from a JSONL file.
-
-    Fields `question` and `answer`: a number, or a text that ends in one after `####`, as in GSM8K
-    (Cobbe et al. 2021, arXiv 2110.14168); optional `id`, `subject`, `domain`.
-
-    Args:
-        domain: keep only this domain.
-
-    Raises:
-        RoleLensError: no such file, a malformed row, or no rows (of this domain).
-    """
-    path = as_path(source)
-    questions = []
-    for number, row in read_jsonl(path):
-        row = {key: value for key, value in row.items() if value is not None}
-        answer = str(row.get("answer")).rpartition("####")[2].replace(",", "").strip()
-        try:
-            value = Fraction(answer)
-        except (ValueError, ZeroDivisionError) as error:
-            raise RoleLensError(
-                f"{path}, line {number}: expected a number in the field 'answer', got {answer!r}"
-            ) from error
-        if not isinstance(row.get("question"), str):
-            raise RoleLensError(f"{path}, line {number}: expected a string in the field 'question'")
-        if not row["question"].strip():
-            raise RoleLensError(f"{path}, line {number}: the text is empty")
-        names = {key: str(row.get(key, path.stem)) for key in ("subject", "domain")}
-        default = f"{path.stem}:{number}"
-        questions.append(
-            NumericQuestion(str(row.get("id", default)), row["question"], value, **names)
-        )
-    kept = [one for one in questions if domain in (None, one.domain)]
-    if not kept:
-        raise RoleLensError(
-            f"{path} holds no questions" + (f" of domain {domain!r}" if domain else "")
-        )
-    return kept
 
 
 def question_text(question: Question, template: Template = "paper") -> str:
@@ -171,55 +98,3 @@ def lettered(question: Question) -> list[str]:
             "letters: use scoring='cloze'"
         )
     return [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(question.choices)]
-
-
-def _read_file(path: Path) -> list[Question]:
-    questions = []
-    for number, row in read_jsonl(path):
-        try:
-            questions.append(_from_row(row, default_id=f"{path.stem}:{number}", group=path.stem))
-        except RoleLensError as error:
-            raise RoleLensError(f"{path}, line {number}: {error}") from error
-    return questions
-
-
-def _from_row(row: dict[str, Any], *, default_id: str, group: str) -> Question:
-    row = {key: value for key, value in row.items() if value is not None}
-    text, choices, answer = row.get("question"), row.get("choices"), row.get("answer")
-    if not isinstance(text, str):
-        raise RoleLensError(f"expected a string in the field 'question', got {text!r}")
-    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
-        raise RoleLensError(f"expected a list of strings in the field 'choices', got {choices!r}")
-    if type(answer) is not int:
-        raise RoleLensError(f"expected an index from 0 in the field 'answer', got {answer!r}")
-    subject = str(row.get("subject", group))
-    return Question(
-        id=str(row.get("id", default_id)),
-        question=text,
-        choices=tuple(choices),
-        answer=answer,
-        subject=subject,
-        domain=str(row.get("domain", domain_of(subject) if "subject" in row else group)),
-    )
-
-
-def _load_mmlu(split: str) -> list[Question]:
-    import datasets
-
-    try:
-        rows: Sequence[Any] = datasets.load_dataset("cais/mmlu", "all", split=split)
-    except Exception as error:  # the hub client raises many kinds
-        raise RoleLensError(
-            f"can't load MMLU ({split}) from the Hugging Face hub: {error}"
-        ) from error
-    return [
-        Question(
-            id=f"mmlu:{split}:{number}",
-            question=row["question"],
-            choices=tuple(row["choices"]),
-            answer=int(row["answer"]),
-            subject=row["subject"],
-            domain=domain_of(row["subject"]),
-        )
-        for number, row in enumerate(rows)
-    ]

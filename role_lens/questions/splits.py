@@ -1,4 +1,8 @@
-"""Which questions choose and which test: seeded, stratified by subject, none twice."""
+"""Divides questions into those that choose and those that test: seeded, stratified by subject, none
+twice.
+
+    choosing, testing = split_questions(questions, 0.5, seed=0)
+"""
 
 import random
 import warnings

@@ -1,4 +1,7 @@
-"""How separable and how alike role directions are, by layer. Knows vectors, no model."""
+"""Tables of how separable and how alike role directions are, by layer.
+
+geometry_by_layer(vectors)
+"""
 
 import math
 
@@ -11,7 +14,7 @@ from scipy.cluster import hierarchy
 from scipy.spatial.distance import squareform
 from torch import Tensor
 
-from role_lens.directions import difference_of_means, mean_cosine, shared_share
+from role_lens.directions import MEAN_CONTRASTS, difference_of_means, mean_cosine, shared_share
 from role_lens.vectors import RoleVectors
 
 
@@ -27,13 +30,14 @@ def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
     of contrast `roles`, whose directions sum to zero; `mean_norm` of the raw directions.
     """
     rows = []
-    for index, contrast in enumerate(vectors.contrasts):
+    unknown = torch.full(vectors.role_means.shape[:-1], torch.nan)  # of merged vectors
+    for contrast in vectors.contrasts:
         directions = vectors.directions(contrast)
         cosine, norm = mean_cosine(directions), directions.norm(dim=-1).mean(dim=0)
         shared = shared_share(directions).mean(dim=0)
         if contrast == "roles" or len(vectors.roles) == 1:
             shared = torch.full_like(shared, torch.nan)
-        separation = vectors.separation[index]
+        separation = vectors.separation.get(contrast, unknown)
         auc = torch.special.ndtr(separation / math.sqrt(2))
         for place, position in enumerate(vectors.positions):
             for layer in range(vectors.n_layers):
@@ -60,12 +64,12 @@ def likeness_by_chance(vectors: RoleVectors) -> pd.DataFrame:
     right angles to those of other prompts where there are many dimensions.
 
     Returns:
-        One row per contrast: `contrast, mean_cosine, shared`, as in `geometry_by_layer`.
+        One row per contrast that is a difference of means: `contrast, mean_cosine, shared`, as in `geometry_by_layer`.
     """
     counts = torch.cat([vectors.role_counts, torch.tensor([vectors.base_count])])
     noise = torch.diag(counts.double().rsqrt())
     rows = []
-    for contrast in vectors.contrasts:
+    for contrast in (name for name in vectors.contrasts if name in MEAN_CONTRASTS):
         directions = difference_of_means(noise[:-1], noise[-1], contrast)
         shared = float(shared_share(directions).mean())
         if contrast == "roles" or len(vectors.roles) == 1:

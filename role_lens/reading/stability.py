@@ -1,6 +1,7 @@
-"""How sure a direction is: by how many prompts, by halves, by resampling, and by each prompt alone.
+"""Measures how sure a direction is: by how many prompts, by halves, by resampling, and by each prompt
+alone.
 
-Knows activations of single prompts at one place, neither models nor role names.
+    stability_by_number(role, base, numbers=[8, 16, 32])    # activations: prompt x d_model
 """
 
 from collections.abc import Sequence

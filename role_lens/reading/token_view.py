@@ -1,6 +1,6 @@
-"""Tokens coloured by how far they lie along a direction, with CircuitsVis and without a network.
+"""Shows tokens coloured by how far they lie along a direction, with CircuitsVis and without a network.
 
-Knows prompts and directions, not roles.
+project_tokens(model, "Where does it hurt?", direction, layer=22)    # shows itself in a notebook
 """
 
 import importlib.resources
@@ -17,7 +17,8 @@ from torch import Tensor
 from role_lens._run.tokens import check_length, encode_chat
 from role_lens.directions import unit
 from role_lens.models import Model, check_layer
-from role_lens.patches.patch import Patches, attached
+from role_lens.patches.attached import attached
+from role_lens.patches.patch import Patches
 from role_lens.patches.token_masks import TokenWindow
 
 

@@ -1,6 +1,7 @@
-"""What analyses have in common: which model and vectors, a folder of results, the command line.
+"""What analysis scripts have in common: model and vectors, a folder of results, the command line.
 
-Knows nothing of what is analysed.
+if __name__ == "__main__":
+    sys.exit(main(Config, run, draw))
 """
 
 import json
@@ -14,13 +15,14 @@ import pandas as pd
 import tyro
 
 from role_lens.errors import RoleLensError
-from role_lens.files import as_path, make_folder, read_bytes, write_json, write_table
-from role_lens.finders._fit import check_prompts, package_versions
+from role_lens.experiments.store import read_record, read_results, write_results
+from role_lens.files import as_path, make_folder
 from role_lens.models import Model, model_name
 from role_lens.prompts import load_prompts, load_roles, spread
 from role_lens.reporting.options import Common, ModelOptions
 from role_lens.reporting.terminal import reported, say
 from role_lens.vectors import RoleVectors
+from role_lens.versions import package_versions
 
 _RECORD = "results.json"
 # Of a quick version: a quarter of the built-in ones.
@@ -68,7 +70,7 @@ class Setup:
         elif kept.exists():
             vectors = RoleVectors.load(kept)
             try:
-                self.check_prompts(vectors)
+                vectors = self.with_prompts(vectors)
             except RoleLensError as error:
                 raise RoleLensError(f"{kept}: {error}, or choose another folder") from error
             made_of = (vectors.provenance["model"], vectors.provenance["dtype"])
@@ -98,10 +100,14 @@ class Setup:
         few = self.quick and self.vectors is None
         return spread(texts, _QUICK_BASE_PROMPTS) if few else texts
 
-    def check_prompts(self, vectors: RoleVectors) -> None:
-        """Raise a RoleLensError unless the vectors were fitted on `prompts` and `base`."""
+    def with_prompts(self, vectors: RoleVectors) -> RoleVectors:
+        """The vectors with the prompts that they were fitted on, `prompts` and `base`.
+
+        Raises:
+            RoleLensError: they were fitted on others.
+        """
         try:
-            check_prompts(vectors.provenance, self.role_prompts(), self.base_prompts())
+            return vectors.with_prompts(self.role_prompts(), self.base_prompts())
         except RoleLensError as error:
             raise RoleLensError(f"{error}: name theirs with --prompts and --base") from error
 
@@ -153,13 +159,12 @@ class Results:
         return Results(tables, json.loads(json.dumps(made, default=str)))
 
     def write(self, folder: str | Path) -> None:
-        """Write `<name>.parquet` for each table, and `results.json`."""
-        place = make_folder(folder)
-        # If this is interrupted, no record is better than that of other tables.
-        (place / _RECORD).unlink(missing_ok=True)
-        for name, table in self.tables.items():
-            write_table(place / f"{name}.parquet", table)
-        write_json(place / _RECORD, {**self.record, "tables": list(self.tables)})
+        """Write `<name>.parquet` for each table, and `results.json`.
+
+        Raises:
+            RoleLensError: the folder can't be written to.
+        """
+        write_results(folder, _RECORD, self.tables, self.record)
 
     @staticmethod
     def read(folder: str | Path) -> "Results":
@@ -168,18 +173,10 @@ class Results:
         Raises:
             RoleLensError: there are no results in the folder, or they are damaged.
         """
-        place = Path(folder)
-        record = _read_record(place)
-        if record is None:
-            raise RoleLensError(f"{place} holds no results to draw: run the analysis first")
-        try:
-            names = record.pop("tables")
-            tables = {name: pd.read_parquet(place / f"{name}.parquet") for name in names}
-        except (ValueError, KeyError, TypeError, OSError) as error:
-            raise RoleLensError(
-                f"the results in {place} are damaged ({error}): run the analysis again"
-            ) from error
-        return Results(tables, record)
+        found = read_results(folder, _RECORD)
+        if found is None:
+            raise RoleLensError(f"{folder} holds no results to draw: run the analysis first")
+        return Results(*found)
 
 
 def main(
@@ -194,13 +191,13 @@ def main(
         config: a dataclass with a `Setup` as `setup`.
 
     Returns:
-        As `role_lens.cli.main`.
+        0 if it worked, 2 for input that can't be used, 130 if interrupted.
     """
 
     def command() -> None:
         settings = tyro.cli(config, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
         folder = settings.setup.out
-        kept = _read_record(folder)
+        kept = read_record(folder, _RECORD)
         if kept is not None and kept.get("analysis") != _name(config):
             raise RoleLensError(
                 f"{folder} holds the results of {kept.get('analysis')}: choose another folder"
@@ -209,20 +206,6 @@ def main(
         say(f"Written to {folder.resolve()}: open report.html")
 
     return reported(command)
-
-
-def _read_record(folder: Path) -> dict[str, Any] | None:
-    """What `results.json` says; None where there is none."""
-    file = folder / _RECORD
-    if not file.exists():
-        return None
-    try:
-        record = json.loads(read_bytes(file))
-    except ValueError:
-        record = None
-    if not isinstance(record, dict):
-        raise RoleLensError(f"{file} is damaged: delete it, and run the analysis again")
-    return record
 
 
 def _name(config: type[Any]) -> str:

@@ -1,4 +1,7 @@
-"""Figures from tables and tensors, as PNG files. Knows no model."""
+"""Draws figures from tables, as PNG files.
+
+plot_comparison(table, "verdict.png")
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence

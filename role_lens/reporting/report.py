@@ -1,6 +1,10 @@
-"""A page of results that opens without a network: one file, with figures and scripts in it.
+"""Writes a page of results that opens without a network: one file, with figures and scripts in it.
 
-Everything that is put into it is text, and is shown as text, whatever it holds. Knows no model.
+    report = Report("Geometry", "How alike are the directions?", record)
+    report.table(table, "Cosines.")
+    report.write("report.html")
+
+Everything that is put into it is text, and is shown as text, whatever it holds.
 """
 
 import base64

@@ -1,6 +1,8 @@
-"""First-order estimate of what adding every direction would do, from one backward pass.
+"""Estimates, to first order, what adding every direction would do, from one backward pass.
 
-Knows role vectors and tokenised questions; nothing is patched here.
+    attribute(model, vectors, questions).nlargest(5, "effect")
+
+Nothing is patched here; `sweep` computes the effects exactly.
 """
 
 import math
@@ -16,45 +18,42 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from role_lens._run.budget import attempt, token_budget
+from role_lens._run.budget import attempt
 from role_lens._run.fingerprint import refuse_hooks
 from role_lens._run.partial_pass import run_blocks
 from role_lens._run.tokens import Batch, pad_left
-from role_lens.directions import Contrast
+from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, model_name
-from role_lens.questions.question import Question, Template
-from role_lens.scoring.items import Item, Scoring, tokenize_questions
+from role_lens.questions.question import Question
+from role_lens.scoring.asked import AskedQuestions, Asker
+from role_lens.scoring.asking import Asking
+from role_lens.scoring.items import Item
+from role_lens.scoring.method import METHODS, ScoringMethod
 from role_lens.vectors import RoleVectors
-
-CONTRASTS: tuple[Contrast, ...] = ("base", "roles")
 
 
 def attribute(
     model: Model,
     vectors: RoleVectors,
     questions: Sequence[Question],
+    asking: Asking = Asking(),
     *,
-    contrasts: Sequence[Contrast] = CONTRASTS,
-    scoring: Scoring = "letter",
-    template: Template = "paper",
-    system: str | None = None,
-    examples: Sequence[Question] = (),
-    max_tokens: int | None = None,
-    progress: bool = True,
+    contrasts: Sequence[str] | None = None,
+    compute: Compute = Compute(),
 ) -> pd.DataFrame:
     """Estimate the effect of adding each direction at its own layer, at all tokens.
 
-    With f the log of p(correct) normalised over the choices and x_l,t the residual stream
+    With f the log of p(correct) normalised over the options and x_l,t the residual stream
     entering block l at token t, adding c·d changes f by c · Σ_t ∂f/∂x_l,t · d, to first order
     (attribution patching, Nanda 2023; Syed et al. 2023, arXiv 2310.10348). One forward and one
     backward pass give it for all roles, positions and layers. It says nothing of curvature: it is
     best for small coefficients and worst where the addition is large beside the stream itself.
 
     Args:
-        contrasts: which directions, role minus base or role minus the other roles.
-        scoring, template, system, examples, progress: as for `evaluate`.
-        max_tokens: most tokens in a batch; None for a number that suits the memory at hand.
+        asking: scoring, layout, system message and examples.
+        contrasts: which directions; None for all that the vectors have.
+        compute: batches and progress.
 
     Returns:
         One row per direction: `kind` (add), `contrast, role, position, layer, coefficient` (1),
@@ -64,23 +63,21 @@ def attribute(
     Raises:
         RoleLensError: no questions, a prompt longer than the context, vectors of another model,
             contrast `roles` with a single role, a model that carries hooks.
+
+    Example:
+        >>> estimates = attribute(model, vectors, questions, compute=Compute(progress=False))
+        >>> len(estimates)   # contrasts x roles x positions x layers
+        24
     """
+    if contrasts is None:
+        contrasts = vectors.contrasts
     if not contrasts:
         raise RoleLensError("attribute needs at least one contrast")
     vectors.check(model)
     directions = torch.stack([vectors.directions(contrast) for contrast in contrasts])
     total = torch.zeros(directions.shape[:-1], dtype=torch.float64)
     square = torch.zeros_like(total)
-    for gradients in question_gradients(
-        model,
-        questions,
-        scoring=scoring,
-        template=template,
-        system=system,
-        examples=examples,
-        max_tokens=max_tokens,
-        progress=progress,
-    ):
+    for gradients in question_gradients(Asker(model, asking, compute).ask(questions)):
         effects = einops.einsum(
             gradients,
             directions,
@@ -92,38 +89,26 @@ def attribute(
     return _table(vectors, contrasts, total, square, len(questions))
 
 
-def question_gradients(
-    model: Model,
-    questions: Sequence[Question],
-    *,
-    scoring: Scoring = "letter",
-    template: Template = "paper",
-    system: str | None = None,
-    examples: Sequence[Question] = (),
-    max_tokens: int | None = None,
-    progress: bool = True,
-) -> Iterator[Float[Tensor, "question layer d_model"]]:
+def question_gradients(asked: AskedQuestions) -> Iterator[Float[Tensor, "question layer d_model"]]:
     """Gradients of f (see `attribute`) with respect to the residual stream entering each block,
     summed over tokens: batches of questions, longest first.
 
     Raises:
-        RoleLensError: no questions, a prompt longer than the context, a model that carries hooks.
+        RoleLensError: no questions, a model that carries hooks.
     """
-    if not questions:
+    if not asked.questions:
         raise RoleLensError("attribution needs at least one question")
+    model, items, budget = asked.model, asked.items, asked.asker.budget
     refuse_hooks(model)
-    items = tokenize_questions(
-        model, questions, scoring=scoring, template=template, system=system, examples=examples
-    )
-    budget = token_budget(model, max_tokens)
+    method = METHODS[asked.asking.scoring]
     rows = [_rows(item) for item in items]
     size = [len(sequences) * max(map(len, sequences)) for sequences in rows]
     order = sorted(range(len(items)), key=lambda i: (-size[i], i))
-    with tqdm(total=len(items), desc="attribution", disable=not progress) as bar:
+    with tqdm(total=len(items), desc="attribution", disable=not asked.progress) as bar:
         while order:
             some = order[: budget.rows(size[order[0]])]
-            batch = [(rows[i], items[i], questions[i].answer) for i in some]
-            run = partial(_batch_gradients, model, batch, scoring)
+            batch = [(rows[i], items[i], asked.questions[i].answer) for i in some]
+            run = partial(_batch_gradients, model, batch, method)
             gradients = attempt(run, budget, len(some))
             if gradients is not None:
                 yield gradients
@@ -133,7 +118,7 @@ def question_gradients(
 
 @torch.inference_mode(False)
 def _batch_gradients(
-    model: Model, questions: Sequence[tuple[list[list[int]], Item, int]], scoring: Scoring
+    model: Model, questions: Sequence[tuple[list[list[int]], Item, int]], method: ScoringMethod
 ) -> Float[Tensor, "question layer d_model"]:
     sequences = [ids for rows, _, _ in questions for ids in rows]
     batch = pad_left(model, sequences, range(len(sequences)))
@@ -145,7 +130,7 @@ def _batch_gradients(
         ones = torch.ones(last.shape[:2], dtype=torch.long, device=last.device)
         logits, _ = run_blocks(model, ones, ones, start=n_layers, resid=last, columns=columns)
         logprobs = logits.float().log_softmax(dim=-1)
-        objective = torch.stack(_objectives(logprobs, questions, scoring)).sum()
+        objective = torch.stack(_objectives(logprobs, questions, method)).sum()
         leaving = streams.pop()
         gradient = torch.zeros_like(leaving)
         gradient[:, -columns:] = torch.autograd.grad(objective, last)[0]
@@ -204,7 +189,7 @@ def _streams(model: Model, batch: Batch) -> list[Float[Tensor, "row pos d_model"
 def _objectives(
     logprobs: Float[Tensor, "row columns d_vocab"],
     questions: Sequence[tuple[list[list[int]], Item, int]],
-    scoring: Scoring,
+    method: ScoringMethod,
 ) -> list[Float[Tensor, ""]]:
     """log p(correct), normalised over the choices, of each question."""
     results, row = [], 0
@@ -213,8 +198,8 @@ def _objectives(
         for choice, tokens in enumerate(item.continuations):
             at = row + (choice if len(rows) > 1 else 0)
             steps = torch.arange(logprobs.shape[1] - len(tokens), logprobs.shape[1])
-            score = logprobs[at, steps, torch.tensor(tokens)].sum()
-            scores.append(score / len(tokens) if scoring == "cloze" else score)
+            likelihood = logprobs[at, steps, torch.tensor(tokens)].sum()
+            scores.append(method.score(likelihood, len(tokens)))
         results.append(torch.stack(scores).log_softmax(dim=0)[answer])
         row += len(rows)
     return results
@@ -229,7 +214,7 @@ def _rows(item: Item) -> list[list[int]]:
 
 def _table(
     vectors: RoleVectors,
-    contrasts: Sequence[Contrast],
+    contrasts: Sequence[str],
     total: Float[Tensor, "contrast role position layer"],
     square: Float[Tensor, "contrast role position layer"],
     n: int,

@@ -1,6 +1,7 @@
-"""How far a patch moves what the model would say anyway.
+"""Measures how far a patch moves what the model would say anyway.
 
-Knows prompts and patches, not questions.
+before = answer_logprobs(model, prompts)
+mean_kl(before, answer_logprobs(model, prompts, patch))    # nats
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from role_lens._run.budget import in_batches, token_budget
 from role_lens._run.forward import last_logits
 from role_lens._run.tokens import Batch, encode_chat
 from role_lens.models import Model
-from role_lens.patches.patch import Patches, attached
+from role_lens.patches.attached import attached
+from role_lens.patches.patch import Patches
 
 
 @torch.inference_mode()

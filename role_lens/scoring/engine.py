@@ -1,6 +1,7 @@
-"""Choose how to score: by replay where it agrees with whole passes on this model, else by those.
+"""Chooses how to score: by replay where it agrees with whole passes on this model, else by those.
 
-Knows the two ways and how to compare them.
+scorer = engine(model, items, token_budget(model))
+scorer.logprobs([(patch,), (other,)])
 """
 
 import warnings
@@ -16,10 +17,10 @@ from role_lens._run.budget import Budget
 from role_lens._run.fingerprint import has_hooks
 from role_lens.errors import OutOfMemoryError
 from role_lens.models import Model, model_name, weight_processing
-from role_lens.patches.patch import Patch
+from role_lens.patches.patch import Combined, Patch
 from role_lens.scoring.items import Item
 from role_lens.scoring.prefixes import shared_prefixes
-from role_lens.scoring.replay import Candidate, Replay
+from role_lens.scoring.replay import Replay
 from role_lens.scoring.whole_pass import WholePasses
 
 # Of log-probabilities; in lower precision other batch shapes alone make a difference.
@@ -93,7 +94,7 @@ def replay_difference(model: Model, items: Sequence[Item]) -> float:
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn((2, model.cfg.d_model), generator=generator)
     middle = model.cfg.n_layers // 2
-    forms: list[list[Candidate]] = [
+    forms: list[list[Combined]] = [
         [(Patch.add(a, layer=middle),), (Patch.add(b, layer=middle),)],
         [(Patch.ablate(a, tokens="prompt"),)],
     ]

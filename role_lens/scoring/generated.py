@@ -1,55 +1,34 @@
-"""Score questions by the answers that the model writes: read from its text, or not at all.
+"""Scores questions by the answers that the model writes: read from its text, or not at all.
 
-Knows questions and patches, not roles.
+evaluate(model, questions, patches, Asking("generate"), generation=Generation("chain"))
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pandas as pd
 
 from role_lens._run.tokens import chat_text
-from role_lens.errors import RoleLensError
-from role_lens.generation import complete
+from role_lens.generation import Sampling, complete
 from role_lens.models import Model
-from role_lens.patches.patch import Patches, as_sequence
+from role_lens.patches.patch import Patches
 from role_lens.questions.question import LETTERS, NumericQuestion, Question, lettered
 from role_lens.scoring.answers.letters import read_letter
 from role_lens.scoring.answers.numbers import read_number
-
-Style = Literal["direct", "chain"]
+from role_lens.scoring.generation_options import Generation, Style
 
 _OPENED = ("<think>", "<think>\n", "<think>\n\n")
 
 _LEAD = {"direct": 'Answer only with "', "chain": 'Think step by step. Finish with "'}
 _LETTER_FORM = 'The answer is (X)", where X is the letter of the correct answer.'
 _NUMBER_FORM = 'The answer is N", where N is a number.'
-_LENGTH: dict[Style, int] = {"direct": 32, "chain": 512}
-
-
-@dataclass(frozen=True)
-class Generation:
-    """How answers are written."""
-
-    style: Style = "direct"
-    """Ask for the answer alone, or to think step by step before it (chain of thought, Kojima et
-    al. 2022, arXiv 2205.11916)."""
-    max_new_tokens: int | None = None
-    """Longest answer; None for 32 (direct) or 512 (chain)."""
-    temperature: float = 0.0
-    """0 for greedy decoding."""
-    seed: int = 0
-    """Of the sampling; every question has its own random numbers, whatever shares its batch."""
-    batch_size: int = 16
-    """Questions at once."""
 
 
 def score_generated(
     model: Model,
     questions: Sequence[Question] | Sequence[NumericQuestion],
     patches: Mapping[str, Patches],
-    generation: Generation | None = None,
+    how: Generation = Generation(),
     *,
     system: str | None = None,
     progress: bool = True,
@@ -65,32 +44,21 @@ def score_generated(
         read), `correct, readable, truncated` (ended by the limit of tokens), `text`.
 
     Raises:
-        RoleLensError: no questions or patches, an unknown style, a patch that doesn't fit the
-            model, a text longer than the context.
+        RoleLensError: a text longer than the context.
     """
-    if not questions or not patches:
-        raise RoleLensError("evaluate needs at least one question and one patch")
-    how = generation or Generation()
-    if how.style not in get_args(Style):
-        raise RoleLensError(f"style must be one of {get_args(Style)}, got {how.style!r}")
     asked: list[Question | NumericQuestion] = list(questions)
     prompts = [question_prompt(question, how.style) for question in asked]
-    for part in (part for patch in patches.values() for part in as_sequence(patch)):
-        part.check(model)
     # Some templates open the reasoning themselves, so that only its end is in the text.
     thinking = "<think>" if chat_text(model, prompts[0], system).endswith(_OPENED) else ""
-    length = _LENGTH[how.style] if how.max_new_tokens is None else how.max_new_tokens
     tables = []
     for name, patch in patches.items():
         completions = complete(
             model,
             prompts,
             patch=patch,
-            max_new_tokens=length,
+            max_new_tokens=how.length,
             system=system,
-            temperature=how.temperature,
-            seed=how.seed,
-            batch_size=how.batch_size,
+            sampling=Sampling(how.temperature, how.seed, batch_size=how.batch_size),
             progress=progress,
         )
         rows = [

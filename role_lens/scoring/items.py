@@ -1,19 +1,19 @@
-"""Questions as tokens: the prompt, and for each choice the tokens that stand for it.
+"""Questions as tokens: the prompt, and for each option the tokens that stand for it.
 
-Knows the layouts of letter and cloze scoring, not what is done with the tokens.
+item = tokenize_question(model, question, Asking(scoring="cloze"))
+item.continuations    # the tokens of each option's text
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 from role_lens._run.tokens import chat_text, check_length, encode_text, has_chat_template
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
-from role_lens.questions.question import LETTERS, Question, Template, question_text
+from role_lens.questions.question import Question
 from role_lens.questions.splits import without_repeats
-
-Scoring = Literal["letter", "cloze"]
+from role_lens.scoring.asking import Asking
+from role_lens.scoring.method import METHODS, ScoringMethod
 
 
 @dataclass(frozen=True)
@@ -22,78 +22,38 @@ class Item:
 
     prompt: tuple[int, ...]
     continuations: tuple[tuple[int, ...], ...]
-    """For each choice, the tokens that are scored after the prompt."""
+    """For each option, the tokens that are scored after the prompt."""
+
+    @property
+    def n_tokens(self) -> list[int]:
+        """How many tokens each option has."""
+        return [len(tokens) for tokens in self.continuations]
 
 
-def tokenize_questions(
-    model: Model,
-    questions: Sequence[Question],
-    *,
-    scoring: Scoring,
-    template: Template = "paper",
-    system: str | None = None,
-    examples: Sequence[Question] = (),
-) -> list[Item]:
-    """Tokens of each question; see `evaluate` for what the arguments mean.
+def tokenize_question(model: Model, question: Question, asking: Asking) -> Item:
+    """Tokens of a question.
 
     Raises:
-        RoleLensError: an unknown scoring, a question without examples of its subject or among
-            them, a prompt longer than the context.
+        RoleLensError: a scoring without options, a question without examples of its subject or
+            among them, a prompt longer than the context.
     """
-    if scoring not in get_args(Scoring):
-        raise RoleLensError(f"scoring must be one of {get_args(Scoring)}, got {scoring!r}")
-    items = []
-    for question in questions:
-        shots = [example for example in examples if example.subject == question.subject]
-        if examples and not shots:
-            raise RoleLensError(
-                f"question {question.id}: none of the examples is of its subject, "
-                f"{question.subject!r}"
-            )
-        if len(without_repeats(shots, [question])) < len(shots):
-            raise RoleLensError(
-                f"question {question.id} is one of the examples, with its answer: ask others"
-            )
-        text = _text(question, shots, scoring, template, bare=has_chat_template(model))
-        answers = _answers(question, scoring)
-        items.append(_item(model, text, answers, system, question))
-    return items
-
-
-def _text(
-    question: Question,
-    examples: Sequence[Question],
-    scoring: Scoring,
-    template: Template,
-    *,
-    bare: bool,
-) -> str:
-    """The examples with their answers, and the question. A cloze question in a chat stands bare,
-    unless examples show another form."""
-
-    def ask(asked: Question) -> str:
-        if scoring == "letter":
-            return question_text(asked, template)
-        return f"Question: {asked.question}\nAnswer:"
-
-    if scoring == "cloze" and bare and not examples:
-        return question.question
-    shots = [f"{ask(e)} {_answers(e, scoring)[e.answer]}" for e in examples]
-    return "\n\n".join([*shots, ask(question)])
-
-
-def _answers(question: Question, scoring: Scoring) -> Sequence[str]:
-    return LETTERS[: len(question.choices)] if scoring == "letter" else question.choices
-
-
-def _item(
-    model: Model, text: str, answers: Sequence[str], system: str | None, question: Question
-) -> Item:
+    method = METHODS[asking.scoring]
+    shots = [example for example in asking.examples if example.subject == question.subject]
+    if asking.examples and not shots:
+        raise RoleLensError(
+            f"question {question.id}: none of the examples is of its subject, {question.subject!r}"
+        )
+    if len(without_repeats(shots, [question])) < len(shots):
+        raise RoleLensError(
+            f"question {question.id} is one of the examples, with its answer: ask others"
+        )
     chat = has_chat_template(model)
+    text = _text(method, question, shots, asking, chat=chat)
+    answers = method.answers(question)
     if chat:
-        text = chat_text(model, text, system)
+        text = chat_text(model, text, asking.system)
     else:
-        text = f"{system}\n\n{text}" if system is not None else text
+        text = f"{asking.system}\n\n{text}" if asking.system is not None else text
         answers = [f" {answer}" for answer in answers]
     prompt = encode_text(model, text, special=not chat)
     continuations = []
@@ -105,3 +65,20 @@ def _item(
         continuations.append(tuple(tokens))
     check_length(model, len(prompt), question.question, following=max(map(len, continuations)) - 1)
     return Item(tuple(prompt), tuple(continuations))
+
+
+def _text(
+    method: ScoringMethod,
+    question: Question,
+    examples: Sequence[Question],
+    asking: Asking,
+    *,
+    chat: bool,
+) -> str:
+    """The examples with their answers, and the question, which may stand bare in a chat unless
+    examples show another form."""
+    if chat and not examples and method.bare is not None:
+        return method.bare(question)
+    ask = method.ask
+    shots = [f"{ask(e, asking.template)} {method.answers(e)[e.answer]}" for e in examples]
+    return "\n\n".join([*shots, ask(question, asking.template)])

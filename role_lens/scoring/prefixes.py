@@ -1,6 +1,6 @@
-"""Which token sequences should share a prefix, so that it need be computed only once.
+"""Decides which token sequences should share a prefix, so that it need be computed only once.
 
-Pure lists of integers: knows no model.
+shared_prefixes([[1, 2, 3], [1, 2, 4]])    # [(0, [0, 1])]: two tokens saved don't pay
 """
 
 import itertools

@@ -1,12 +1,12 @@
-"""Score questions under many patches by running only what each patch changes.
+"""Scores questions under many patches by running only what each patch changes.
+
+    Replay(model, items, budget).logprobs([(patch,), (other,)])
 
 A patch whose first layer is l leaves everything before block l as it was. So the residual stream
 of the unpatched model is kept at the layer that is next, for all questions, and moved on block by
 block; each candidate then costs the blocks from l on. Tokens that questions share (chat preamble,
 examples) and that choices share (the question) are computed once per candidate, and what follows
 them continues from their keys and values.
-
-Knows tokenised questions and patches, not roles.
 """
 
 import math
@@ -23,12 +23,11 @@ from role_lens._run.partial_pass import float32_readout, run_blocks
 from role_lens._run.past import Past
 from role_lens.errors import OutOfMemoryError
 from role_lens.models import Model
-from role_lens.patches.patch import Patch, attached_together
+from role_lens.patches.attached import attached_together
+from role_lens.patches.patch import Combined, first_layer
 from role_lens.patches.token_masks import TokenWindow
 from role_lens.scoring.items import Item
 from role_lens.scoring.segments import Group, Segment, lay_out
-
-Candidate = tuple[Patch, ...]
 
 _WORK = 2e12  # floating-point operations: candidates that cost less are taken several at once
 _MOST = 64  # candidates at once
@@ -60,7 +59,7 @@ class Replay:
         return max(1, min(wanted, _PAST_BYTES // (each * longest)))
 
     @torch.inference_mode()
-    def logprobs(self, candidates: Sequence[Candidate]) -> Float[Tensor, "candidate item choice"]:
+    def logprobs(self, candidates: Sequence[Combined]) -> Float[Tensor, "candidate item choice"]:
         """Log-likelihood of each choice's tokens; NaN where a question has fewer choices.
 
         Cheapest when called with rising first layers.
@@ -91,7 +90,7 @@ class Replay:
         self._layer = 0
         self._groups = lay_out(self._model, self._items, self._budget)
 
-    def _reads(self, candidates: Sequence[Candidate], layer: int) -> list["_Read"]:
+    def _reads(self, candidates: Sequence[Combined], layer: int) -> list["_Read"]:
         if layer < self._layer:
             self._plan()
         if layer > self._layer:
@@ -104,9 +103,7 @@ class Replay:
                 reads += self._group(group, candidates[start : start + size], start)
         return reads
 
-    def _group(
-        self, group: Group, candidates: Sequence[Candidate], first: int
-    ) -> Iterator["_Read"]:
+    def _group(self, group: Group, candidates: Sequence[Combined], first: int) -> Iterator["_Read"]:
         """What is to be read for a group's questions, under candidates from number `first` on."""
         past = None
         if group.prefix is not None:
@@ -128,7 +125,7 @@ class Replay:
         self,
         segment: Segment,
         past: Past | None,
-        candidates: Sequence[Candidate],
+        candidates: Sequence[Combined],
         *,
         keep: bool = False,
         last: bool = False,
@@ -227,12 +224,6 @@ class Replay:
         )
         segment.resid = resid.cpu()
         return after
-
-
-def first_layer(candidate: Candidate) -> int:
-    """The first layer at which a candidate acts; 0 for no patch at all."""
-    layers = [0 if patch.kind == "ablate" else min(patch.layers) for patch in candidate]
-    return min(layers, default=0)
 
 
 @dataclass(frozen=True, eq=False)

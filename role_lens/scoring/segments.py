@@ -1,7 +1,9 @@
-"""Lay questions out in segments of tokens, so that what they share is computed once.
+"""Lays questions out in segments of tokens, so that what they share is computed once.
+
+    lay_out(model, items, budget)[0].batches
 
 A shared prefix (chat preamble, examples) is followed by batches of questions, and these by those
-choices that have several tokens. Knows tokenised questions, not what is done with them.
+options that have several tokens.
 """
 
 from collections.abc import Sequence

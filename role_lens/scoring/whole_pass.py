@@ -1,4 +1,6 @@
-"""Score questions under patches by whole forward passes with hooks: the plain way.
+"""Scores questions under patches by whole forward passes with hooks: the plain way.
+
+    WholePasses(model, items, budget).logprobs([(patch,), (other,)])
 
 What replay is checked against, and what takes its place on a model that it doesn't fit.
 """
@@ -13,7 +15,8 @@ from role_lens._run.budget import Budget, in_batches
 from role_lens._run.forward import last_logits
 from role_lens._run.tokens import Batch
 from role_lens.models import Model
-from role_lens.patches.patch import Patch, attached
+from role_lens.patches.attached import attached
+from role_lens.patches.patch import Combined
 from role_lens.patches.token_masks import TokenWindow
 from role_lens.scoring.items import Item
 
@@ -31,13 +34,11 @@ class WholePasses:
         return 1
 
     @torch.inference_mode()
-    def logprobs(
-        self, candidates: Sequence[tuple[Patch, ...]]
-    ) -> Float[Tensor, "candidate item choice"]:
+    def logprobs(self, candidates: Sequence[Combined]) -> Float[Tensor, "candidate item choice"]:
         """Log-likelihood of each choice's tokens; NaN where a question has fewer choices."""
         return torch.stack([self._one(candidate) for candidate in candidates])
 
-    def _one(self, candidate: tuple[Patch, ...]) -> Float[Tensor, "item choice"]:
+    def _one(self, candidate: Combined) -> Float[Tensor, "item choice"]:
         # Choices of one token each are all read off one pass over the prompt.
         jobs: list[tuple[int, list[int]]] = []
         for number, item in enumerate(self._items):

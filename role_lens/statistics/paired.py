@@ -1,9 +1,10 @@
-"""Paired statistics over questions: what a change is, and whether it may be chance.
+"""Paired tests over questions: whether a change may be chance, and how large it may be.
 
-Knows arrays of changes, neither models nor roles.
+test = sign_flip_test(changes, alternative="greater")    # changes: candidate x question
+test.p_adjusted
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -112,53 +113,6 @@ def mcnemar(before: Bool[ndarray, " question"], after: Bool[ndarray, " question"
     gained = int((after & ~before).sum())
     lost = int((before & ~after).sum())
     return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
-
-
-@dataclass(frozen=True)
-class Association:
-    """Result of `association`."""
-
-    share_if: float
-    """Share of the second among those that have the first."""
-    share_if_not: float
-    p: float
-    """One-sided, that `share_if` is the larger."""
-
-
-def association(
-    first: Bool[ndarray, "group cell"],
-    second: Bool[ndarray, "group cell"],
-    strata: Sequence[str],
-    *,
-    permutations: int = 10_000,
-    seed: int = 0,
-) -> Association:
-    """Is the second more frequent where the first holds?
-
-    Cells of one group need not be independent, as neighbouring layers of one role aren't: whole
-    groups of the second are dealt out anew to those of the first, and every cell stays where it is
-    in its group. Groups of one stratum may be alike for other reasons, as roles that are asked the
-    same questions are: they are dealt out among themselves only. The statistic is the number of
-    cells that have both. Where all cells or none have the first, a share is NaN and p is 1.
-
-    Args:
-        strata: of each group.
-    """
-    a, b = first.astype(np.float64), second.astype(np.float64)
-    shared = np.einsum("gc,hc->gh", a, b)  # cells in common, had h been dealt to g
-    rng = np.random.default_rng(seed)
-    among = [np.flatnonzero(np.asarray(strata) == one) for one in dict.fromkeys(strata)]
-    rows = np.concatenate(among)
-    observed = np.trace(shared)
-    reached = sum(
-        shared[rows, np.concatenate([rng.permutation(some) for some in among])].sum() >= observed
-        for _ in range(permutations)
-    )
-    return Association(
-        share_if=float(second[first].mean()) if first.any() else float("nan"),
-        share_if_not=float(second[~first].mean()) if not first.all() else float("nan"),
-        p=(reached + 1) / (permutations + 1),
-    )
 
 
 def bootstrap_interval(

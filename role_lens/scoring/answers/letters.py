@@ -1,6 +1,8 @@
-"""Read the letter that a generated text states as its answer, or nothing at all.
+"""Reads the letter that a generated text states as its answer, or nothing at all.
 
-A text that states no answer, or two, is unreadable; it is never guessed. Knows text only.
+    read_letter("The answer is (B).", ["ash", "ant"])    # 1
+
+A text that states no answer, or two, is unreadable; it is never guessed.
 """
 
 import re

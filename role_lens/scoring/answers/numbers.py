@@ -1,6 +1,6 @@
-"""Read the number that a generated text states as its answer, or nothing at all.
+"""Reads the number that a generated text states as its answer, or nothing at all.
 
-Knows text only.
+read_number("So 3 + 4 = 7. The answer is 7.")    # Fraction(7, 1)
 """
 
 import re

@@ -1,6 +1,7 @@
-"""Where a generated text states its answer.
+"""Finds where a generated text states its answer; what it says there, the readers of letters and of
+numbers tell.
 
-Knows text only, and neither letters nor numbers: what a statement says, its readers know.
+    last_statement(text, read, read_box, says)
 """
 
 import re

@@ -1,58 +1,41 @@
-"""What all results of one run have in common: the model, the questions and how they are asked."""
+"""What tells one set of results from another: hashes of model, vectors and patches.
 
+model_identity(model)     # name, hash of the weights, precision
+content_hash(hash_of_vectors(vectors), {"seed": 0})
+"""
+
+import hashlib
+import json
 from collections.abc import Sequence
-from dataclasses import astuple
 from typing import Any
 
 import torch
 
 from role_lens._run.fingerprint import refuse_hooks
-from role_lens.experiments.store import content_hash
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.patches.patch import Patch
-from role_lens.questions.question import Question, Template
-from role_lens.scoring.items import Scoring, tokenize_questions
 from role_lens.vectors import RoleVectors
 
 # Integers of as many bytes as a number of the weights.
 _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
-def run_identity(
-    model: Model,
-    questions: Sequence[Question],
-    *,
-    scoring: Scoring = "letter",
-    template: Template = "paper",
-    system: str | None = None,
-    examples: Sequence[Question] = (),
-    max_tokens: int | None = None,
-    progress: bool = True,
-) -> dict[str, Any]:
-    """Names and hashes, as JSON values.
+def content_hash(*parts: Any) -> str:
+    """Hash of JSON values or bytes.
 
-    Args:
-        scoring, template, system, examples: as for `evaluate`.
-        max_tokens, progress: change no result.
-
-    Raises:
-        RoleLensError: as `tokenize_questions` and `model_identity`.
+    Example:
+        >>> content_hash({"seed": 0}) == content_hash({"seed": 1})
+        False
     """
-    asking: dict[str, Any] = {"scoring": scoring, "template": template, "system": system}
-    items = tokenize_questions(model, questions, examples=examples, **asking)
-    return {
-        **model_identity(model),
-        "n_questions": len(questions),
-        "questions": content_hash([astuple(question) for question in questions]),
-        "examples": content_hash([astuple(example) for example in examples]),
-        **asking,
-        # The chat template may have changed, or print today's date.
-        "tokens": content_hash([astuple(item) for item in items]),
-    }
+    digest = hashlib.sha256()
+    for part in parts:
+        text = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
+        digest.update(text)
+    return digest.hexdigest()
 
 
 def model_identity(model: Model) -> dict[str, Any]:
-    """Name, weights and precision, as JSON values.
+    """Name, weights and precision, as JSON values. Reads all weights: seconds for a large model.
 
     Raises:
         RoleLensError: the model carries hooks, whose results would be kept as its own.
@@ -68,8 +51,11 @@ def model_identity(model: Model) -> dict[str, Any]:
 
 def hash_of_vectors(vectors: RoleVectors) -> str:
     """Of what additions and ablations are made of."""
-    means = [vectors.role_means.numpy().tobytes(), vectors.base_mean.numpy().tobytes()]
-    return content_hash(list(vectors.roles), list(vectors.positions), *means)
+    parts: list[Any] = [list(vectors.roles), list(vectors.positions)]
+    parts += [vectors.role_means.numpy().tobytes(), vectors.base_mean.numpy().tobytes()]
+    for contrast, directions in vectors.found.items():
+        parts += [contrast, directions.numpy().tobytes()]
+    return content_hash(*parts)
 
 
 def hash_of_patches(patches: Sequence[Patch]) -> str:

@@ -1,6 +1,6 @@
-"""What the best of many candidates is worth on questions that didn't choose it.
+"""Tells what the best of many candidates is worth on questions that didn't choose it.
 
-Knows arrays of scores per candidate and question, neither models nor roles.
+best_of_many(changes).held_out    # changes: candidate x question
 """
 
 from dataclasses import dataclass

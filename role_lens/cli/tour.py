@@ -1,22 +1,28 @@
-"""The tour behind `role-lens demo`: every part of the package once, on the packaged model."""
+"""The tour behind `role-lens demo`: every part of the package once.
 
-from collections.abc import Callable
+run_demo(model, Material(roles, base, questions), Path("role-lens-demo"), print)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
+from role_lens import (
+    Asking,
+    Question,
+    RoleVectors,
+    evaluate,
+    generate,
+    summarize,
+)
 from role_lens.directions import cosine_similarity
 from role_lens.files import make_folder, write_table
-from role_lens.generation import generate
 from role_lens.models import Model
-from role_lens.patches.patch import Patches
-from role_lens.prompts import load_prompts, load_roles
-from role_lens.questions.question import load_questions
-from role_lens.reading.geometry import geometry_by_layer
-from role_lens.reading.logit_lens import logit_lens
-from role_lens.reporting.figures import plot_by_layer, plot_cosines, plot_scores
-from role_lens.scoring.evaluate import Scoring, evaluate, summarize
-from role_lens.vectors import RoleVectors
+from role_lens.patches import Patches
+from role_lens.reading import geometry_by_layer, logit_lens
+from role_lens.reporting import plot_by_layer, plot_cosines, plot_scores
 
 ROLES = ("lawyer", "nurse", "sheriff")
 PROMPT = "What should I think about before I buy a used bicycle?"
@@ -25,7 +31,17 @@ POSITION = -1
 COEFFICIENT = 2.5
 
 
-def run_demo(model: Model, folder: Path, say: Callable[[str], None]) -> Path:
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What the tour is made with."""
+
+    roles: Mapping[str, Sequence[str]]
+    """Role -> its prompts."""
+    base: Sequence[str]
+    questions: Sequence[Question]
+
+
+def run_demo(model: Model, material: Material, folder: Path, say: Callable[[str], None]) -> Path:
     """Fit, look, read, steer and score; write vectors, tables and figures.
 
     Args:
@@ -35,7 +51,7 @@ def run_demo(model: Model, folder: Path, say: Callable[[str], None]) -> Path:
         The output folder.
     """
     folder = make_folder(folder)
-    roles, base = load_roles("builtin"), load_prompts("builtin")
+    roles, base = material.roles, material.base
     n_prompts = sum(map(len, roles.values()))
     say(f"1. Fit {len(roles)} roles: {n_prompts} role prompts, {len(base)} base prompts.")
     vectors = RoleVectors.fit(model, roles, base)
@@ -43,7 +59,7 @@ def run_demo(model: Model, folder: Path, say: Callable[[str], None]) -> Path:
     _look(vectors, folder, say)
     _read(model, vectors, folder, say)
     _steer(model, vectors, folder, say)
-    _score(model, vectors, folder, say)
+    _score(model, vectors, material.questions, folder, say)
     return folder
 
 
@@ -119,23 +135,28 @@ def _steer(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str]
     write_table(folder / "steered.csv", pd.DataFrame(rows))
 
 
-def _score(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str], None]) -> None:
+def _score(
+    model: Model,
+    vectors: RoleVectors,
+    questions: Sequence[Question],
+    folder: Path,
+    say: Callable[[str], None],
+) -> None:
     role, domain = SCORED
     layer = steering_layer(vectors.n_layers)
-    questions = load_questions("builtin", domain=domain)
+    asked = [question for question in questions if question.domain == domain]
     patches: dict[str, Patches] = {
         "baseline": None,
         f"add {role}": vectors.add(role, layer=layer, position=POSITION),
         f"ablate {role}": vectors.ablate(role, layer=layer, position=POSITION),
     }
     say(
-        f"\n5. Does it help? {len(questions)} built-in {domain} questions, {role} at layer "
+        f"\n5. Does it help? {len(asked)} built-in {domain} questions, {role} at layer "
         f"{layer}, added or ablated.\n"
     )
     summaries = []
-    scorings: tuple[Scoring, ...] = ("letter", "cloze")
-    for scoring in scorings:
-        table = evaluate(model, questions, patches, scoring=scoring)
+    for scoring in ("letter", "cloze"):
+        table = evaluate(model, asked, patches, Asking(scoring))
         write_table(folder / f"scores_{scoring}.parquet", table)
         summaries.append(summarize(table).assign(scoring=scoring))
     summary = pd.concat(summaries, ignore_index=True)
@@ -143,8 +164,8 @@ def _score(model: Model, vectors: RoleVectors, folder: Path, say: Callable[[str]
     plot_scores(summary, folder / "scores.png")
     order = ["scoring", "patch", "n", "accuracy", "chance", "logprob_correct", "choice_mass"]
     say(summary[order].to_string(index=False, float_format=lambda value: f"{value:.3g}"))
-    error = (0.25 / len(questions)) ** 0.5
+    error = (0.25 / len(asked)) ** 0.5
     say(
-        f"\n   With {len(questions)} questions the standard error of an accuracy is about "
+        f"\n   With {len(asked)} questions the standard error of an accuracy is about "
         f"{error:.2f}:\n   smaller differences than about twice that say nothing."
     )

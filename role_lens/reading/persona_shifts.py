@@ -1,6 +1,7 @@
-"""How a persona prompt moves the model, and how far that lies along a role's direction.
+"""Measures how a persona prompt moves the model, and how far that lies along a role's direction.
 
-Knows system messages, prompts and vectors, no questions.
+shift = persona_shift(model, prompts, ["You are a nurse."], vectors.positions)[0, 0]
+shift_along_directions(shift, vectors, "nurse")
 """
 
 from collections.abc import Sequence

@@ -1,11 +1,12 @@
-"""What the model says of a vector that is put in the place of a word.
+"""Lets the model say what a vector is, put in the place of a word.
 
-Knows vectors and prompts, not roles.
+patchscope(model, direction[None], Injection(layer=3))   # "What does X represent?"
 """
 
 import operator
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,7 +18,7 @@ from role_lens._run.activations import activations_at
 from role_lens._run.tokens import chat_text, encode_chat
 from role_lens.directions import unit
 from role_lens.errors import RoleLensError
-from role_lens.generation import Hooks, complete
+from role_lens.generation import Hooks, Sampling, complete
 from role_lens.models import Model, check_layer
 
 Mode = Literal["replace", "add"]
@@ -25,51 +26,70 @@ Mode = Literal["replace", "add"]
 TARGET = "What does X represent?"
 
 
+@dataclass(frozen=True)
+class Injection:
+    """Where a vector is put, and how.
+
+    Raises:
+        RoleLensError: an unknown mode.
+
+    Example:
+        >>> Injection(layer=3, scale=4.0, mode="add").target
+        'What does X represent?'
+    """
+
+    layer: int | Sequence[int]
+    """The layer whose input is changed: of all vectors, or one for each."""
+    scale: float | Sequence[float] = 1.0
+    """Of all vectors, or one for each."""
+    mode: Mode = "replace"
+    """`replace`: scale · |x| · d/|d|, the vector's direction in the stream's own length there;
+    `add`: x + scale · d, the raw vector."""
+    target: str = TARGET
+    """A prompt with the placeholder as a word of its own, once or several times."""
+    placeholder: str = "X"
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise RoleLensError(f"mode must be one of {get_args(Mode)}, got {self.mode!r}")
+
+
 def patchscope(
     model: Model,
     vectors: Float[Tensor, "vector d_model"],
+    injection: Injection,
     *,
-    layer: int | Sequence[int],
-    scale: float | Sequence[float] = 1.0,
-    target: str = TARGET,
-    placeholder: str = "X",
-    mode: Mode = "replace",
     max_new_tokens: int = 32,
     system: str | None = None,
-    temperature: float = 0.0,
-    seed: int = 0,
-    batch_size: int = 64,
+    sampling: Sampling = Sampling(batch_size=64),
     progress: bool = False,
 ) -> list[str]:
     """Let the model answer a prompt in which a vector stands for a word (Ghandeharioun et al. 2024,
     arXiv 2401.06102; with "What does X represent?" as in arXiv 2502.12055).
 
-    At the tokens of the placeholder, the residual stream x entering a block becomes
-
-    - `replace`: scale · |x| · d/|d|, the vector's direction in the stream's own length there;
-    - `add`: x + scale · d, the raw vector.
+    The residual stream entering a block is changed at the tokens of the placeholder, see
+    `Injection`.
 
     Args:
-        layer, scale: of all vectors, or one for each.
-        target: a prompt with the placeholder as a word of its own, once or several times.
-        max_new_tokens, system, temperature, seed: as for `generate`.
-        batch_size: vectors at once.
+        max_new_tokens, system, sampling, progress: as for `generate`.
 
     Returns:
         One text per vector.
 
     Raises:
         RoleLensError: no vectors, no placeholder in the target, numbers of layers or scales that
-            don't match, a layer out of range, a zero vector, an unknown mode, a tokenizer without
-            offsets.
+            don't match, a layer out of range, a zero vector, a tokenizer without offsets.
+
+    Example:
+        >>> direction = vectors.direction("poet", layer=1)
+        >>> len(patchscope(model, direction[None], Injection(layer=1), max_new_tokens=2))
+        1
     """
-    if mode not in get_args(Mode):
-        raise RoleLensError(f"mode must be one of {get_args(Mode)}, got {mode!r}")
     n = len(vectors)
     if not n:
         raise RoleLensError("patchscope needs at least one vector")
-    layers = [operator.index(one) for one in _of_each(layer, n)]
-    scales = [float(one) for one in _of_each(scale, n)]
+    layers = [operator.index(one) for one in _of_each(injection.layer, n)]
+    scales = [float(one) for one in _of_each(injection.scale, n)]
     if len(layers) != n or len(scales) != n:
         raise RoleLensError(f"{n} vectors, {len(layers)} layers and {len(scales)} scales")
     for one in layers:
@@ -79,9 +99,9 @@ def patchscope(
             f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}"
         )
     vectors = vectors.detach().float().cpu()
-    units = unit(vectors)
+    units, mode = unit(vectors), injection.mode
     shifts = (units if mode == "replace" else vectors) * torch.tensor(scales)[:, None]
-    places = placeholder_positions(model, target, placeholder, system)
+    places = placeholder_positions(model, injection.target, injection.placeholder, system)
 
     def injections(index: Sequence[int]) -> Hooks:
         own = [layers[i] for i in index]
@@ -95,12 +115,10 @@ def patchscope(
 
     completions = complete(
         model,
-        [target] * n,
+        [injection.target] * n,
         max_new_tokens=max_new_tokens,
         system=system,
-        temperature=temperature,
-        seed=seed,
-        batch_size=batch_size,
+        sampling=sampling,
         hooks_of=injections,
         progress=progress,
     )

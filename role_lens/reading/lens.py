@@ -1,5 +1,7 @@
-"""Which tokens a direction promotes, and what each layer would say next, read through the model's
+"""Reads which tokens a direction promotes, and what each layer would say next, through the model's
 final norm and unembedding (nostalgebraist 2020, "interpreting GPT: the logit lens").
+
+    logit_lens(model, direction[None], top_k=5)    # [[" lawyer", " court", ...]]
 """
 
 from collections.abc import Sequence
@@ -15,7 +17,8 @@ from role_lens._run.forward import finite
 from role_lens._run.partial_pass import float32_readout
 from role_lens._run.tokens import encode_chat
 from role_lens.models import Model
-from role_lens.patches.patch import Patches, attached
+from role_lens.patches.attached import attached
+from role_lens.patches.patch import Patches
 
 
 @torch.inference_mode()

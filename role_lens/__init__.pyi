@@ -1,0 +1,81 @@
+from . import (
+    directions,
+    experiments,
+    finders,
+    interop,
+    judges,
+    patches,
+    questions,
+    reading,
+    reporting,
+    scoring,
+    statistics,
+)
+from ._run.activations import activations_at
+from ._run.tokens import chat_text, encode_chat
+from .compute import Compute
+from .direction_spec import DirectionSpec
+from .errors import RoleLensError
+from .experiments.comparison import compare
+from .experiments.options import Exam, Grid, Selection, TestPlan
+from .experiments.selection import select
+from .experiments.sweeps import read_sweep, sweep
+from .generation import Sampling, generate
+from .models import load_model
+from .patches.patch import Patch
+from .prompts import NEUTRAL_PERSONA, load_prompts, load_roles, persona_prompts, spread
+from .questions.loading import load_numeric_questions, load_questions
+from .questions.question import NumericQuestion, Question
+from .scoring.asking import Asking
+from .scoring.attribution import attribute
+from .scoring.evaluation import evaluate, summarize
+from .scoring.generation_options import Generation
+from .vectors import RoleVectors
+
+__version__: str
+__all__ = [
+    "NEUTRAL_PERSONA",
+    "Asking",
+    "Compute",
+    "DirectionSpec",
+    "Exam",
+    "Generation",
+    "Grid",
+    "NumericQuestion",
+    "Patch",
+    "Question",
+    "RoleLensError",
+    "RoleVectors",
+    "Sampling",
+    "Selection",
+    "TestPlan",
+    "activations_at",
+    "attribute",
+    "chat_text",
+    "compare",
+    "directions",
+    "encode_chat",
+    "evaluate",
+    "experiments",
+    "finders",
+    "generate",
+    "interop",
+    "judges",
+    "load_model",
+    "load_numeric_questions",
+    "load_prompts",
+    "load_questions",
+    "load_roles",
+    "patches",
+    "persona_prompts",
+    "questions",
+    "read_sweep",
+    "reading",
+    "reporting",
+    "scoring",
+    "select",
+    "spread",
+    "statistics",
+    "summarize",
+    "sweep",
+]

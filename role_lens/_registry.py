@@ -1,0 +1,64 @@
+"""Finds the things of one kind that live in a folder, one file each.
+
+    FINDERS = Registry("role_lens.finders", "find", "finder")
+    FINDERS.names                     # ("difference_of_means",): the names of the files
+    FINDERS["difference_of_means"]    # what that file calls `find`
+
+To add one thing is to add one file. Files whose names begin with an underscore are helpers.
+Nothing is imported until it is asked for by name.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Iterator
+from typing import Generic, TypeVar
+
+from role_lens.errors import RoleLensError
+
+Thing = TypeVar("Thing")
+
+
+class Registry(Generic[Thing]):
+    """The things of one kind by name.
+
+    Args:
+        package: the folder, as a dotted name.
+        attribute: what each of its files calls its thing.
+        what: the kind, as errors call it.
+    """
+
+    def __init__(self, package: str, attribute: str, what: str) -> None:
+        self._package = package
+        self._attribute = attribute
+        self._what = what
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all things, sorted."""
+        spec = importlib.util.find_spec(self._package)
+        folders = spec.submodule_search_locations if spec is not None else None
+        found = (module.name for module in pkgutil.iter_modules(folders))
+        return tuple(sorted(name for name in found if not name.startswith("_")))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def check(self, name: object) -> None:
+        """Raise a RoleLensError unless there is a thing of this name."""
+        if name not in self.names:
+            raise RoleLensError(
+                f"unknown {self._what} {name!r}: expected one of {', '.join(self.names)}"
+            )
+
+    def __getitem__(self, name: str) -> Thing:
+        """The thing of this name.
+
+        Raises:
+            RoleLensError: there is none; the message lists those that there are.
+        """
+        self.check(name)
+        return getattr(importlib.import_module(f"{self._package}.{name}"), self._attribute)

@@ -1,0 +1,77 @@
+"""`role-lens compare`: does a role vector help? Chosen, tested, and judged beside its controls."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import tyro
+
+import role_lens as rl
+from role_lens.experiments.options import Exam, Selection, TestPlan
+from role_lens.reporting.options import Common, QuestionOptions
+from role_lens.reporting.terminal import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SHOWN = (
+    *("role", "domain", "contrast", "layer", "position", "coefficient", "n", "baseline_accuracy"),
+    *("persona", "add", "low", "high", "random_low", "random_high"),
+    *("ablate", "shared_matched", "specific_matched", "p_helps_adjusted", "verdict"),
+)
+"""Columns of a comparison that are printed; all are in its files."""
+
+
+def run(
+    vectors: Path,
+    out: Path,
+    asking: Annotated[QuestionOptions, tyro.conf.arg(name="")],
+    options: Common,
+    validation: str | None = None,
+    role_domains: dict[str, str] | None = None,
+    prompts: tuple[str, ...] | None = None,
+    base: str | None = None,
+    selection: Annotated[Selection, tyro.conf.arg(name="")] = Selection(),
+    plan: Annotated[TestPlan, tyro.conf.arg(name="")] = TestPlan(),
+) -> None:
+    """Does a role vector help? Chosen on some questions, tested on others, beside its controls.
+
+    Args:
+        vectors: a file written by `role-lens fit`.
+        out: folder for the results; a run that was stopped goes on there.
+        validation: questions that choose (builtin, mmlu, a file or folder); default: half of the
+            questions.
+        role_domains: role and its domain, pair after pair, beside those of the paper.
+        prompts: the role prompts of the fit (builtin, folders or files), for directions from
+            shuffled labels; default: the built-in ones if it was these.
+        base: the base prompts of the fit; default: the built-in ones.
+    """
+    from role_lens.experiments.comparison import check_exam
+
+    asked, chosen_by = asking.load(), asking.load_validation(validation)
+    exam = Exam(asked, chosen_by, asking.asking, role_domains or {})
+    loaded = rl.RoleVectors.load(vectors)
+    if prompts is not None or base is not None:
+        roles, contrast = rl.load_roles(*prompts or ()), rl.load_prompts(base or "builtin")
+        loaded = loaded.with_prompts(roles, contrast)
+    check_exam(loaded, exam, selection, plan)  # may refuse, before a model is loaded
+    table = rl.compare(options.load(), loaded, exam, out, selection, plan)
+    _show(table, out)
+
+
+def _show(table: "pd.DataFrame", out: Path) -> None:
+    import pandas as pd
+
+    from role_lens.files import as_path, write_table
+
+    write_table(out / "comparison.csv", table)
+    rl.reporting.plot_comparison(table, out / "comparison.png")
+    own = table[table["in_domain"]]
+    shown = [name for name in SHOWN if name in own.columns]
+    say(own[shown].to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
+    counts = rl.experiments.tally(pd.read_parquet(out / "effects.parquet"))
+    say("\nHow many are helped and hurt, p adjusted for all of a line:")
+    say(counts.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
+    say(
+        "\nEffects are mean changes of log p(correct), in nats; verdict, interval and p are of the "
+        f"addition.\nOther domains and all conditions: {as_path(out).resolve()}"
+    )

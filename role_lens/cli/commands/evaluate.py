@@ -1,0 +1,44 @@
+"""`role-lens evaluate`: scores of questions without and with a role vector."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import role_lens as rl
+from role_lens.errors import RoleLensError
+from role_lens.reporting.options import Common, PatchOptions, QuestionOptions
+from role_lens.reporting.terminal import say
+from role_lens.scoring.asking import GENERATE
+from role_lens.scoring.generation_options import Generation
+
+
+def run(
+    patching: Annotated[PatchOptions, tyro.conf.arg(name="")],
+    asking: Annotated[QuestionOptions, tyro.conf.arg(name="")],
+    options: Common,
+    generation: Annotated[Generation, tyro.conf.arg(name="")] = Generation(),
+    numeric: bool = False,
+    out: Path | None = None,
+) -> None:
+    """Score questions without and with a role vector; accuracy beside chance.
+
+    Args:
+        numeric: the questions' answers are numbers, as in GSM8K; from a JSONL file.
+        out: write the table, one row per patch and question: .csv or .parquet.
+    """
+    from role_lens.files import check_writable, write_table
+
+    if out is not None:
+        if out.suffix not in (".csv", ".parquet"):
+            raise RoleLensError(f"the table can be written as .csv or .parquet, not {out}")
+        check_writable(out)
+    if (numeric or generation != Generation()) and asking.how.scoring != GENERATE:
+        raise RoleLensError("--numeric, --style and the like are for --scoring generate")
+    load = rl.load_numeric_questions
+    asked = load(asking.questions, domain=asking.domain) if numeric else asking.load()
+    how, patches = asking.asking, patching.patches()
+    table = rl.evaluate(options.load(), asked, patches, how, generation=generation)
+    if out is not None:
+        write_table(out, table)
+    say(rl.summarize(table).to_string(index=False, float_format=lambda x: f"{x:.4g}"))

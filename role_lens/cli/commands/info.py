@@ -1,0 +1,34 @@
+"""`role-lens info`: what a file of role vectors holds."""
+
+from pathlib import Path
+
+import role_lens as rl
+from role_lens.errors import RoleLensError
+from role_lens.reporting.terminal import say
+
+
+def run(vectors: Path, position: int = -1) -> None:
+    """What a file of role vectors holds, and how separable and alike the directions are.
+
+    Args:
+        vectors: a file written by `role-lens fit`.
+        position: token position for the table by layer.
+    """
+    loaded = rl.RoleVectors.load(vectors)
+    if position not in loaded.positions:
+        raise RoleLensError(f"position {position} is not one of {list(loaded.positions)}")
+    counts = loaded.role_counts.tolist()
+    say("roles: " + ", ".join(f"{r} ({n})" for r, n in zip(loaded.roles, counts, strict=True)))
+    say(f"base prompts: {loaded.base_count}")
+    say(f"contrasts: {', '.join(loaded.contrasts)}")
+    say(f"layers: {loaded.n_layers}, d_model: {loaded.d_model}")
+    say(f"positions: {list(loaded.positions)}")
+    for key, value in loaded.provenance.items():
+        if key == "merged_with":
+            value = [{k: v for k, v in other.items() if k != "fingerprint"} for other in value]
+        if key != "fingerprint":
+            say(f"{key}: {value}")
+    table = rl.reading.geometry_by_layer(loaded)
+    table = table[table["position"] == position].drop(columns="position").dropna(axis=1, how="all")
+    say(f"\nat position {position}:")
+    say(table.to_string(index=False, float_format=lambda x: f"{x:.3f}"))

@@ -1,0 +1,38 @@
+"""`role-lens lm-eval`: any lm-eval task without and with a role vector."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import role_lens as rl
+from role_lens.interop.lm_eval_options import TaskOptions
+from role_lens.reporting.options import Common, PatchOptions
+from role_lens.reporting.terminal import say
+
+
+def run(
+    patching: Annotated[PatchOptions, tyro.conf.arg(name="")],
+    options: Common,
+    tasks: tuple[str, ...],
+    out: Path,
+    how: Annotated[TaskOptions, tyro.conf.arg(name="")] = TaskOptions(),
+) -> None:
+    """Evaluate lm-eval tasks without and with a role vector.
+
+    Args:
+        tasks: names of lm-eval tasks, groups or tags.
+        out: folder for lm-eval's results and every sample; a run that was stopped goes on there.
+    """
+    from lm_eval.utils import make_table
+
+    from role_lens.files import as_path
+
+    patches = patching.patches()
+    found = rl.interop.evaluate_tasks(options.load(), tasks, patches, out=out, options=how)
+    for name, results in found.results.items():
+        say(f"{name}\n{make_table(results)}")
+    if len(found.effects):
+        say("Paired by sample; p is of each line alone:")
+        say(found.effects.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
+    say(f"\nWritten to {as_path(out).resolve()}")

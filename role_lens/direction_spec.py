@@ -1,0 +1,42 @@
+"""Names one direction of some role vectors, and how much of it is added.
+
+    DirectionSpec("economist", layer=15, coefficient=2.5)
+
+Sweeps, choices, patches and the command line all use this one record for a direction's address.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, order=True)
+class DirectionSpec:
+    """Which direction (role, layer, position, contrast), and a coefficient.
+
+    Example:
+        >>> spec = DirectionSpec("economist", layer=15, coefficient=2.5)
+        >>> str(spec)
+        '2.5 x economist@15 (base, position -1)'
+        >>> str(spec.alone)
+        'economist@15 (base, position -1)'
+    """
+
+    role: str
+    """One of the roles of the vectors."""
+    layer: int
+    """The layer whose input the direction was read from, counted from 0."""
+    position: int = -1
+    """The token that it was read from, counted from the end of the formatted prompt."""
+    contrast: str = "base"
+    """What the role is set against: `base` prompts, the other `roles`, or what another finder
+    calls its contrast."""
+    coefficient: float | None = 1.0
+    """How many times the raw direction; None where no coefficient applies, as for an ablation."""
+
+    @property
+    def alone(self) -> "DirectionSpec":
+        """The same direction without a coefficient."""
+        return replace(self, coefficient=None)
+
+    def __str__(self) -> str:
+        times = "" if self.coefficient is None else f"{self.coefficient:g} x "
+        return f"{times}{self.role}@{self.layer} ({self.contrast}, position {self.position})"

@@ -1,0 +1,100 @@
+"""The kinds of condition of a comparison, and what is reported of each.
+
+    ConditionKind("add").tested         # True: one condition per role, tested against the baseline
+    ConditionKind("random").ranged      # True: several per role, of which the range is given
+    Pair.ADD_OVER_PERSONA.value         # which two kinds are tested against each other
+
+An unknown kind raises at once, so that no condition is silently left untested.
+"""
+
+from enum import Enum
+from typing import Literal
+
+from role_lens.errors import RoleLensError
+
+Report = Literal["reference", "tested", "shown", "ranged"]
+
+
+class ConditionKind(Enum):
+    """What is done to the model, or how it is asked.
+
+    Example:
+        >>> ConditionKind("persona").tested, ConditionKind("other").ranged
+        (True, True)
+        >>> [kind.value for kind in ConditionKind if kind.report == "ranged"]
+        ['random', 'shuffled', 'other', 'phrasing']
+    """
+
+    report: Report
+
+    def __new__(cls, name: str, report: Report) -> "ConditionKind":
+        """A kind by its name in tables."""
+        kind = object.__new__(cls)
+        kind._value_ = name
+        kind.report = report
+        return kind
+
+    BASELINE = "none", "reference"
+    """The unchanged model, asked in the usual way."""
+    PERSONA = "persona", "tested"
+    """The persona prompt "You are a <role>." as system message."""
+    ADD = "add", "tested"
+    BOTH = "both", "tested"
+    """Persona prompt and addition."""
+    ABLATE = "ablate", "tested"
+    SHARED = "shared", "tested"
+    """The component along the mean of all roles' directions, added."""
+    SHARED_MATCHED = "shared_matched", "tested"
+    """The same, as long as the role's direction."""
+    SPECIFIC = "specific", "tested"
+    """The rest of the direction, added."""
+    SPECIFIC_MATCHED = "specific_matched", "tested"
+    NEUTRAL_PERSONA = "neutral_persona", "shown"
+    """A system message without a role: "You are a person."."""
+    RANDOM = "random", "ranged"
+    """Random directions that were chosen like the role's."""
+    SHUFFLED = "shuffled", "ranged"
+    """Directions from shuffled labels, as long as the role's."""
+    OTHER = "other", "ranged"
+    """Other roles' directions, as long as the role's."""
+    PHRASING = "phrasing", "ranged"
+    """Other phrasings of the persona prompt."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> "ConditionKind":
+        known = ", ".join(kind.value for kind in cls)
+        raise RoleLensError(f"unknown kind of condition {value!r}: expected one of {known}")
+
+    @property
+    def tested(self) -> bool:
+        """Whether it is tested against the unchanged model: it has one condition per role."""
+        return self.report == "tested"
+
+    @property
+    def ranged(self) -> bool:
+        """Whether it has several conditions per role, of which the range is given."""
+        return self.report == "ranged"
+
+
+class Pair(Enum):
+    """Kinds that are tested against another than the unchanged model, question by question.
+
+    Example:
+        >>> Pair.ADD_OVER_PERSONA.value[0].value, Pair.ADD_OVER_PERSONA.label
+        ('add', 'add_over_persona')
+    """
+
+    ADD_OVER_PERSONA = ConditionKind.ADD, ConditionKind.PERSONA
+    BOTH_OVER_PERSONA = ConditionKind.BOTH, ConditionKind.PERSONA
+    SPECIFIC_OVER_SHARED = ConditionKind.SPECIFIC_MATCHED, ConditionKind.SHARED_MATCHED
+    PERSONA_OVER_NEUTRAL = ConditionKind.PERSONA, ConditionKind.NEUTRAL_PERSONA
+
+    @property
+    def label(self) -> str:
+        """Its name in tables."""
+        return self.name.lower()
+
+
+TESTED = (*(kind.value for kind in ConditionKind if kind.tested), *(pair.label for pair in Pair))
+"""Names in tables of all that is tested, in the order of the tables."""
+RANGED = tuple(kind.value for kind in ConditionKind if kind.ranged)

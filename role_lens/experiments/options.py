@@ -1,0 +1,206 @@
+"""What a sweep tries, how a direction is chosen, and how it is tested, each as one record.
+
+    Grid(roles=("economist",), layers=(10, 15, 20), screen=10)
+    Selection(objective="accuracy", max_kl=0.05)
+    TestPlan(n_random=40, max_questions=60)
+
+The command line makes flags of them, and a run's record holds them.
+"""
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from role_lens.errors import RoleLensError
+from role_lens.patches.kind import KINDS
+from role_lens.questions.question import Question
+from role_lens.questions.splits import MIN_QUESTIONS
+from role_lens.scoring.asking import Asking
+
+MIN_RANDOM = 20
+Objective = Literal["logprob", "accuracy"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Which candidate directions to try: every combination. None takes all that the vectors have.
+
+    Raises:
+        RoleLensError: an unknown kind, layers or positions that are no whole numbers,
+            coefficients that are not finite, screening of what can't be estimated.
+
+    Example:
+        >>> Grid(roles=("poet",), layers=(1, 2), coefficients=(1.0, 2.0)).coefficients
+        (1.0, 2.0)
+    """
+
+    roles: tuple[str, ...] | None = None
+    """Default: all in the file, or all whose domain has questions."""
+    layers: tuple[int, ...] | None = None
+    """Layers whose directions are tried."""
+    positions: tuple[int, ...] | None = None
+    """Token positions whose directions are tried, from the end of the formatted prompt."""
+    contrasts: tuple[str, ...] | None = ("base",)
+    """Role minus base prompts (`base`), minus the mean of the other roles (`roles`), or another
+    finder's contrast."""
+    kinds: tuple[str, ...] = ("add",)
+    """What is done with the directions."""
+    coefficients: tuple[float, ...] = (1.0,)
+    """How many times the raw direction is added; of clamp and cap, times the role prompts' mean
+    projection. An ablation has none."""
+    screen: int | None = None
+    """Compute exactly only this many directions of each role, at all coefficients: those with the
+    highest effect as estimated by `attribute`. None for all. For additions only."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.roles, str):
+            raise RoleLensError(f"roles must be a tuple of names, got {self.roles!r}")
+        # Of Python's own types, however they are given: they are part of the keys of results.
+        for name in ("layers", "positions"):
+            values = getattr(self, name)
+            if values is not None:
+                object.__setattr__(self, name, _integers(values))
+        coefficients = tuple(float(value) for value in self.coefficients)
+        object.__setattr__(self, "coefficients", coefficients)
+        if not all(map(math.isfinite, coefficients)):
+            raise RoleLensError(f"coefficients must be finite, got {list(coefficients)}")
+        for kind in self.kinds:
+            KINDS.check(kind)
+        if self.screen is not None and (self.screen < 1 or {*self.kinds} != {"add"}):
+            raise RoleLensError(
+                f"screen={self.screen}: screening keeps at least one candidate of each role, and "
+                "estimates additions only; sweep other kinds without it"
+            )
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How a direction is chosen for each role on validation questions: from which candidates, by
+    what, and within which guards.
+
+    Raises:
+        RoleLensError: an unknown objective, other kinds than additions, a share out of range.
+
+    Example:
+        >>> Selection(objective="accuracy", max_kl=None).objective
+        'accuracy'
+    """
+
+    grid: Grid = Grid(contrasts=None, screen=10)
+    """The candidates, additions only."""
+    objective: Objective = "logprob"
+    """Largest mean log p(correct), or largest accuracy; the screening estimates the former in
+    either case."""
+    max_kl: float | None = 0.1
+    """Largest mean KL divergence, in nats, of the first answer token on neutral prompts; a
+    candidate beyond it gives way to the next best. None: no limit."""
+    leave_out_last: float | None = 0.2
+    """Share of the layers, the last ones, that are not tried (Arditi et al., arXiv 2406.11717,
+    appendix C), unless the grid names its layers. None: all are tried."""
+    neutral: tuple[str, ...] | None = None
+    """Prompts for the KL divergence; default: every eighth of the built-in base prompts."""
+
+    def __post_init__(self) -> None:
+        if self.objective not in get_args(Objective):
+            raise RoleLensError(
+                f"objective must be one of {get_args(Objective)}, got {self.objective!r}"
+            )
+        if {*self.grid.kinds} != {"add"}:
+            raise RoleLensError(f"only additions are chosen from, got kinds {self.grid.kinds}")
+        if self.leave_out_last is not None and not 0 <= self.leave_out_last < 1:
+            raise RoleLensError(
+                f"leave_out_last is a share of the layers, 0 to 1, got {self.leave_out_last}"
+            )
+
+    def within(self, n_layers: int) -> "Selection":
+        """The same for a model of so many layers, with the last ones left out of the grid."""
+        if self.grid.layers is not None:
+            return self
+        left_out = int(n_layers * (self.leave_out_last or 0.0) + 1e-9)  # 50 * 0.58 is 28.999…
+        return replace(self, grid=replace(self.grid, layers=tuple(range(n_layers - left_out))))
+
+    def of_roles(self, roles: Sequence[str]) -> "Selection":
+        """The same for some roles."""
+        return replace(self, grid=replace(self.grid, roles=tuple(roles)))
+
+
+@dataclass(frozen=True)
+class TestPlan:
+    """How a choice is tested: controls, limits of questions, permutations, seed.
+
+    Raises:
+        RoleLensError: numbers that no test can do with.
+
+    Example:
+        >>> TestPlan(max_questions=60, max_off_domain=0).n_random
+        20
+    """
+
+    __test__ = False  # or pytest would take it for a class of tests
+
+    n_random: int = MIN_RANDOM
+    """Random directions that are chosen like the role's, at least 20."""
+    n_shuffled: int = 5
+    """Directions from shuffled labels of role and base prompts."""
+    max_validation: int | None = None
+    """Most questions of a domain that choose, at least 20; stratified by subject, as the next."""
+    max_questions: int | None = None
+    """Most test questions of a role's own domain, at least 20."""
+    max_off_domain: int | None = None
+    """Most test questions of every other domain, at least 20; 0: none."""
+    permutations: int = 10_000
+    """Of the sign-flip tests."""
+    seed: int = 0
+    """Of the splits and of all random directions."""
+
+    def __post_init__(self) -> None:
+        if self.n_random < MIN_RANDOM:
+            raise RoleLensError(
+                f"a null band takes at least {MIN_RANDOM} directions, got {self.n_random}"
+            )
+        for name, limit in (
+            ("max_validation", self.max_validation),
+            ("max_questions", self.max_questions),
+            ("max_off_domain", self.max_off_domain or None),
+        ):
+            if limit is not None and limit < MIN_QUESTIONS:
+                raise RoleLensError(
+                    f"choice and test take at least {MIN_QUESTIONS} questions, got {name}={limit}"
+                )
+        if self.seed < 0 or self.n_shuffled < 0:
+            raise RoleLensError(
+                f"seed and n_shuffled count from 0, got {self.seed} and {self.n_shuffled}"
+            )
+        if self.permutations < 1:
+            raise RoleLensError(f"at least one permutation is needed, got {self.permutations}")
+
+
+@dataclass(frozen=True)
+class Exam:
+    """Which questions test, which choose, how they are asked, and which domain is whose.
+
+    Example:
+        >>> Exam(questions, domains={"poet": "verse"}).asking.scoring
+        'letter'
+    """
+
+    questions: Sequence[Question]
+    """Those that test, of any number of domains."""
+    validation: Sequence[Question] | None = None
+    """Those that choose; None to take half of `questions`, stratified by subject. Questions that
+    are in both are dropped from these, and repeats from either."""
+    asking: Asking = Asking()
+    """How they are asked."""
+    domains: Mapping[str, str] = field(default_factory=dict)
+    """Role -> its domain, beside those of arXiv 2502.12055."""
+
+
+def _integers(values: Sequence[Any]) -> tuple[int, ...]:
+    try:
+        return tuple(operator.index(value) for value in values)
+    except TypeError as error:
+        raise RoleLensError(
+            f"layers and positions must be whole numbers, got {values!r}"
+        ) from error

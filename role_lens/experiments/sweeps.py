@@ -1,0 +1,216 @@
+"""Scores every candidate of a grid on every question, in a folder that a stopped run goes on with.
+
+effects = sweep(model, vectors, questions, "econ-sweep", Grid(roles=("economist",)))
+read_sweep("econ-sweep")     # the scores of every question
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+
+from role_lens.compute import Compute
+from role_lens.errors import RoleLensError
+from role_lens.experiments.candidates import BASELINE, COLUMNS, Candidate, candidates_of
+from role_lens.experiments.cells import Cell, Cells, finished_cells, label_frame
+from role_lens.experiments.options import Grid
+from role_lens.experiments.screening import by_estimate, kept_gradient
+from role_lens.experiments.store import Store, open_store
+from role_lens.files import write_table
+from role_lens.models import Model
+from role_lens.questions.question import Question
+from role_lens.scoring.asked import AskedQuestions, Asker
+from role_lens.scoring.asking import Asking
+from role_lens.scoring.identity import hash_of_vectors
+from role_lens.vectors import RoleVectors
+
+_TYPES = {
+    **dict.fromkeys(("kind", "contrast", "role"), "string"),
+    **{"position": "Int64", "layer": "Int64", "coefficient": "float64"},
+}
+_NOTHING = Cell(
+    labels={**dict.fromkeys(COLUMNS), "kind": BASELINE},
+    content={"kind": BASELINE},
+    first_layer=0,
+    form=BASELINE,
+    patches=tuple,
+)
+"""The unchanged model."""
+
+
+def sweep(
+    model: Model,
+    vectors: RoleVectors,
+    questions: Sequence[Question],
+    out: str | Path,
+    grid: Grid = Grid(),
+    asking: Asking = Asking(),
+    compute: Compute = Compute(),
+) -> pd.DataFrame:
+    """Score every candidate of a grid on every question, and the unchanged model.
+
+    Each candidate is a cell with a content key; finished cells are in the folder and are not
+    computed again, so a run that was stopped goes on where it was. Candidates whose direction is
+    zero (layer 0 of models without absolute positions) are left out.
+
+    Args:
+        out: folder for the results; a new one, or one of the same model, vectors, questions and
+            scoring, and the same versions of the packages.
+        grid: the candidates.
+        asking: scoring, layout, system message and examples.
+        compute: batches and progress.
+
+    Returns:
+        One row per candidate, the baseline first: `kind, contrast, role, position, layer,
+        coefficient, n` (questions), `accuracy, accuracy_change, effect` (mean over questions of
+        the change of `logprob_correct` against the baseline, in nats), `sem` (its standard error)
+        and `choice_mass`. Also written to `effects.parquet`; `read_sweep` gives the scores of
+        every question.
+
+    Raises:
+        RoleLensError: no questions, an empty grid or one outside the vectors, vectors of another
+            model, a model that carries hooks, a folder that can't be written to or holds another
+            sweep.
+
+    Example:
+        >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
+        >>> sweep(model, vectors, questions, folder / "s", grid)[["kind", "layer", "n"]].to_dict("list")
+        {'kind': ['none', 'add', 'add'], 'layer': [<NA>, 1, 2], 'n': [4, 4, 4]}
+    """
+    return sweep_asked(Asker(model, asking, compute).ask(questions), vectors, out, grid)
+
+
+def sweep_asked(
+    asked: AskedQuestions, vectors: RoleVectors, out: str | Path, grid: Grid
+) -> pd.DataFrame:
+    """As `sweep`, of questions that are tokenised already."""
+    if not asked.questions:
+        raise RoleLensError("sweep needs at least one question")
+    vectors.check(asked.model)
+    candidates = candidates_of(vectors, grid)
+    store = open_sweep(asked, vectors, out)
+    if grid.screen is not None:
+        gradient = kept_gradient(store, asked)
+        kept = set().union(*by_estimate(vectors, candidates, gradient, grid.screen).values())
+        candidates = [candidate for candidate in candidates if candidate in kept]
+    cells = [_NOTHING, *(_cell(candidate, vectors) for candidate in candidates)]
+    finished = Cells(store, asked)
+    finished.score(cells, _TYPES)
+    effects = _effects(finished.by_key([cell.key for cell in cells]), cells)
+    write_table(store.path / "effects.parquet", effects)
+    return effects
+
+
+def open_sweep(asked: AskedQuestions, vectors: RoleVectors, out: str | Path) -> Store:
+    """The store of a sweep of these vectors on these questions.
+
+    Raises:
+        RoleLensError: it holds something else, or the model carries hooks.
+    """
+    return open_store(out, {**asked.identity, "vectors": hash_of_vectors(vectors)})
+
+
+def read_sweep(path: str | Path) -> pd.DataFrame:
+    """All finished cells of a sweep's folder: one row per candidate and question.
+
+    Returns:
+        The columns of `evaluate`, with `kind, contrast, role, position, layer, coefficient` in the
+        place of `patch`; the baseline, of kind `none`, first.
+
+    Raises:
+        RoleLensError: the folder holds no sweep, or none of its cells is finished.
+
+    Example:
+        >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
+        >>> effects = sweep(model, vectors, questions, folder / "s", grid)
+        >>> len(read_sweep(folder / "s")) == len(effects) * len(questions)
+        True
+    """
+    folder = finished_cells(path)
+    questions = folder.questions
+    tables = list(folder.tables(set_aside=False))
+    if not tables:
+        raise RoleLensError(f"{path} holds no finished cells yet")
+    table = pd.concat(tables, ignore_index=True)
+    if not {*COLUMNS} <= {*table.columns}:
+        raise RoleLensError(f"{path} holds the results of another kind of run, not of a sweep")
+    order = ["is_candidate", *COLUMNS, "question"]
+    table = table.assign(is_candidate=table["kind"] != BASELINE).sort_values(order)
+    table = table.join(questions, on="question")
+    scores = table.columns.drop([*COLUMNS, *questions.columns, "cell", "question", "is_candidate"])
+    return table[[*COLUMNS, *questions.columns, *scores]].reset_index(drop=True)
+
+
+def read_changes(
+    path: str | Path,
+    score: Literal["logprob_correct", "correct"] = "logprob_correct",
+    *,
+    candidates: pd.DataFrame | None = None,
+) -> tuple[pd.DataFrame, Float[np.ndarray, "candidate question"]]:
+    """The candidates of a sweep's folder, and what each changed against the unpatched model, for
+    the tests of `role_lens.statistics`.
+
+    Args:
+        score: log p(correct), in nats; or whether the answer is correct: 1 where it became so, -1
+            where it no longer is.
+        candidates: only these, and in their order, such as rows of what `sweep` returned; None for
+            all in the folder, which may be of several runs.
+
+    Raises:
+        RoleLensError: a candidate isn't in the folder, and all that `read_sweep` raises.
+
+    Example:
+        >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
+        >>> effects = sweep(model, vectors, questions, folder / "s", grid)
+        >>> candidates, changes = read_changes(folder / "s")
+        >>> changes.shape == (len(effects) - 1, len(questions))
+        True
+    """
+    table, names = read_sweep(path), list(COLUMNS)
+    n = int((table["kind"] == BASELINE).sum())
+    if n == 0:
+        raise RoleLensError(f"{path} holds no baseline: run the sweep again, it goes on there")
+    scores = table[score].to_numpy(dtype=np.float64).reshape(-1, n)
+    found, changes = table.iloc[n::n][names].reset_index(drop=True), scores[1:] - scores[0]
+    if candidates is None:
+        return found, changes
+    wanted = candidates[names].reset_index(drop=True)
+    rows = wanted.merge(found.reset_index(), how="left", on=names)["index"]
+    if rows.isna().any():
+        raise RoleLensError(f"{int(rows.isna().sum())} of these candidates aren't in {path}")
+    return wanted, changes[rows.astype(int)]
+
+
+def _cell(candidate: Candidate, vectors: RoleVectors) -> Cell:
+    return Cell(
+        labels=candidate.labels,
+        content=candidate.labels,
+        first_layer=candidate.first_layer,
+        form=candidate.kind,
+        patches=lambda: (candidate.patch(vectors),),
+    )
+
+
+def _effects(finished: Mapping[str, pd.DataFrame], cells: Sequence[Cell]) -> pd.DataFrame:
+    """Means over questions of each cell, and of its changes against the first one."""
+    baseline = finished[cells[0].key]
+    rows = []
+    for cell in cells:
+        part = finished[cell.key]
+        change = part["logprob_correct"].to_numpy() - baseline["logprob_correct"].to_numpy()
+        n = len(change)
+        rows.append(
+            {
+                "n": n,
+                "accuracy": part["correct"].mean(),
+                "accuracy_change": part["correct"].mean() - baseline["correct"].mean(),
+                "effect": change.mean(),
+                "sem": change.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan,
+                "choice_mass": part["choice_mass"].mean(),
+            }
+        )
+    labels = label_frame([cell.labels for cell in cells], _TYPES)
+    return pd.concat([labels, pd.DataFrame(rows)], axis=1)

@@ -1,0 +1,3 @@
+from ._finder import FINDERS, Finder, FitData, FitPrompts
+
+__all__ = ["FINDERS", "Finder", "FitData", "FitPrompts"]

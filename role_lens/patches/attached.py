@@ -1,0 +1,66 @@
+"""Attaches patches to a model as TransformerLens hooks, for the time of a `with` block.
+
+with attached(model, [patch, other], window):
+    model(tokens)
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from role_lens.models import Model
+from role_lens.patches.patch import Combined, Patch, Patches, apply_together, combined
+from role_lens.patches.token_masks import TokenWindow
+
+
+@contextmanager
+def attached(model: Model, patches: Patches, window: TokenWindow | None = None) -> Iterator[Model]:
+    """Attach patches to a model for the time of a `with` block.
+
+    Args:
+        window: tells which columns are prompt; None: all are.
+
+    Raises:
+        RoleLensError: a patch that doesn't fit the model.
+    """
+    candidate = combined(patches)
+    for patch in candidate:
+        patch.check(model)
+    with attached_together(model, [candidate], window):
+        yield model
+
+
+@contextmanager
+def attached_together(
+    model: Model, candidates: Sequence[Combined], window: TokenWindow | None = None
+) -> Iterator[None]:
+    """Attach one or more candidates of the same `form`, each to its own part of the batch.
+
+    The rows of a batch are those of the first candidate, then those of the second, and so on.
+    The patches are taken to fit the model.
+    """
+    hooks = []
+    for patches in zip(*candidates, strict=True):
+        function = _hook_function(patches, window)
+        hooks += [(name, function) for name in patches[0].hook_names(model.cfg.n_layers)]
+    with model.hooks(fwd_hooks=hooks):
+        yield
+
+
+def _hook_function(
+    patches: Sequence[Patch], window: TokenWindow | None
+) -> Callable[[Tensor, Any], Tensor]:
+    tokens = patches[0].tokens
+
+    def change(x: Tensor, hook: Any) -> Tensor:
+        if tokens == "all":
+            return apply_together(patches, x, None)
+        if window is None:
+            end = torch.full((x.shape[0],), x.shape[1], device=x.device)
+            return apply_together(patches, x, TokenWindow(end).select(tokens, x.shape[1]))
+        return apply_together(patches, x, window.select(tokens, x.shape[1]))
+
+    return change

@@ -1,0 +1,12 @@
+"""Activation addition: x + coefficient · d, the raw direction, at the input of some layers
+(Turner et al. 2023, arXiv 2308.10248)."""
+
+from role_lens.patches.kind import PatchKind
+from role_lens.patches.stream import Directions, Stream, Values, shifted
+
+
+def _add(stream: Stream, directions: Directions, values: Values) -> Stream:
+    return shifted(stream, values[:, None, None], directions)
+
+
+KIND = PatchKind(_add, number="coefficient", raw=True)

@@ -1,0 +1,10 @@
+"""The package's own questions: 8 domains of 40, described in `role_lens/data/README.md`."""
+
+from role_lens.prompts import DATA
+from role_lens.questions.loading import read_questions
+from role_lens.questions.question import Question
+
+
+def load(split: str) -> list[Question]:
+    """All of them; they have no splits."""
+    return read_questions(DATA / "questions")

@@ -1,0 +1,42 @@
+from .analysis import QUICK_ROLE_PROMPTS, Results, Setup, every_layer, main, place_of
+from .figures import (
+    CONTRAST_STYLE,
+    OUTLINED,
+    draw_effects,
+    heat_map,
+    label_points,
+    plot_by_layer,
+    plot_comparison,
+    plot_cosines,
+    plot_scores,
+    plot_transfer,
+    save_figure,
+)
+from .options import ModelOptions, QuestionOptions
+from .report import Report
+from .terminal import reported, say
+
+__all__ = [
+    "CONTRAST_STYLE",
+    "ModelOptions",
+    "OUTLINED",
+    "QUICK_ROLE_PROMPTS",
+    "QuestionOptions",
+    "Report",
+    "Results",
+    "Setup",
+    "draw_effects",
+    "every_layer",
+    "heat_map",
+    "label_points",
+    "main",
+    "place_of",
+    "plot_by_layer",
+    "plot_comparison",
+    "plot_cosines",
+    "plot_scores",
+    "plot_transfer",
+    "reported",
+    "save_figure",
+    "say",
+]

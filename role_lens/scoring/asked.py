@@ -1,0 +1,170 @@
+"""Questions with their tokens and their identity, each made once however often they are used.
+
+asker = Asker(model, Asking(scoring="cloze"))
+asked = asker.ask(load_questions("builtin", domain="econ"))
+asked.scorer().logprobs([(patch,)])
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from torch import Tensor
+
+from role_lens._run.budget import Budget, token_budget
+from role_lens.compute import Compute
+from role_lens.models import Model
+from role_lens.questions.question import Question
+from role_lens.scoring.asking import Asking
+from role_lens.scoring.engine import Scorer, engine
+from role_lens.scoring.identity import content_hash, model_identity
+from role_lens.scoring.items import Item, tokenize_question
+from role_lens.scoring.method import METHODS
+
+
+class Asker:
+    """Asks questions of one model in one way: each is tokenised once, and weights are hashed once.
+
+    Weights that change afterwards aren't noticed: make one for each run.
+
+    Example:
+        >>> asker = Asker(model, Asking(scoring="cloze"))
+        >>> len(asker.ask(questions).items) == len(questions)
+        True
+    """
+
+    def __init__(
+        self, model: Model, asking: Asking | None = None, compute: Compute | None = None
+    ) -> None:
+        self.model = model
+        self.asking = asking or Asking()
+        self.compute = compute or Compute()
+        self._items: dict[Question, Item] = {}
+        self._other_systems: dict[str, Asker] = {}
+
+    @cached_property
+    def model_identity(self) -> dict[str, Any]:
+        """Of the model, as JSON values; its weights are read on first use."""
+        return model_identity(self.model)
+
+    @property
+    def budget(self) -> Budget:
+        """How many tokens a batch may hold; a new one, since running out of memory lowers it."""
+        return token_budget(self.model, self.compute.max_tokens)
+
+    def ask(self, questions: Iterable[Question]) -> "AskedQuestions":
+        """Tokenise those questions that haven't been yet.
+
+        Raises:
+            RoleLensError: as `role_lens.scoring.items.tokenize_question`.
+        """
+        several = tuple(questions)
+        for question in several:
+            if question not in self._items:
+                self._items[question] = tokenize_question(self.model, question, self.asking)
+        return AskedQuestions(self, several, tuple(self._items[one] for one in several))
+
+    def with_system(self, system: str) -> "Asker":
+        """The same with another system message."""
+        if system not in self._other_systems:
+            asking = replace(self.asking, system=system)
+            self._other_systems[system] = Asker(self.model, asking, self.compute)
+        return self._other_systems[system]
+
+
+@dataclass(frozen=True, eq=False)
+class AskedQuestions:
+    """Questions as they are asked of a model: their tokens, their identity, and their scores."""
+
+    asker: Asker
+    questions: tuple[Question, ...]
+    items: tuple[Item, ...]
+
+    def __len__(self) -> int:
+        return len(self.questions)
+
+    @property
+    def model(self) -> Model:
+        """Whom they are asked."""
+        return self.asker.model
+
+    @property
+    def asking(self) -> Asking:
+        """How they are asked."""
+        return self.asker.asking
+
+    @property
+    def progress(self) -> bool:
+        """Whether progress is shown."""
+        return self.asker.compute.progress
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Of model, questions and how they are asked: names and hashes, as JSON values."""
+        asking = self.asking
+        return {
+            **self.asker.model_identity,
+            "n_questions": len(self),
+            "questions": content_hash([astuple(question) for question in self.questions]),
+            "examples": content_hash([astuple(example) for example in asking.examples]),
+            "scoring": asking.scoring,
+            "template": asking.template,
+            "system": asking.system,
+            # The chat template may have changed, or print today's date.
+            "tokens": content_hash([astuple(item) for item in self.items]),
+        }
+
+    def scorer(self) -> Scorer:
+        """What scores the questions under patches. It holds the residual stream of all of them."""
+        return engine(self.model, self.items, self.asker.budget)
+
+    def with_system(self, system: str) -> "AskedQuestions":
+        """The same questions with another system message."""
+        return self.asker.with_system(system).ask(self.questions)
+
+    def describe(self) -> pd.DataFrame:
+        """Columns `question_id, domain, subject, n_choices, answer`, a row per question."""
+        asked = self.questions
+        return pd.DataFrame(
+            {
+                "question_id": [question.id for question in asked],
+                "domain": [question.domain for question in asked],
+                "subject": [question.subject for question in asked],
+                "n_choices": [len(question.choices) for question in asked],
+                "answer": [question.answer for question in asked],
+            }
+        )
+
+    def score_columns(self, summed: Float[Tensor, "item choice"]) -> dict[str, np.ndarray]:
+        """Columns `predicted, correct, logprob_correct, choice_mass, logprob_0 …` of `evaluate`.
+
+        Args:
+            summed: log-likelihood of each option's tokens, NaN where there is no option.
+        """
+        likelihood = summed.double().numpy()
+        answers = np.array([question.answer for question in self.questions])
+        scores = METHODS[self.asking.scoring].score(likelihood, _lengths(self.items, likelihood))
+        predicted = np.nanargmax(scores, axis=1)
+        correct = np.take_along_axis(scores, answers[:, None], axis=1)[:, 0]
+        total = np.logaddexp.reduce(np.where(np.isnan(scores), -np.inf, scores), axis=1)
+        return {
+            "predicted": predicted,
+            "correct": predicted == answers,
+            "logprob_correct": correct - total,
+            "choice_mass": np.nansum(np.exp(likelihood), axis=1),
+            **{f"logprob_{i}": scores[:, i] for i in range(scores.shape[1])},
+        }
+
+
+def _lengths(
+    items: Sequence[Item], like: Float[np.ndarray, "item choice"]
+) -> Float[np.ndarray, "item choice"]:
+    """How many tokens each option has, NaN where there is none."""
+    lengths = np.full(like.shape, np.nan)
+    for row, item in enumerate(items):
+        lengths[row, : len(item.continuations)] = item.n_tokens
+    return lengths

@@ -1,0 +1,44 @@
+"""How answers are written, for scoring by generated text.
+
+evaluate(model, questions, patches, Asking("generate"), generation=Generation("chain"))
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from role_lens.errors import RoleLensError
+
+Style = Literal["direct", "chain"]
+
+_LENGTH: dict[Style, int] = {"direct": 32, "chain": 512}
+
+
+@dataclass(frozen=True)
+class Generation:
+    """How answers are written, for scoring by generated text.
+
+    Example:
+        >>> Generation("chain").length
+        512
+    """
+
+    style: Style = "direct"
+    """Ask for the answer alone, or to think step by step before it (chain of thought, Kojima et
+    al. 2022, arXiv 2205.11916)."""
+    max_new_tokens: int | None = None
+    """Longest answer; None for 32 (direct) or 512 (chain)."""
+    temperature: float = 0.0
+    """0 for greedy decoding."""
+    seed: int = 0
+    """Of the sampling; every question has its own random numbers, whatever shares its batch."""
+    batch_size: int = 16
+    """Questions at once."""
+
+    def __post_init__(self) -> None:
+        if self.style not in get_args(Style):
+            raise RoleLensError(f"style must be one of {get_args(Style)}, got {self.style!r}")
+
+    @property
+    def length(self) -> int:
+        """Longest answer, in tokens."""
+        return _LENGTH[self.style] if self.max_new_tokens is None else self.max_new_tokens

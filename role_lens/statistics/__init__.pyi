@@ -1,0 +1,23 @@
+from .associations import Association, association
+from .paired import (
+    SignFlipTest,
+    bootstrap_interval,
+    mcnemar,
+    q_values,
+    sign_flip_test,
+    smallest_detectable,
+)
+from .selection_bias import BestOfMany, best_of_many
+
+__all__ = [
+    "Association",
+    "BestOfMany",
+    "SignFlipTest",
+    "association",
+    "best_of_many",
+    "bootstrap_interval",
+    "mcnemar",
+    "q_values",
+    "sign_flip_test",
+    "smallest_detectable",
+]
