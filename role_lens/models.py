@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import platformdirs
 import torch
@@ -59,6 +59,10 @@ def load_model(
         if device is not None or dtype is not None:
             raise RoleLensError("the model is already built: move or cast it before passing it")
         return name
+    if not isinstance(name, (str, Path)):
+        raise RoleLensError(
+            f"expected a TransformerLens model, or its name or path, got {type(name).__name__}"
+        )
     floating = _floating_point(dtype)
     if floating.itemsize == 2 and slow_in_two_bytes(device):
         warnings.warn(
@@ -130,7 +134,7 @@ def is_bridge(model: Model) -> bool:
     return isinstance(model, TransformerBridge)
 
 
-def _is_built(model: Any) -> bool:
+def _is_built(model: object) -> TypeGuard[Model]:
     """Whether it is a TransformerLens model of either class; nothing is imported to find out."""
     # HookedTransformer was removed in TransformerLens 4.0, so that it can't be named everywhere.
     names = {"TransformerBridge", "HookedTransformer"}
@@ -197,7 +201,7 @@ def default_device() -> torch.device:
     """Where TransformerLens puts a model that is given no device."""
     from transformer_lens.utilities import get_device
 
-    return get_device()
+    return torch.device(get_device())
 
 
 def _floating_point(dtype: torch.dtype | str | None) -> torch.dtype:

@@ -204,8 +204,9 @@ class RoleVectors:
             2.5
         """
         takes = KINDS[kind].number
-        where = {"layer": spec.layer, "position": spec.position, "contrast": spec.contrast}
-        direction = self.direction(spec.role, **where)
+        direction = self.direction(
+            spec.role, layer=spec.layer, position=spec.position, contrast=spec.contrast
+        )
         if value is not None and takes != "value":
             raise RoleLensError(f"{kind} takes no value, got {value}")
         if takes is not None and value is None and spec.coefficient is None:
@@ -333,9 +334,12 @@ class RoleVectors:
         if self.provenance.get("merged_with"):
             raise RoleLensError("the prompts of merged vectors can't be told: use those of one fit")
         named = {role_name(role): list(some) for role, some in roles.items()}
-        hashes = {"role_prompts_sha256": named, "base_prompts_sha256": list(base)}
-        for key, prompts in hashes.items():
-            if self.provenance[key] != prompts_hash(prompts):
+        hashes = {
+            "role_prompts_sha256": prompts_hash(named),
+            "base_prompts_sha256": prompts_hash(list(base)),
+        }
+        for key, value in hashes.items():
+            if self.provenance[key] != value:
                 raise RoleLensError(f"the vectors were fitted on other prompts ({key} differs)")
         return replace(self, prompts=FitPrompts(named, list(base)))
 

@@ -4,6 +4,8 @@ import importlib.metadata
 import os
 from pathlib import Path
 
+from tiny import QUIET
+
 # Before any import of the hub client: no test may reach a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Workers that each take all cores get in one another's way.
@@ -51,7 +53,7 @@ def vectors(llama):
     """Of two roles, at two positions."""
     from role_lens import RoleVectors
 
-    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], progress=False)
+    return RoleVectors.fit(llama, ROLES, BASE, positions=[-2, -1], compute=QUIET)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +81,7 @@ def fitted(packaged, tmp_path_factory, worker_id) -> Path:
     with FileLock(f"{path}.lock"):
         if not path.exists():
             roles, base = load_roles("builtin"), load_prompts("builtin")
-            RoleVectors.fit(packaged, roles, base, progress=False).save(path)
+            RoleVectors.fit(packaged, roles, base, compute=QUIET).save(path)
     return path
 
 

@@ -2,7 +2,8 @@ import pytest
 import torch
 from tiny import tiny_bridge
 
-from role_lens import RoleLensError, activations
+from role_lens import RoleLensError
+from role_lens._run import activations
 from role_lens._run.activations import activations_at, sum_activations
 from role_lens._run.tokens import encode_chat
 

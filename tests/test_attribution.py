@@ -1,9 +1,18 @@
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_bridge
+from tiny import QUIET, tiny_bridge
 
-from role_lens import Patch, Question, RoleLensError, RoleVectors, attribute, evaluate
+from role_lens import (
+    Asking,
+    Compute,
+    Patch,
+    Question,
+    RoleLensError,
+    RoleVectors,
+    attribute,
+    evaluate,
+)
 from role_lens.scoring import attribution
 
 ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
@@ -16,13 +25,13 @@ NAMES = ["contrast", "role", "position", "layer"]
 
 
 def fit(model):
-    return RoleVectors.fit(model, ROLES, BASE, positions=[-2, -1], progress=False)
+    return RoleVectors.fit(model, ROLES, BASE, positions=[-2, -1], compute=QUIET)
 
 
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
 def test_is_the_derivative_of_the_effect(model, scoring):
     vectors = fit(model)
-    table = attribute(model, vectors, QUESTIONS, scoring=scoring, progress=False)
+    table = attribute(model, vectors, QUESTIONS, asking=Asking(scoring), compute=QUIET)
     eps = 0.02  # of the direction: small enough to be linear, large enough for float32
     for row in table.sample(6, random_state=0).itertuples():
         d = vectors.direction(
@@ -34,7 +43,7 @@ def test_is_the_derivative_of_the_effect(model, scoring):
         patches = {
             str(sign): Patch.add(d, layer=row.layer, coefficient=sign * eps) for sign in (1, -1)
         }
-        scores = evaluate(model, QUESTIONS, patches, scoring=scoring, progress=False)
+        scores = evaluate(model, QUESTIONS, patches, asking=Asking(scoring), compute=QUIET)
         by_patch = scores.pivot(index="question_id", columns="patch", values="logprob_correct")
         slope = (by_patch["1"] - by_patch["-1"]) / (2 * eps)
         assert row.effect == pytest.approx(slope.mean(), rel=0.05, abs=5e-3)
@@ -43,25 +52,25 @@ def test_is_the_derivative_of_the_effect(model, scoring):
 
 def test_batch_size_does_not_matter(llama):
     vectors = fit(llama)
-    options = {"scoring": "cloze", "progress": False}
-    together = attribute(llama, vectors, QUESTIONS, **options)
-    alone = attribute(llama, vectors, QUESTIONS, max_tokens=1, **options)
+    cloze = Asking("cloze")
+    together = attribute(llama, vectors, QUESTIONS, cloze, compute=QUIET)
+    alone = attribute(llama, vectors, QUESTIONS, cloze, compute=Compute(1, progress=False))
     np.testing.assert_allclose(together["effect"], alone["effect"], atol=1e-5)
     np.testing.assert_allclose(together["sem"], alone["sem"], atol=1e-5)
 
 
 def test_one_row_for_each_direction(llama):
     vectors = fit(llama)
-    table = attribute(llama, vectors, QUESTIONS, progress=False)
+    table = attribute(llama, vectors, QUESTIONS, compute=QUIET)
     assert len(table) == len(table[NAMES].drop_duplicates()) == 2 * 2 * 2 * 3
     assert set(table["kind"]) == {"add"}
     assert table["coefficient"].eq(1.0).all()
-    assert np.isnan(attribute(llama, vectors, QUESTIONS[:1], progress=False)["sem"]).all()
+    assert np.isnan(attribute(llama, vectors, QUESTIONS[:1], compute=QUIET)["sem"]).all()
 
 
 def test_nothing_is_left_behind(llama):
     vectors = fit(llama)
-    attribute(llama, vectors, QUESTIONS, progress=False)
+    attribute(llama, vectors, QUESTIONS, compute=QUIET)
     assert all(parameter.grad is None for parameter in llama.parameters())
     assert not any("forward" in block.__dict__ for block in llama.blocks)
     assert not torch.is_inference_mode_enabled()
@@ -70,10 +79,10 @@ def test_nothing_is_left_behind(llama):
 def test_bad_input(llama):
     vectors = fit(llama)
     with pytest.raises(RoleLensError, match="at least one question"):
-        attribute(llama, vectors, [], progress=False)
-    alone = RoleVectors.fit(llama, {"poet": ROLES["poet"]}, BASE, progress=False)
+        attribute(llama, vectors, [], compute=QUIET)
+    alone = RoleVectors.fit(llama, {"poet": ROLES["poet"]}, BASE, compute=QUIET)
     with pytest.raises(RoleLensError, match="at least two roles"):
-        attribute(llama, alone, QUESTIONS, progress=False)
+        attribute(llama, alone, QUESTIONS, contrasts=["roles"], compute=QUIET)
 
 
 @pytest.mark.parametrize("wrong", [1.0, float("nan")])
@@ -86,4 +95,4 @@ def test_a_model_whose_blocks_do_not_run_alone_is_refused(monkeypatch, wrong):
 
     monkeypatch.setattr(attribution, "run_blocks", broken)
     with pytest.raises(RoleLensError, match="can't be estimated on tiny-llama: block 1 alone"):
-        attribute(model, fit(model), QUESTIONS, progress=False)
+        attribute(model, fit(model), QUESTIONS, compute=QUIET)

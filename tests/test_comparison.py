@@ -1,28 +1,43 @@
 import json
-from dataclasses import replace
+from collections import Counter
+from dataclasses import fields, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import BASE, ROLES
+from tiny import BASE, QUIET, ROLES
 
-from role_lens import Patch, Question, RoleLensError, RoleVectors, compare, evaluate
-from role_lens.experiments.candidates import Grid
-from role_lens.experiments.condition_scores import score_conditions
-from role_lens.experiments.conditions import (
-    baseline,
-    judged_conditions,
-    other_conditions,
-    persona_conditions,
+from role_lens import (
+    Asking,
+    DirectionSpec,
+    Exam,
+    Grid,
+    Patch,
+    Question,
+    RoleLensError,
+    RoleVectors,
+    Selection,
+    TestPlan,
+    compare,
+    evaluate,
+    persona_prompts,
 )
-from role_lens.experiments.controls import persona_prompts
-from role_lens.experiments.judgement import judge
-from role_lens.experiments.null_band import choose_random
-from role_lens.experiments.selection import Choice
-from role_lens.questions.domains import homes_among, homes_of
-from role_lens.reporting.figures import plot_comparison
-from role_lens.scoring.replay import Replay
+from role_lens.experiments import (
+    Choice,
+    baseline,
+    choose_random,
+    judge,
+    judged_conditions,
+    persona_conditions,
+    score_conditions,
+)
+from role_lens.experiments.comparison import check_exam
+from role_lens.experiments.conditions import other_conditions
+from role_lens.experiments.selection import neutral_kl
+from role_lens.questions import homes_among, homes_of
+from role_lens.reporting import plot_comparison
+from role_lens.scoring import Asker
 
 HOMES = {"poet": "verse", "cook": "food"}
 
@@ -39,19 +54,27 @@ def ask(domain, n, word):
 TEST = [*ask("verse", 24, "line"), *ask("food", 22, "dish"), *ask("other", 21, "thing")]
 VALIDATION = [*ask("verse", 20, "word"), *ask("food", 20, "pan")]
 
-pytestmark = pytest.mark.filterwarnings("ignore:no directions from shuffled labels")
 
 
 def run(llama, vectors, out, questions=TEST, **options):
+    """A small comparison; options of any of its records by their names."""
     usual = {"validation": VALIDATION, "domains": HOMES, "max_kl": None, "leave_out_last": None}
-    usual |= {"screen": 2, "permutations": 200, "progress": False}
-    return compare(llama, vectors, questions, out, **{**usual, **options})
+    usual |= {"grid": Grid(contrasts=None, screen=2), "permutations": 200, "n_shuffled": 0}
+    options = {**usual, **options}
+    def record(kind, *more):
+        names = [field.name for field in fields(kind) if field.name in options]
+        return kind(*more, **{name: options.pop(name) for name in names})
+
+    exam = record(Exam, questions)
+    selection, plan = record(Selection), record(TestPlan)
+    assert not options, f"no such options: {options}"
+    return compare(llama, vectors, exam, out, selection, plan, QUIET)
 
 
 @pytest.fixture(scope="module")
 def compared(llama, vectors, tmp_path_factory):
     out = tmp_path_factory.mktemp("compared")
-    table = run(llama, vectors, out, prompts=ROLES, base=BASE)
+    table = run(llama, vectors, out, n_shuffled=5)
     effects = pd.read_parquet(out / "effects.parquet")
     choices = pd.read_parquet(out / "choices.parquet").set_index("role")
     return table, effects, choices
@@ -84,9 +107,13 @@ def test_effects_are_those_of_evaluate(compared, llama, vectors):
     where["contrast"] = choice["contrast"]
     questions = [question for question in TEST if question.domain == "verse"]
     patches = {"add": vectors.add("poet", **where), "ablate": vectors.ablate("poet", **where)}
-    scores = evaluate(llama, questions, {"none": None, **patches}, progress=False)
+    scores = evaluate(llama, questions, {"none": None, **patches}, compute=QUIET)
     persona = evaluate(
-        llama, questions, {"p": None}, system=persona_prompts("poet")[0], progress=False
+        llama,
+        questions,
+        {"p": None},
+        Asking(system=persona_prompts("poet")[0]),
+        compute=QUIET,
     )
     means = scores.groupby("patch")["logprob_correct"].mean()
     assert row["baseline"] == pytest.approx(means["none"], abs=1e-5)
@@ -100,8 +127,8 @@ def test_effects_are_those_of_evaluate(compared, llama, vectors):
 
 
 def test_matched_parts_are_as_long_as_the_whole(vectors):
-    choice = Choice("cook", "base", 1, -1, 2.0, 0.0, 0.0, 0.0, 20, 1)
-    judged = {c.kind: c for c in judged_conditions(vectors, choice, ask_persona=True)}
+    choice = Choice(DirectionSpec("cook", 1, -1, "base", 2.0), 0.0, 0.0, 0.0, 20, 1)
+    judged = {c.kind.value: c for c in judged_conditions(vectors, choice, ask_persona=True)}
     whole = judged["add"].patches[0]
     parts = {kind: judged[kind].patches[0] for kind in judged if kind not in ("persona", "ablate")}
     torch.testing.assert_close(
@@ -114,37 +141,37 @@ def test_matched_parts_are_as_long_as_the_whole(vectors):
     for patch in long:
         assert float(patch.direction.norm()) == pytest.approx(float(whole.direction.norm()))
         assert (patch.layers, patch.value) == ((1,), 2.0)
-    assert [c.kind for c in several] == ["shuffled", "shuffled", "other"]
+    assert [c.kind.value for c in several] == ["shuffled", "shuffled", "other"]
 
 
 def test_no_parts_where_the_mean_direction_is_rounding(llama):
     """Base prompts that are all the roles' prompts, and a single role."""
     both = [prompt for prompts in ROLES.values() for prompt in prompts]
-    choice = Choice("cook", "roles", 1, -1, 1.0, 0.0, 0.0, 0.0, 20, 1)
-    vectors = RoleVectors.fit(llama, ROLES, both, positions=[-1], progress=False)
-    kinds = [c.kind for c in judged_conditions(vectors, choice, ask_persona=False)]
+    choice = Choice(DirectionSpec("cook", 1, -1, "roles", 1.0), 0.0, 0.0, 0.0, 20, 1)
+    vectors = RoleVectors.fit(llama, ROLES, both, positions=[-1], compute=QUIET)
+    kinds = [c.kind.value for c in judged_conditions(vectors, choice, ask_persona=False)]
     assert kinds == ["add", "ablate"]
 
 
 def test_a_stopped_run_goes_on(llama, vectors, tmp_path, compared, monkeypatch):
     table, *_ = compared
-    logprobs, left = Replay.logprobs, iter(range(9))
+    write, left = pd.DataFrame.to_parquet, iter(range(20))
 
-    def stopping(self, candidates):
+    def stopping(self, path, **options):
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return logprobs(self, candidates)
+        write(self, path, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Replay, "logprobs", stopping)
+        patch.setattr(pd.DataFrame, "to_parquet", stopping)
         with pytest.raises(KeyboardInterrupt):
-            run(llama, vectors, tmp_path, prompts=ROLES, base=BASE)
-    again = run(llama, vectors, tmp_path, prompts=ROLES, base=BASE)
+            run(llama, vectors, tmp_path, n_shuffled=5)
+    again = run(llama, vectors, tmp_path, n_shuffled=5)
     pd.testing.assert_frame_equal(again, table, check_exact=False, atol=1e-5)
-    computed = []
-    monkeypatch.setattr(Replay, "logprobs", lambda self, c: computed.append(c) or logprobs(self, c))
-    pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, prompts=ROLES, base=BASE), again)
-    assert not computed
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
+    assert len(written) > 5
+    pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, n_shuffled=5), again)
+    assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
 
 
 def test_the_test_questions_do_not_choose(llama, vectors, tmp_path, compared):
@@ -188,7 +215,7 @@ def test_no_direction_within_the_guards(llama, vectors, tmp_path):
 
 
 def test_a_single_role_has_no_specific_part(llama, tmp_path):
-    vectors = RoleVectors.fit(llama, {"poet": ROLES["poet"]}, BASE, positions=[-1], progress=False)
+    vectors = RoleVectors.fit(llama, {"poet": ROLES["poet"]}, BASE, positions=[-1], compute=QUIET)
     table = run(llama, vectors, tmp_path, max_off_domain=0)
     assert "shared" not in table.columns
     assert table["verdict"].notna().all()
@@ -235,29 +262,37 @@ def test_domain_names_are_no_paths(llama, vectors, tmp_path):
 
 
 def test_vectors_without_built_in_prompts_have_no_shuffled_labels(llama, vectors, tmp_path):
+    read = replace(vectors, prompts=None)  # as from a file
     with pytest.warns(UserWarning, match="no directions from shuffled labels"):
-        table = run(llama, vectors, tmp_path, max_off_domain=0)
+        table = run(llama, read, tmp_path, n_shuffled=5, max_off_domain=0)
     assert "shuffled_low" not in table.columns
 
 
-def test_thin_bands_are_told(llama, vectors, tmp_path, monkeypatch):
-    """Some rotations have no direction within the guards, and for the cook none has."""
-
-    def few(*args, **options):
-        chosen = choose_random(*args, **options)
-        return [one for one in chosen if one.role == "poet" and one.number < 3]
-
-    monkeypatch.setattr("role_lens.experiments.comparison.choose_random", few)
-    with pytest.warns(UserWarning, match=r"thinner, of cook \(0\), poet \(3\)"):
-        table = run(llama, vectors, tmp_path, max_off_domain=0).set_index("role")
-    assert table["n_random"].to_dict() == {"poet": 3, "cook": 0}
-    assert np.isnan(table["p_random"]["cook"])
+def test_thin_bands_are_told(llama, vectors, tmp_path):
+    """Some rotations have no direction within the guards."""
+    asked = Asker(llama, compute=QUIET).ask([q for q in VALIDATION if q.domain == "verse"])
+    plan, free = TestPlan(), Selection(Grid(("poet",), screen=1), max_kl=None)
+    kl = neutral_kl(asked, None)
+    bands = choose_random(asked, vectors, tmp_path / "free", free, plan)
+    limit = float(np.median([kl(one.patch) for one in bands]))  # half of them are beyond it
+    with pytest.warns(UserWarning, match=r"thinner, of (cook|poet)"):
+        table = run(
+            llama,
+            vectors,
+            tmp_path / "out",
+            grid=Grid(screen=1),
+            max_kl=max(limit, 1.01 * min(kl(one.patch) for one in bands)),
+            max_off_domain=0,
+        )
+    assert 0 < table["n_random"].min() < 20
     plot_comparison(table.reset_index(), tmp_path / "figure.png")
 
 
 def test_recorded_are_the_layers_chosen_from(llama, vectors, tmp_path):
     run(llama, vectors, tmp_path, max_off_domain=0, leave_out_last=0.4)
-    assert json.loads((tmp_path / "comparison.json").read_text())["grid"]["layers"] == [0, 1]
+    assert json.loads((tmp_path / "comparison.json").read_text())["selection"]["grid"][
+        "layers"
+    ] == [0, 1]
 
 
 def test_domains_are_beside_those_of_the_paper(vectors):
@@ -276,16 +311,10 @@ def test_roles_of_domains_without_questions_are_left_out(vectors):
 def test_choosing_takes_one_gradient_for_roles_and_random_directions(llama, vectors, tmp_path):
     run(llama, vectors, tmp_path, max_off_domain=0)
     kept = {
-        place.name: len(list(place.glob("gradient-*")))
+        place.name: len(list(place.glob("gradient*")))
         for place in (tmp_path / "selection").iterdir()
     }
     assert kept == {"verse": 1, "food": 1}
-
-
-def test_a_misspelt_option_leaves_the_folder_free(llama, vectors, tmp_path):
-    with pytest.raises(TypeError, match="scorring"):
-        run(llama, vectors, tmp_path / "out", scorring="cloze")
-    run(llama, vectors, tmp_path / "out", scoring="cloze", max_off_domain=0)
 
 
 def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
@@ -296,7 +325,7 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
     fresh = run(llama, vectors, tmp_path / "two", **changed)
     pd.testing.assert_frame_equal(again, fresh, check_exact=False, atol=1e-5)
     record = json.loads((tmp_path / "one" / "comparison.json").read_text())
-    assert (record["seed"], record["n_random"]) == (3, 21)
+    assert (record["plan"]["seed"], record["plan"]["n_random"]) == (3, 21)
     files = ("choices.parquet", "effects.parquet", "comparison.parquet", "comparison.json")
     before = [(tmp_path / "one" / name).read_bytes() for name in files]
     with pytest.raises(RoleLensError, match="questions"):
@@ -312,7 +341,7 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
         ({"validation": TEST}, "'food' has 0 validation .* aren't .* test questions too"),
         ({"validation": VALIDATION[1:]}, "domain 'verse' has 19 validation questions"),
         (
-            {"domains": {"poet": "verse", "cook": "fish"}, "grid": Grid(("cook",))},
+            {"domains": {"poet": "verse", "cook": "fish"}, "grid": Grid(("cook",), contrasts=None)},
             "'fish', but of: food, other, verse",
         ),
         ({"max_questions": 10}, "at least 20 questions, got max_questions=10"),
@@ -322,9 +351,6 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
         ({"max_off_domain": 19}, "got max_off_domain=19"),
         ({"permutations": 0}, "at least one permutation"),
         ({"seed": -1}, "count from 0"),
-        ({"prompts": ROLES}, "both prompts and base"),
-        ({"prompts": {**ROLES, "cook": ["Fish?"]}, "base": BASE}, "fitted on other prompts"),
-        ({"prompts": ROLES, "base": BASE[1:]}, "fitted on other prompts"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*are test questions too")
@@ -333,26 +359,59 @@ def test_refused(llama, vectors, tmp_path, options, message):
         run(llama, vectors, tmp_path, **options)
 
 
-def test_another_sample_is_refused_before_the_choice(llama, vectors, tmp_path, monkeypatch):
+def test_another_sample_is_refused_before_the_choice(llama, vectors, tmp_path):
     run(llama, vectors, tmp_path)
-    monkeypatch.setattr("role_lens.experiments.comparison.select_by_domain", None)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "selection").rglob("*")}
     with pytest.raises(RoleLensError, match="another run, which differs in n_questions"):
         run(llama, vectors, tmp_path, max_questions=20)
+    assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "selection").rglob("*")}
+
+
+def test_what_needs_no_model_is_checked_without_one(vectors):
+    exam = Exam(TEST, VALIDATION, domains={"poet": "verse"})
+    with pytest.raises(RoleLensError, match="role 'cook' has no domain"):
+        check_exam(vectors, exam, Selection(), TestPlan())
+    own = Exam(TEST, VALIDATION, domains=HOMES)
+    with pytest.raises(RoleLensError, match="layer 7 is out of range"):
+        check_exam(vectors, own, Selection(Grid(layers=(7,))), TestPlan())
+    check_exam(vectors, own, Selection(), TestPlan())
+
+
+def test_questions_are_tokenised_once_and_weights_are_hashed_once(
+    llama, vectors, tmp_path, monkeypatch
+):
+    """However many rooms of a comparison need them; a persona prompt makes another text of one."""
+    asked, read = Counter(), []
+    tokenizer, model = type(llama.tokenizer), type(llama)
+    encode, parameters = tokenizer.__call__, model.named_parameters
+
+    def counted(self, text, *args, **options):
+        asked[text] += 1
+        return encode(self, text, *args, **options)
+
+    monkeypatch.setattr(tokenizer, "__call__", counted)
+    monkeypatch.setattr(model, "named_parameters", lambda self: read.append(1) or parameters(self))
+    run(llama, vectors, tmp_path)
+    questions = {text: n for text, n in asked.items() if "Which " in text}
+    assert len(questions) > len(TEST) + len(VALIDATION)
+    assert set(questions.values()) == {1}
+    assert len(read) == 1
 
 
 def test_scores_of_a_hooked_model_are_not_kept_as_its_own(llama, tmp_path):
-    asked = {"domain": "verse", "in_domain": True, "progress": False}
+    asked = Asker(llama, compute=QUIET).ask(TEST[:4])
     with (
         Patch.add(torch.ones(32), layer=1).on(llama),
         pytest.raises(RoleLensError, match="the model carries hooks"),
     ):
-        score_conditions(llama, TEST[:4], [baseline()], tmp_path, **asked)
+        score_conditions(asked, [baseline()], tmp_path, domain="verse", in_domain=True)
 
 
 def test_the_record_says_how_it_was_asked(llama, vectors, tmp_path):
-    run(llama, vectors, tmp_path, scoring="cloze")
+    run(llama, vectors, tmp_path, asking=Asking("cloze"))
     record = json.loads((tmp_path / "comparison.json").read_text())
-    assert record["asking"] == {"scoring": "cloze"}
+    asked = {"scoring": "cloze", "template": "paper", "system": None, "examples": 0}
+    assert record["asking"] == asked
     assert record["domains"] == HOMES
     assert record["vectors"]
 
@@ -372,8 +431,8 @@ def test_the_table_says_what_was_chosen(compared):
 
 def test_persona_conditions_are_what_they_say(llama, vectors):
     """Both is the persona prompt's message with the addition's patch; it is judged and paired."""
-    choice = Choice("poet", "base", 1, -1, 1.5, 0.1, 0.0, 0.0, 20, 2)
-    conditions = {one.kind: one for one in persona_conditions("poet", choice.addition(vectors))}
+    choice = Choice(DirectionSpec("poet", 1, -1, "base", 1.5), 0.1, 0.0, 0.0, 20, 2)
+    conditions = {one.kind.value: one for one in persona_conditions("poet", choice.patch(vectors))}
     both, add, persona = (conditions[kind] for kind in ("both", "add", "persona"))
     assert both.system == persona.system == "You are a poet."
     assert not persona.patches
@@ -386,26 +445,24 @@ def test_persona_conditions_are_what_they_say(llama, vectors):
 
 def test_persona_and_vector_together(llama, vectors, tmp_path):
     """As `evaluate` scores them, and tested against the persona prompt alone."""
-    choice = Choice("poet", "base", 1, -1, 1.5, 0.1, 0.0, 0.0, 20, 2)
+    choice = Choice(DirectionSpec("poet", 1, -1, "base", 1.5), 0.1, 0.0, 0.0, 20, 2)
     asked = TEST[:24]
     scores = score_conditions(
-        llama,
-        asked,
-        [baseline(), *persona_conditions("poet", choice.addition(vectors))],
+        Asker(llama, compute=QUIET).ask(asked),
+        [baseline(), *persona_conditions("poet", choice.patch(vectors))],
         tmp_path,
         domain="verse",
         in_domain=True,
-        progress=False,
     )
     effects = judge([scores], permutations=100).set_index("kind")
     table = evaluate(
         llama,
         asked,
-        {"both": choice.addition(vectors)},
-        system="You are a poet.",
-        progress=False,
+        {"both": choice.patch(vectors)},
+        Asking(system="You are a poet."),
+        compute=QUIET,
     )
-    plain = evaluate(llama, asked, {"none": None}, progress=False)
+    plain = evaluate(llama, asked, {"none": None}, compute=QUIET)
     expected = (table["logprob_correct"] - plain["logprob_correct"]).mean()
     assert effects.loc["both", "effect"] == pytest.approx(expected, abs=1e-5)
     pair = effects.loc["both_over_persona"]

@@ -1,10 +1,9 @@
 import pytest
 import torch
-from tiny import tiny_bridge
+from tiny import QUIET, tiny_bridge
 
-from role_lens import RoleLensError, RoleVectors
+from role_lens import RoleLensError, RoleVectors, persona_prompts
 from role_lens.experiments.controls import (
-    persona_prompts,
     rotated,
     shared_and_specific,
     shuffled_directions,
@@ -14,7 +13,7 @@ ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "B
 
 
 def test_a_rotation_keeps_lengths_and_angles():
-    vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, ["Tea?", "So it goes."], progress=False)
+    vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, ["Tea?", "So it goes."], compute=QUIET)
     turned = rotated(vectors)
     assert torch.equal(rotated(vectors).role_means, turned.role_means)
     assert not torch.equal(rotated(vectors, seed=1).role_means, turned.role_means)
@@ -29,7 +28,7 @@ def test_a_rotation_keeps_lengths_and_angles():
 
 def test_rotations_are_uniform():
     """Their diagonal is zero on average; of a QR factor as it comes it isn't."""
-    vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, ["Tea?", "So it goes."], progress=False)
+    vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, ["Tea?", "So it goes."], compute=QUIET)
     direction = vectors.directions("base")[0, -1, 1]
     cosines = [
         torch.cosine_similarity(

@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 
 from role_lens import RoleLensError
 from role_lens.directions import (
-    check_contrast,
     cosine_similarity,
     d_prime,
     difference_of_means,
@@ -61,7 +60,7 @@ def test_unit_and_cosines(roles):
 def test_unknown_contrast_and_single_role():
     one = torch.ones(1, 4)
     with pytest.raises(RoleLensError, match=r"contrast must be one of .*'base', 'roles'.*'other'"):
-        check_contrast("other")
+        difference_of_means(one, one[0], "other")
     with pytest.raises(RoleLensError, match="at least two roles"):
         difference_of_means(one, one[0], "roles")
 

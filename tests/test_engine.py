@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 from test_replay import QUESTIONS, direction, question
-from tiny import OTHERS, tiny_bridge
+from tiny import OTHERS, QUIET, items_of, tiny_bridge
 
-from role_lens import Patch, RoleLensError, RoleVectors, attribute, evaluate
+from role_lens import Asking, Patch, RoleLensError, RoleVectors, attribute, evaluate
 from role_lens._run.budget import Budget
 from role_lens.scoring import engine, replay
-from role_lens.scoring.items import Item, tokenize_questions
+from role_lens.scoring.items import Item
 from role_lens.scoring.replay import Replay
 from role_lens.scoring.whole_pass import WholePasses
 
@@ -19,7 +19,7 @@ ROLES = {"a": ["Rhyme 'moon'?", "Scan this."], "b": ["Which knot?", "How deep is
 
 
 def tokens(questions, model):
-    return tokenize_questions(model, questions, scoring="letter")
+    return items_of(model, questions)
 
 
 def test_every_architecture_is_replayed(model):
@@ -27,7 +27,7 @@ def test_every_architecture_is_replayed(model):
     engine._checked.pop(model, None)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        evaluate(model, QUESTIONS, {"x": Patch.add(direction(), layer=1)}, progress=False)
+        evaluate(model, QUESTIONS, {"x": Patch.add(direction(), layer=1)}, compute=QUIET)
     assert all(agreed for agreed, _ in engine._checked[model].values())
 
 
@@ -35,13 +35,13 @@ def test_every_architecture_is_replayed(model):
 def test_other_architectures(architecture):
     model = tiny_bridge(architecture)
     questions = [question(2 + n % 3, 6 * n) for n in range(4)]
-    vectors = RoleVectors.fit(model, ROLES, ["Tea?", "Is it late?"], progress=False)
+    vectors = RoleVectors.fit(model, ROLES, ["Tea?", "Is it late?"], compute=QUIET)
     patch = vectors.add("a", layer=1, coefficient=2.0)
     # From short to long, one alone, and several that are the same.
     for some in (questions, questions[:1], questions[1:2] * 3):
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # no fallback
-            table = evaluate(model, some, {"x": patch}, progress=False)
+            table = evaluate(model, some, {"x": patch}, compute=QUIET)
         expected = WholePasses(model, tokens(some, model), Budget(1)).logprobs([(patch,)])[0]
         np.testing.assert_allclose(table["logprob_0"], expected[:, 0], atol=1e-4)
 
@@ -62,13 +62,13 @@ def test_a_model_that_replay_does_not_fit(monkeypatch, how):
     monkeypatch.setattr(replay, "run_blocks", broken)
     patches = {"x": Patch.add(direction(), layer=1)}
     with pytest.warns(UserWarning, match="tiny-llama is scored by whole forward passes"):
-        table = evaluate(model, QUESTIONS, patches, progress=False)
+        table = evaluate(model, QUESTIONS, patches, compute=QUIET)
     items = tokens(QUESTIONS, model)
     expected = WholePasses(model, items, Budget(4096)).logprobs([(patches["x"],)])[0]
     np.testing.assert_allclose(table["logprob_0"], expected[:, 0], atol=1e-5)
     with warnings.catch_warnings():  # said once
         warnings.simplefilter("error")
-        evaluate(model, QUESTIONS, patches, progress=False)
+        evaluate(model, QUESTIONS, patches, compute=QUIET)
 
 
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
@@ -90,8 +90,8 @@ def test_a_mistake_in_padded_rows_only_is_noticed(monkeypatch, scoring):
             model,
             questions,
             {"x": Patch.add(direction(), layer=1)},
-            scoring=scoring,
-            progress=False,
+            Asking(scoring),
+            compute=QUIET,
         )
 
 
@@ -99,32 +99,32 @@ def test_choices_of_several_tokens_are_checked_too(monkeypatch):
     """A first run with letters doesn't vouch for them."""
     model = tiny_bridge("llama", seed=1)
     patches = {"x": Patch.add(direction(), layer=1)}
-    evaluate(model, QUESTIONS, patches, progress=False)
+    evaluate(model, QUESTIONS, patches, compute=QUIET)
     monkeypatch.setattr(Replay, "logprobs", lambda self, c: torch.zeros(len(c), 2, 4))
     with pytest.warns(UserWarning, match="scored by whole forward passes"):
-        evaluate(model, QUESTIONS, patches, scoring="cloze", progress=False)
+        evaluate(model, QUESTIONS, patches, Asking("cloze"), compute=QUIET)
 
 
 def test_hooks_that_are_there_act_once():
     """On the layer that is replayed too; and what they do isn't held against replay."""
     model = tiny_bridge("llama")
     there, patch = Patch.add(direction(1), layer=1), Patch.add(direction(), layer=1)
-    together = evaluate(model, QUESTIONS, {"x": [there, patch]}, progress=False)
+    together = evaluate(model, QUESTIONS, {"x": [there, patch]}, compute=QUIET)
     for fresh in (model, tiny_bridge("llama")):
         with there.on(fresh), warnings.catch_warnings():
             warnings.simplefilter("error")
-            table = evaluate(fresh, QUESTIONS, {"x": patch}, progress=False)
+            table = evaluate(fresh, QUESTIONS, {"x": patch}, compute=QUIET)
         np.testing.assert_allclose(table["logprob_0"], together["logprob_0"], atol=1e-4)
         assert type(engine.engine(fresh, tokens(QUESTIONS, fresh), Budget(999))) is Replay
 
 
 def test_attribution_refuses_hooks(llama):
-    vectors = RoleVectors.fit(llama, ROLES, ["Tea?", "Is it late?"], progress=False)
+    vectors = RoleVectors.fit(llama, ROLES, ["Tea?", "Is it late?"], compute=QUIET)
     with (
         vectors.add("a", layer=1).on(llama),
         pytest.raises(RoleLensError, match="the model carries hooks"),
     ):
-        attribute(llama, vectors, QUESTIONS, progress=False)
+        attribute(llama, vectors, QUESTIONS, compute=QUIET)
 
 
 def test_padding_stays_within_the_context():

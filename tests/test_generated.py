@@ -3,8 +3,10 @@ from fractions import Fraction
 import pandas as pd
 import pytest
 import torch
+from tiny import QUIET
 
 from role_lens import (
+    Asking,
     Generation,
     NumericQuestion,
     Patch,
@@ -42,7 +44,7 @@ def written(monkeypatch):
 
 def test_answers_are_read_and_never_guessed(llama, written):
     written(("The answer is (B).", False), ("I think A or C, maybe", True), ("Well", False))
-    table = evaluate(llama, QUESTIONS, {"baseline": None}, scoring="generate", progress=False)
+    table = evaluate(llama, QUESTIONS, {"baseline": None}, asking=Asking("generate"), compute=QUIET)
     assert table["predicted"].tolist() == ["B", pd.NA, pd.NA]
     assert table["answer"].tolist() == ["B", "A", "A"]
     assert table["correct"].tolist() == [True, False, False]
@@ -64,7 +66,7 @@ def test_numbers(llama, written, tmp_path):
     questions = load_numeric_questions(file)
     assert questions[2] == NumericQuestion("half", "Half of one?", Fraction(1, 2), "sums", "sums")
     asked = written(("So 42.\nThe answer is 42.", False), ("$1,200", False), ("None.", False))
-    table = evaluate(llama, questions, {"b": None}, scoring="generate", progress=False)
+    table = evaluate(llama, questions, {"b": None}, asking=Asking("generate"), compute=QUIET)
     assert table["correct"].tolist() == [True, True, False]
     assert table["n_choices"].isna().all()
     assert "The answer is N" in asked[0][0][0]
@@ -82,7 +84,9 @@ def test_prompts():
 def test_options_reach_the_model(llama, written):
     asked = written(*[("A", False)] * 3)
     how = Generation(style="chain", temperature=0.7, seed=3, batch_size=2)
-    evaluate(llama, QUESTIONS, {"b": None}, scoring="generate", generation=how, progress=False)
+    evaluate(
+        llama, QUESTIONS, {"b": None}, asking=Asking("generate"), generation=how, compute=QUIET
+    )
     options = asked[0][1]
     assert options["max_new_tokens"] == 512
     assert (options["temperature"], options["seed"], options["batch_size"]) == (0.7, 3, 2)
@@ -92,7 +96,7 @@ def test_reasoning_that_the_template_opens_is_no_answer(llama, written, monkeypa
     template = "{{ messages[0].content }} {% if add_generation_prompt %}<think>\n{% endif %}"
     monkeypatch.setattr(llama.tokenizer, "chat_template", template)
     written(("so the answer is B", True), ("so A.</think>The answer is B", False), ("B", True))
-    table = evaluate(llama, QUESTIONS, {"b": None}, scoring="generate", progress=False)
+    table = evaluate(llama, QUESTIONS, {"b": None}, asking=Asking("generate"), compute=QUIET)
     assert table["predicted"].tolist() == [pd.NA, "B", pd.NA]
     assert table["text"].tolist()[0] == "so the answer is B"
 
@@ -101,7 +105,7 @@ def test_patches_are_checked_before_any_text(llama, written):
     asked = written(*[("A", False)] * 3)
     patches = {"none": None, "wrong": Patch.add(torch.ones(7), layer=1)}
     with pytest.raises(RoleLensError, match="7 dimensions"):
-        evaluate(llama, QUESTIONS, patches, scoring="generate", progress=False)
+        evaluate(llama, QUESTIONS, patches, asking=Asking("generate"), compute=QUIET)
     assert not asked
 
 
@@ -155,19 +159,19 @@ def test_batches_have_no_more_rows_than_said(llama, monkeypatch):
 )
 def test_refused(llama, options, message):
     with pytest.raises(RoleLensError, match=message):
-        evaluate(llama, QUESTIONS, {"b": None}, progress=False, **options)
+        evaluate(llama, QUESTIONS, {"b": None}, compute=QUIET, **options)
 
 
 def test_more_choices_than_letters(llama):
     many = Question("m", "Which?", tuple(map(str, range(30))), 3, "s", "d")
     with pytest.raises(RoleLensError, match="30 choices, more than there are letters"):
-        evaluate(llama, [many], {"b": None}, scoring="generate", progress=False)
+        evaluate(llama, [many], {"b": None}, asking=Asking("generate"), compute=QUIET)
 
 
 def test_numbers_are_for_generated_answers(llama):
     question = NumericQuestion("n", "How many?", Fraction(3), "s", "d")
     with pytest.raises(RoleLensError, match="are for scoring='generate', not 'letter'"):
-        evaluate(llama, [question], {"b": None}, progress=False)
+        evaluate(llama, [question], {"b": None}, compute=QUIET)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from tiny import QUIET
 
 from role_lens import RoleVectors, evaluate, load_prompts, load_questions, load_roles
 from role_lens.questions.question import question_text
@@ -17,7 +18,7 @@ ROLES = {"economist": "econ", "lawyer": "law"}
 def vectors(packaged, reference):
     roles = {r: load_roles(reference / "roles" / f"{r}.jsonl")[r] for r in ROLES}
     base = load_prompts(reference / "base" / "alpaca_train_sample128_seed42.jsonl")
-    return RoleVectors.fit(packaged, roles, base, positions=range(-5, 0), progress=False)
+    return RoleVectors.fit(packaged, roles, base, positions=range(-5, 0), compute=QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_letter_scores(packaged, vectors, reference, role, domain):
         expected[name] = entry["rows"]
     assert len(patches) == 1 + 6 + 2
 
-    table = evaluate(packaged, questions, patches, progress=False)
+    table = evaluate(packaged, questions, patches, compute=QUIET)
     for name, rows in expected.items():
         part = table[table["patch"] == name]
         found = torch.tensor(part[[f"logprob_{i}" for i in range(4)]].to_numpy())

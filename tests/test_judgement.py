@@ -2,7 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from role_lens.experiments.judgement import Scores, judge, measure, summary, tally, verdict
+from role_lens import RoleLensError
+from role_lens.experiments import ConditionKind, Pair
+from role_lens.experiments.judgement import DomainScores, judge, measure, summary, tally, verdict
 from role_lens.statistics.paired import mcnemar, sign_flip_test
 
 
@@ -14,7 +16,7 @@ def scores(domain, in_domain, effects, n=60, seed=0):
     logprob = rng.normal(-1.5, 0.3, n) + np.zeros((len(names), 1))
     for row, effect in enumerate(effects.values(), start=1):
         logprob[row] += effect + rng.normal(0, 0.1, n)
-    return Scores(domain, in_domain, conditions, logprob, logprob > -1.5)
+    return DomainScores(domain, in_domain, conditions, logprob, logprob > -1.5)
 
 
 EFFECTS = {
@@ -79,6 +81,22 @@ def test_families_span_domains_but_not_homes_and_others():
     single = judge(home[:1], permutations=2000)
     assert single["p_helps_adjusted"][0] == single["p_helps"][0]
     assert alone["p_helps_adjusted"][0] > single["p_helps_adjusted"][0]
+
+
+def test_an_unknown_kind_is_refused_and_not_left_untested():
+    odd = scores("d", True, {("add", "poet", None): 0.1, ("rotate", "poet", None): 0.1})
+    with pytest.raises(RoleLensError, match="unknown kind of condition 'rotate': expected one of"):
+        judge([odd], permutations=10)
+
+
+def test_every_kind_is_reported_in_one_way():
+    reports = {kind.report for kind in ConditionKind}
+    assert reports == {"reference", "tested", "shown", "ranged"}
+    assert [kind for kind in ConditionKind if kind.report == "reference"] == [
+        ConditionKind.BASELINE
+    ]
+    for pair in Pair:  # a pair of kinds that have one condition per role
+        assert all(kind.report in ("tested", "shown") for kind in pair.value)
 
 
 def test_summary():

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge, tiny_hf, tiny_hooked
+from tiny import HAS_HOOKED_TRANSFORMER, QUIET, tiny_bridge, tiny_hf, tiny_hooked
 from transformers import AutoTokenizer
 
-from role_lens import Patch, Question, RoleLensError, evaluate
+from role_lens import Asking, Patch, Question, RoleLensError, evaluate
 from role_lens.interop import lm_eval as interop
 from role_lens.interop.lm_eval import evaluate_tasks
 from role_lens.interop.lm_eval_task import write_task
@@ -331,7 +331,7 @@ def test_letters_are_scored_as_by_evaluate(llama, patch, tmp_path):
     found = evaluate_tasks(
         llama, ["our_letters"], patches, include_path=tmp_path, apply_chat_template=True
     )
-    table = evaluate(llama, QUESTIONS, patches, template="mmlu", progress=False)
+    table = evaluate(llama, QUESTIONS, patches, asking=Asking(template="mmlu"), compute=QUIET)
     for name, ours in table.groupby("patch"):
         samples = sorted(found.results[name]["samples"]["our_letters"], key=lambda s: s["doc_id"])
         for sample, row in zip(samples, ours.itertuples(), strict=True):

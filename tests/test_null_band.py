@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 import torch
+from tiny import QUIET
 
 from role_lens import Grid, Patch, Question, evaluate
 from role_lens.experiments import null_band
@@ -19,7 +20,7 @@ def run(llama, vectors, out, n=3, coefficients=(SMALL,), **options):
     options = {"max_kl": None, "leave_out_last": None, "seed": 0, "neutral": NEUTRAL, **options}
     options = {"most_tries": None, **options}
     grid = Grid(contrasts=("base", "roles"), coefficients=coefficients)
-    return choose_random(llama, vectors, QUESTIONS, out, grid, n, progress=False, **options)
+    return choose_random(llama, vectors, QUESTIONS, out, grid, n, compute=QUIET, **options)
 
 
 def candidates(turned, role):
@@ -35,7 +36,7 @@ def candidates(turned, role):
 def effects(llama, patches):
     """Exact effects of patches."""
     named = {"none": None, **{str(i): patch for i, patch in enumerate(patches)}}
-    scores = evaluate(llama, QUESTIONS, named, progress=False)
+    scores = evaluate(llama, QUESTIONS, named, compute=QUIET)
     means = scores.groupby("patch")["logprob_correct"].mean()
     return [float(means[str(i)] - means["none"]) for i in range(len(patches))]
 

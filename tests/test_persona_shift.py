@@ -1,6 +1,7 @@
 import pytest
 import torch
 from conftest import build
+from tiny import QUIET
 
 from role_lens import RoleVectors
 from role_lens._run.activations import activations_at
@@ -14,7 +15,7 @@ PERSONA = "You are a poet."
 
 @pytest.fixture(scope="module")
 def vectors():
-    return RoleVectors.fit(build("llama"), ROLES, PROMPTS, positions=[-2, -1], progress=False)
+    return RoleVectors.fit(build("llama"), ROLES, PROMPTS, positions=[-2, -1], compute=QUIET)
 
 
 def test_shift_is_the_difference_on_the_same_prompts(model):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from tiny import QUIET
 
 from role_lens import RoleLensError
 from role_lens.experiments.candidates import Grid
@@ -18,17 +19,17 @@ GRID = Grid(roles=("poet",), positions=(-1,), kinds=("add", "ablate"))
 
 
 def test_each_number_is_a_sweep_of_a_rotation(llama, vectors, tmp_path):
-    table = sweep_random(llama, vectors, QUESTIONS, tmp_path, GRID, 2, seed=3, progress=False)
+    table = sweep_random(llama, vectors, QUESTIONS, tmp_path, GRID, 2, seed=3, compute=QUIET)
     assert sorted(set(table["number"])) == [0, 1]
     turned = rotated(vectors, seed=3_000_001)
     lengths = turned.directions("base").norm(dim=-1)
     torch.testing.assert_close(lengths, vectors.directions("base").norm(dim=-1))
-    alone = sweep(llama, turned, QUESTIONS, tmp_path / "alone", GRID, progress=False).iloc[1:]
+    alone = sweep(llama, turned, QUESTIONS, tmp_path / "alone", GRID, compute=QUIET).iloc[1:]
     again = table[table["number"] == 1].drop(columns="number").reset_index(drop=True)
     assert again.equals(alone.reset_index(drop=True))
     first = table[table["number"] == 0]
     assert not (first["effect"].to_numpy() == again["effect"].to_numpy()).any()
-    more = sweep_random(llama, vectors, QUESTIONS, tmp_path, GRID, 3, seed=3, progress=False)
+    more = sweep_random(llama, vectors, QUESTIONS, tmp_path, GRID, 3, seed=3, compute=QUIET)
     assert more[more["number"] < 2].equals(table)
 
 

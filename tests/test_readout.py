@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import tiny_bridge
+from tiny import QUIET, tiny_bridge
 
 from role_lens import Patch, RoleVectors
 from role_lens.directions import cosine_similarity
@@ -29,9 +29,7 @@ def vectors():
         "poet": ["Rhyme?", "Ode!", "Scan.", "Why?"],
         "cook": ["Salt?", "Boil.", "Stew.", "Hot?"],
     }
-    return RoleVectors.fit(
-        build("llama"), roles, ["Tea?", "Lunch.", "So?", "Late."], progress=False
-    )
+    return RoleVectors.fit(build("llama"), roles, ["Tea?", "Lunch.", "So?", "Late."], compute=QUIET)
 
 
 def test_logit_lens_of_the_last_residual_is_the_prediction(model):
@@ -88,7 +86,7 @@ def test_likeness_by_chance(vectors, numbers):
 def test_geometry_of_one_role(vectors):
     from conftest import build
 
-    one = RoleVectors.fit(build("llama"), {"poet": ["a", "b"]}, ["c"], progress=False)
+    one = RoleVectors.fit(build("llama"), {"poet": ["a", "b"]}, ["c"], compute=QUIET)
     table = geometry_by_layer(one)
     assert set(table.contrast) == {"base"}
     assert table[["mean_cosine", "shared"]].isna().all(axis=None)

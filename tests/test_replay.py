@@ -3,13 +3,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
-from tiny import tiny_bridge
+from tiny import QUIET, items_of, tiny_bridge
 
 from role_lens import Patch, Question, RoleLensError, evaluate
 from role_lens._run.budget import Budget
 from role_lens.errors import OutOfMemoryError
 from role_lens.scoring import replay
-from role_lens.scoring.items import tokenize_questions
 from role_lens.scoring.replay import Replay
 from role_lens.scoring.whole_pass import WholePasses
 
@@ -48,7 +47,7 @@ def candidates_of_one_form():
 
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
 def test_replay_equals_whole_passes(model, scoring):
-    items = tokenize_questions(model, QUESTIONS, scoring=scoring)
+    items = items_of(model, QUESTIONS, scoring)
     scorer, whole = (kind(model, items, Budget(4096)) for kind in (Replay, WholePasses))
     # In this order layers also go back, which needs a new base pass.
     for candidates in candidates_of_one_form():
@@ -58,7 +57,7 @@ def test_replay_equals_whole_passes(model, scoring):
 
 @pytest.mark.parametrize("max_tokens", [1, 60, 250])
 def test_batch_size_does_not_matter(model, max_tokens):
-    items = tokenize_questions(model, QUESTIONS, scoring="cloze")
+    items = items_of(model, QUESTIONS, "cloze")
     candidates = [(Patch.add(direction(i), layer=1),) for i in range(3)]
     expected = Replay(model, items, Budget(4096)).logprobs(candidates)
     found = Replay(model, items, Budget(max_tokens)).logprobs(candidates)
@@ -75,7 +74,7 @@ def test_questions_with_examples(model, scoring):
         for i in range(4)
     ]
     shots = [Question(s, text, ("yes", "no", "perhaps"), 1, s, "d") for s, text in subjects]
-    items = tokenize_questions(model, asked, scoring=scoring, examples=shots)
+    items = items_of(model, asked, scoring, shots)
     candidates = [(Patch.add(direction(), layer=1),)]
     scorer = Replay(model, items, Budget(4096))
     expected = WholePasses(model, items, Budget(4096)).logprobs(candidates)
@@ -87,7 +86,7 @@ def test_processed_weights(architecture):
     """Norms folded and weights centred, as in a HookedTransformer."""
     model = tiny_bridge(architecture)
     model.enable_compatibility_mode()
-    items = tokenize_questions(model, QUESTIONS, scoring="cloze")
+    items = items_of(model, QUESTIONS, "cloze")
     candidates = [(Patch.add(direction(), layer=1),)]
     expected = WholePasses(model, items, Budget(4096)).logprobs(candidates)
     found = Replay(model, items, Budget(4096)).logprobs(candidates)
@@ -107,7 +106,7 @@ def tokens_seen(model, layer, run):
 
 
 def test_only_what_changes_is_computed(llama):
-    items = tokenize_questions(llama, QUESTIONS, scoring="cloze")
+    items = items_of(llama, QUESTIONS, "cloze")
     prompts = [item.prompt for item in items]
     shared = next(i for i in range(99) if len({p[i] for p in prompts}) > 1)
     rest = sum(len(p) - shared for p in prompts)
@@ -130,7 +129,7 @@ def test_only_what_changes_is_computed(llama):
 
 
 def test_interrupted_between_layers(llama, monkeypatch):
-    items = tokenize_questions(llama, QUESTIONS, scoring="letter")
+    items = items_of(llama, QUESTIONS, "letter")
     scorer, candidates = Replay(llama, items, Budget(60)), [(Patch.add(direction(), layer=2),)]
     expected = WholePasses(llama, items, Budget(4096)).logprobs(candidates)
     run, left = replay.run_blocks, [2]
@@ -148,7 +147,7 @@ def test_interrupted_between_layers(llama, monkeypatch):
 
 
 def test_how_many_candidates_at_once(llama, monkeypatch):
-    items = tokenize_questions(llama, QUESTIONS, scoring="letter")
+    items = items_of(llama, QUESTIONS, "letter")
     one, other = (Replay(llama, items, Budget(n)) for n in (10, 4096))
     assert [one.chunk_size(layer) for layer in range(3)] == [64, 64, 64]
     monkeypatch.setattr(replay, "_WORK", 3e7)
@@ -157,17 +156,18 @@ def test_how_many_candidates_at_once(llama, monkeypatch):
     assert 1 <= sizes[0] < sizes[1] < sizes[2] < 64
 
 
-def test_the_model_is_as_before_after_an_error(llama, monkeypatch):
-    items = tokenize_questions(llama, QUESTIONS, scoring="letter")
+def test_the_model_is_as_before_after_an_error(llama):
+    items = items_of(llama, QUESTIONS, "letter")
     scorer = Replay(llama, items, Budget(4096))
 
-    def fail(*args):
+    def fail(x, hook):
         raise RuntimeError("interrupted")
 
-    monkeypatch.setattr("role_lens.patches.patch.intervene", fail)
-    with pytest.raises(RuntimeError, match="interrupted"):
+    with (
+        llama.hooks(fwd_hooks=[("blocks.2.hook_resid_pre", fail)]),
+        pytest.raises(RuntimeError, match="interrupted"),
+    ):
         scorer.logprobs([(Patch.add(direction(), layer=2),)])
-    monkeypatch.undo()
     assert not any("forward" in block.__dict__ for block in llama.blocks)
     assert not any(block._forward_pre_hooks for block in llama.blocks)
     candidates = [(Patch.add(direction(), layer=2),)]
@@ -176,7 +176,7 @@ def test_the_model_is_as_before_after_an_error(llama, monkeypatch):
 
 
 def test_out_of_memory_makes_smaller_batches(llama, monkeypatch):
-    items = tokenize_questions(llama, QUESTIONS, scoring="cloze")
+    items = items_of(llama, QUESTIONS, "cloze")
     candidates = [(Patch.add(direction(i), layer=1),) for i in range(3)]
     expected = Replay(llama, items, Budget(4096)).logprobs(candidates)
     run, limit = replay.run_blocks, [200]
@@ -199,7 +199,7 @@ def test_out_of_memory_makes_smaller_batches(llama, monkeypatch):
 
 def test_out_of_memory_at_the_unembedding_is_said_at_once(llama, monkeypatch):
     """Smaller batches of questions wouldn't make it smaller."""
-    items = tokenize_questions(llama, QUESTIONS, scoring="cloze")
+    items = items_of(llama, QUESTIONS, "cloze")
     budget = Budget(4096)
 
     def full(model):
@@ -219,7 +219,7 @@ def test_bfloat16_replay_is_close_to_float32():
     for one in (model, low):
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            table = evaluate(one, QUESTIONS, {"b": None, **patches}, progress=False)
+            table = evaluate(one, QUESTIONS, {"b": None, **patches}, compute=QUIET)
         means = table.groupby("patch")["logprob_correct"].mean()
         effects.append(means.drop("b") - means["b"])
     assert effects[0].corr(effects[1]) > 0.95
@@ -233,7 +233,7 @@ def test_packaged_model(packaged):
     questions = load_questions("builtin", domain="law")[:6]
     d = torch.randn(576, generator=torch.Generator().manual_seed(0))
     forms = [[(Patch.add(d, layer=15),)], [(Patch.add(d, layer=29),)], [(Patch.ablate(d),)]]
-    items = tokenize_questions(packaged, questions, scoring="letter")
+    items = items_of(packaged, questions, "letter")
     scorer, whole = (kind(packaged, items, Budget(1024)) for kind in (Replay, WholePasses))
     for candidates in forms:
         difference = scorer.logprobs(candidates) - whole.logprobs(candidates)

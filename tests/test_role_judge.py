@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from tiny import QUIET
 
-from role_lens import Question, RoleLensError, evaluate, generate
+from role_lens import Asking, Question, RoleLensError, evaluate, generate
 from role_lens.judges.likelihood import (
     hit_rates,
     judged,
@@ -17,7 +18,7 @@ ROLES = ["poet", "ship cook", "nurse"]
 
 def test_likelihoods_are_those_of_the_names(llama):
     texts = ["Ode to salt.", "Stew and ale "]
-    found = role_likelihoods(llama, texts, ROLES, progress=False)
+    found = role_likelihoods(llama, texts, ROLES, compute=QUIET)
     assert found.shape == (2, 3)
     question = Question(
         "q",
@@ -28,7 +29,7 @@ def test_likelihoods_are_those_of_the_names(llama):
         "s",
         "d",
     )
-    table = evaluate(llama, [question], {"n": None}, scoring="cloze", progress=False)
+    table = evaluate(llama, [question], {"n": None}, asking=Asking("cloze"), compute=QUIET)
     np.testing.assert_allclose(
         found[1], table[["logprob_0", "logprob_1", "logprob_2"]].to_numpy()[0], atol=1e-5
     )
@@ -39,16 +40,16 @@ def test_likelihoods_are_those_of_the_names(llama):
 def test_equal_texts_are_judged_once_and_alike(llama):
     texts = ["Ode to salt.", "Stew.", "Ode to salt."]
     usual = np.array([-1.0, -9.0, -3.0])
-    found = judged(llama, texts, ROLES, usual, progress=False)
+    found = judged(llama, texts, ROLES, usual, compute=QUIET)
     assert found[0].tolist() == found[2].tolist()
-    alone = role_likelihoods(llama, texts[:2], ROLES, progress=False)
+    alone = role_likelihoods(llama, texts[:2], ROLES, compute=QUIET)
     assert found[:2].tolist() == ranks(alone, usual).tolist()
 
 
 def test_as_many_roles_as_the_paper_has(llama):
     """More than there are letters."""
     roles = [f"maker of the {i}th kind" for i in range(29)]
-    assert role_likelihoods(llama, ["Hm."], roles, progress=False).shape == (1, 29)
+    assert role_likelihoods(llama, ["Hm."], roles, compute=QUIET).shape == (1, 29)
 
 
 def test_ranks():

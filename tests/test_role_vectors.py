@@ -5,9 +5,9 @@ import pytest
 import torch
 from conftest import NAMES, build
 from safetensors.torch import save_file
-from tiny import HAS_HOOKED_TRANSFORMER, tiny_bridge
+from tiny import HAS_HOOKED_TRANSFORMER, QUIET, tiny_bridge
 
-from role_lens import Patch, RoleLensError, RoleVectors
+from role_lens import Compute, Patch, RoleLensError, RoleVectors
 from role_lens._run.residual_stream import residual_stream
 from role_lens._run.tokens import encode_chat, pad_left
 from role_lens.prompts import split
@@ -20,7 +20,7 @@ BASE = ["Tea or coffee?", "Where did I leave my umbrella this time?", "Lunch?", 
 
 
 def fit(model, **options):
-    return RoleVectors.fit(model, ROLES, BASE, progress=False, **options)
+    return RoleVectors.fit(model, ROLES, BASE, compute=QUIET, **options)
 
 
 @torch.no_grad()
@@ -51,7 +51,7 @@ def test_streamed_mean_equals_stacked_mean(model):
 
 
 def test_batch_size_does_not_matter(llama, vectors):
-    one_by_one = fit(llama, max_tokens=1)
+    one_by_one = fit(llama, compute=Compute(1, progress=False))
     torch.testing.assert_close(one_by_one.role_means, vectors.role_means, atol=1e-5, rtol=1e-5)
 
 
@@ -80,19 +80,19 @@ def test_separation_against_numpy(llama, vectors):
 def test_separation_is_not_fooled_by_repeated_prompts(llama):
     """All copies of a prompt fall into one half, and lone prompts spoil only their own role."""
     repeated = {role: prompts * 4 for role, prompts in ROLES.items()}
-    vectors = RoleVectors.fit(llama, repeated, BASE * 4, progress=False)
+    vectors = RoleVectors.fit(llama, repeated, BASE * 4, compute=QUIET)
     plain = fit(llama)
     torch.testing.assert_close(vectors.role_means, plain.role_means, atol=1e-5, rtol=1e-5)
     ratio = vectors.separation / plain.separation
     assert ratio[..., 1:].max() < 1.5
 
-    lone = RoleVectors.fit(llama, {**ROLES, "hermit": ["Alone?"]}, BASE, progress=False)
+    lone = RoleVectors.fit(llama, {**ROLES, "hermit": ["Alone?"]}, BASE, compute=QUIET)
     assert torch.isnan(lone.separation[:, 2]).all()
     assert torch.isfinite(lone.separation[:, :2, :, 1:]).all()
 
 
 def test_single_prompt_and_single_role(llama):
-    vectors = RoleVectors.fit(llama, {"poet": ["Rhyme?"]}, BASE, progress=False)
+    vectors = RoleVectors.fit(llama, {"poet": ["Rhyme?"]}, BASE, compute=QUIET)
     assert torch.isfinite(vectors.role_means).all()
     assert torch.isnan(vectors.separation).all()
     with pytest.raises(RoleLensError, match="at least two roles"):
@@ -159,7 +159,7 @@ def test_bad_arguments(vectors, arguments, message):
 )
 def test_fit_refuses(llama, roles, base, options, message):
     with pytest.raises(RoleLensError, match=message):
-        RoleVectors.fit(llama, roles, base, progress=False, **options)
+        RoleVectors.fit(llama, roles, base, compute=QUIET, **options)
 
 
 def test_nan_activations():
@@ -170,12 +170,12 @@ def test_nan_activations():
 
 
 def test_merging_two_fits_is_one_fit_of_both(llama):
-    first = RoleVectors.fit(llama, {"poet": ROLES["poet"][:3]}, BASE[:1], progress=False)
+    first = RoleVectors.fit(llama, {"poet": ROLES["poet"][:3]}, BASE[:1], compute=QUIET)
     second = RoleVectors.fit(
         llama,
         {"poet": ROLES["poet"][3:], "sea captain": ROLES["sea_captain"]},
         BASE[1:],
-        progress=False,
+        compute=QUIET,
     )
     merged, whole = first.merge(second), fit(llama)
     assert merged.roles == whole.roles
@@ -187,12 +187,12 @@ def test_merging_two_fits_is_one_fit_of_both(llama):
 
 def test_the_same_base_prompts_count_once(llama):
     poet, captain = (
-        RoleVectors.fit(llama, {role: ROLES[role]}, BASE, progress=False) for role in ROLES
+        RoleVectors.fit(llama, {role: ROLES[role]}, BASE, compute=QUIET) for role in ROLES
     )
     merged, whole = poet.merge(captain), fit(llama)
     assert merged.base_count == whole.base_count == len(BASE)
     assert torch.equal(merged.base_mean, whole.base_mean)
-    other = RoleVectors.fit(llama, {"cook": ["Salt?"]}, BASE[:1], progress=False)
+    other = RoleVectors.fit(llama, {"cook": ["Salt?"]}, BASE[:1], compute=QUIET)
     pooled = merged.merge(other)
     assert pooled.base_count == len(BASE) + 1
     assert pooled.merge(other).base_count == len(BASE) + 2  # what is in it can't be told any more

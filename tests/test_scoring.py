@@ -3,12 +3,23 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_tokenizer
+from tiny import CHAT_TEMPLATE, QUIET, items_of, tiny_bridge, unchecked, tiny_tokenizer
 
-from role_lens import Patch, Question, RoleLensError, evaluate, generate, load_questions, summarize
+from role_lens import (
+    Asking,
+    Compute,
+    Patch,
+    Question,
+    RoleLensError,
+    evaluate,
+    generate,
+    load_questions,
+    summarize,
+)
 from role_lens._run.tokens import chat_text, has_chat_template
 from role_lens.questions.question import LETTERS, question_text
-from role_lens.scoring.items import tokenize_questions
+from role_lens.scoring import Asker
+from role_lens.scoring.method import METHODS, ScoringMethod
 
 
 def question(n=4, number=0):
@@ -16,6 +27,7 @@ def question(n=4, number=0):
     return Question(f"q{number}", f"Which, {number}?", choices, number % n, "s", "d")
 
 
+ALONE = Compute(max_tokens=1, progress=False)
 QUESTIONS = [question(4, 0), question(3, 1), question(2, 2), question(6, 3)]
 
 
@@ -36,7 +48,7 @@ def prompts(model, q):
 
 
 def test_letter_scores_by_hand(model):
-    table = evaluate(model, QUESTIONS, {"baseline": None}, progress=False)
+    table = evaluate(model, QUESTIONS, {"baseline": None}, compute=QUIET)
     for q, row in zip(QUESTIONS, table.itertuples(), strict=True):
         prompt, _, space = prompts(model, q)
         special = not has_chat_template(model)
@@ -56,7 +68,7 @@ def test_letter_scores_by_hand(model):
 
 def test_cloze_scores_by_hand(model):
     patch = Patch.add(torch.ones(model.cfg.d_model), layer=1, coefficient=0.3)
-    table = evaluate(model, QUESTIONS, {"x": patch}, scoring="cloze", progress=False)
+    table = evaluate(model, QUESTIONS, {"x": patch}, asking=Asking("cloze"), compute=QUIET)
     for q, row in zip(QUESTIONS, table.itertuples(), strict=True):
         _, prompt, space = prompts(model, q)
         with patch.on(model):
@@ -73,13 +85,13 @@ def test_cloze_scores_by_hand(model):
 def test_no_question_is_its_own_example(llama):
     shot, asked = question(2, 1), question(2, 0)
     with pytest.raises(RoleLensError, match=rf"{asked.id} is one of the examples"):
-        evaluate(llama, [asked], {"baseline": None}, examples=[shot, asked], progress=False)
+        evaluate(llama, [asked], {"baseline": None}, Asking(examples=(shot, asked)), compute=QUIET)
 
 
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
 def test_questions_and_examples_have_the_same_form(model, scoring):
     shot, asked = question(2, 1), question(2, 0)
-    (item,) = tokenize_questions(model, [asked], scoring=scoring, examples=[shot])
+    (item,) = items_of(model, [asked], scoring, [shot])
     texts = {
         "letter": f"{question_text(shot)} B\n\n{question_text(asked)}",
         "cloze": f"Question: {shot.question}\nAnswer: {shot.choices[1]}\n\n"
@@ -93,9 +105,8 @@ def test_questions_and_examples_have_the_same_form(model, scoring):
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
 def test_batch_size_does_not_matter(llama, scoring):
     patches = {"baseline": None, "ablate": Patch.ablate(torch.ones(32))}
-    options = {"scoring": scoring, "progress": False}
-    together = evaluate(llama, QUESTIONS, patches, **options)
-    alone = evaluate(llama, QUESTIONS, patches, max_tokens=1, **options)
+    together = evaluate(llama, QUESTIONS, patches, Asking(scoring), compute=QUIET)
+    alone = evaluate(llama, QUESTIONS, patches, Asking(scoring), compute=ALONE)
     columns = [c for c in together if c.startswith("logprob")]
     np.testing.assert_allclose(together[columns], alone[columns], atol=1e-4)
 
@@ -104,44 +115,77 @@ def test_batch_size_does_not_matter(llama, scoring):
 def test_token_masks_in_cloze(llama, tokens):
     """The prompt ends in another column for every choice; alone there is no padding."""
     patch = Patch.add(torch.ones(32), layer=1, coefficient=2.0, tokens=tokens)
-    options = {"scoring": "cloze", "progress": False}
-    together = evaluate(llama, QUESTIONS, {"x": patch}, **options)
-    alone = evaluate(llama, QUESTIONS, {"x": patch}, max_tokens=1, **options)
-    plain = evaluate(llama, QUESTIONS, {"x": None}, **options)
+    cloze = Asking("cloze")
+    together = evaluate(llama, QUESTIONS, {"x": patch}, cloze, compute=QUIET)
+    alone = evaluate(llama, QUESTIONS, {"x": patch}, cloze, compute=ALONE)
+    plain = evaluate(llama, QUESTIONS, {"x": None}, cloze, compute=QUIET)
     np.testing.assert_allclose(together["logprob_0"], alone["logprob_0"], atol=1e-4)
     assert (together["logprob_0"] - plain["logprob_0"]).abs().max() > 1e-3
 
 
-def test_letters_of_several_tokens_are_scored_as_sequences(monkeypatch):
-    """As a tokenizer that joins `A` and `B` with what stands before would force."""
+def test_letters_of_several_tokens_are_scored_as_sequences():
+    """As of a tokenizer that knows no letter whole: here of one that takes bytes of Greek ones."""
     tokenizer = tiny_tokenizer(template=CHAT_TEMPLATE, merged=("AA",))
     model = tiny_bridge("llama", tokenizer=tokenizer)
-    q = Question("q", "Which?", ("one", "two"), 0, "s", "d")
-    monkeypatch.setattr("role_lens.scoring.items.LETTERS", ["AA", "xyz"])
-    table = evaluate(model, [q], {"b": None}, progress=False)
-    prompt = chat_text(model, question_text(q))
-    assert table["logprob_0"][0] == pytest.approx(logprob(model, prompt, "AA", False)[0], abs=1e-3)
-    assert table["logprob_1"][0] == pytest.approx(logprob(model, prompt, "xyz", False)[0], abs=1e-3)
+    q = Question("q", "Which?", ("AA", "xyz"), 0, "s", "d")
+    # Unlike letters, texts may have several tokens; by their sums they are scored as letters are.
+    table = evaluate(model, [q], {"b": None}, Asking("cloze"), compute=QUIET)
+    prompt = chat_text(model, "Which?")
+    for i, text in enumerate(q.choices):
+        total, n = logprob(model, prompt, text, False)
+        assert table[f"logprob_{i}"][0] == pytest.approx(total / n, abs=1e-3)
+
+
+def test_methods_are_found_by_the_names_of_their_files():
+    assert METHODS.names == ("cloze", "letter")
+    assert all(isinstance(METHODS[name], ScoringMethod) for name in METHODS)
+    with pytest.raises(
+        RoleLensError, match="unknown scoring 'odds': expected one of cloze, letter"
+    ):
+        Asking("odds")
+    with pytest.raises(RoleLensError, match="template must be one of"):
+        unchecked(Asking(), template="exam")
+
+
+def test_each_question_is_tokenised_once_and_weights_are_hashed_once(llama, monkeypatch):
+    asked, read = [], []
+    tokenizer = type(llama.tokenizer)
+    encode, parameters = tokenizer.__call__, type(llama).named_parameters
+
+    def counted(self, text, *args, **options):
+        asked.append(text)
+        return encode(self, text, *args, **options)
+
+    monkeypatch.setattr(tokenizer, "__call__", counted)
+    monkeypatch.setattr(
+        type(llama), "named_parameters", lambda self: read.append(1) or parameters(self)
+    )
+    asker = Asker(llama)
+    some, all_of_them = asker.ask(QUESTIONS[:2]), asker.ask(QUESTIONS)
+    assert some.identity["questions"] != all_of_them.identity["questions"]
+    assert some.identity["weights"] == all_of_them.identity["weights"]
+    assert len(asked) == len(set(asked))
+    assert len(read) == 1
 
 
 def test_26_choices(llama):
     q = Question("q", "Which?", tuple(LETTERS.lower()), 25, "s", "d")
-    table = evaluate(llama, [q], {"b": None}, template="mmlu", progress=False)
+    table = evaluate(llama, [q], {"b": None}, asking=Asking(template="mmlu"), compute=QUIET)
     assert table["logprob_25"].notna().all()
 
 
 def test_more_choices_than_letters(llama):
     """Texts of choices can be scored, letters can't."""
     q = Question("q", "Which?", tuple(f"the {i}th" for i in range(30)), 29, "s", "d")
-    table = evaluate(llama, [q], {"b": None}, scoring="cloze", progress=False)
+    table = evaluate(llama, [q], {"b": None}, asking=Asking("cloze"), compute=QUIET)
     assert table["logprob_29"].notna().all()
     with pytest.raises(RoleLensError, match=r"q has 30 choices, .* use scoring='cloze'"):
-        evaluate(llama, [q], {"b": None}, progress=False)
+        evaluate(llama, [q], {"b": None}, compute=QUIET)
 
 
 def test_shape_of_the_table_and_summary(llama):
     patches = {"baseline": None, "two": [Patch.ablate(torch.ones(32))] * 2}
-    table = evaluate(llama, QUESTIONS, patches, progress=False)
+    table = evaluate(llama, QUESTIONS, patches, compute=QUIET)
     assert table["patch"].tolist() == ["baseline"] * 4 + ["two"] * 4
     assert table["question_id"].tolist() == [q.id for q in QUESTIONS] * 2
     summary = summarize(table)
@@ -161,13 +205,13 @@ def test_shape_of_the_table_and_summary(llama):
 )
 def test_bad_input(llama, questions, patches, message):
     with pytest.raises(RoleLensError, match=message):
-        evaluate(llama, questions, patches, progress=False)
+        evaluate(llama, questions, patches, compute=QUIET)
 
 
 @pytest.mark.packaged
 def test_packaged_model_beats_chance_on_the_builtin_questions_by_cloze(packaged):
     questions = load_questions("builtin", domain="natural_science")
-    table = evaluate(packaged, questions, {"baseline": None}, scoring="cloze", progress=False)
+    table = evaluate(packaged, questions, {"baseline": None}, asking=Asking("cloze"), compute=QUIET)
     assert summarize(table)["accuracy"][0] > 0.4
 
 
@@ -175,6 +219,6 @@ def test_overflow_is_an_error():
     model = tiny_bridge("llama").to(torch.float16)
     patch = Patch.add(torch.ones(32), layer=1, coefficient=1e6)
     with pytest.raises(RoleLensError, match="NaN or infinite"):
-        evaluate(model, QUESTIONS, {"x": patch}, progress=False)
+        evaluate(model, QUESTIONS, {"x": patch}, compute=QUIET)
     with pytest.raises(RoleLensError, match="NaN or infinite"):
         generate(model, "Hi", patch=patch, max_new_tokens=2)

@@ -1,11 +1,13 @@
 import pandas as pd
 import pytest
 import torch
-from tiny import ROLES
+from tiny import QUIET, ROLES, unchecked
 
-from role_lens import Grid, Question, RoleLensError, sweep
-from role_lens._run.budget import token_budget
-from role_lens.experiments.selection import best_first, select, within_layers
+from role_lens import Compute, Grid, Question, RoleLensError, Selection, select, sweep
+from role_lens._run.tokens import encode_chat
+from role_lens.experiments import best_first
+from role_lens.experiments.selection import neutral_kl
+from role_lens.scoring import Asker
 from role_lens.scoring.divergence import answer_logprobs, mean_kl
 
 QUESTIONS = [
@@ -16,26 +18,26 @@ BOTH = Grid(contrasts=("base", "roles"))
 
 
 def run(llama, vectors, out, **options):
-    options = {"max_kl": None, "leave_out_last": None, "screen": None, **options}
-    return select(llama, vectors, QUESTIONS, out, progress=False, neutral=NEUTRAL, **options)
+    usual = {"max_kl": None, "leave_out_last": None, "grid": BOTH, "neutral": tuple(NEUTRAL)}
+    return select(llama, vectors, QUESTIONS, out, Selection(**{**usual, **options}), compute=QUIET)
 
 
 def test_the_best_of_all_is_chosen(llama, vectors, tmp_path):
-    effects = sweep(llama, vectors, QUESTIONS, tmp_path / "sweep", BOTH, progress=False).iloc[1:]
+    effects = sweep(llama, vectors, QUESTIONS, tmp_path / "sweep", BOTH, compute=QUIET).iloc[1:]
     for objective, column in (("logprob", "effect"), ("accuracy", "accuracy_change")):
         choices = run(llama, vectors, tmp_path / objective, objective=objective)
         for role, choice in choices.items():
             mine = effects[effects["role"] == role]
             assert getattr(choice, column) == pytest.approx(mine[column].max(), abs=1e-6)
             assert (choice.n_questions, choice.n_tried) == (20, len(mine))
-            where = {"contrast": choice.contrast, "layer": choice.layer}
-            where |= {"position": choice.position, "coefficient": choice.coefficient}
+            where = {**vars(choice.spec)}
+            where.pop("role")
             (row,) = mine.loc[(mine[list(where)] == pd.Series(where)).all(axis=1), "effect"]
             assert row == pytest.approx(choice.effect, abs=1e-6)
-            patch = choice.addition(vectors)
+            patch = choice.patch(vectors)
             where.pop("coefficient")
             torch.testing.assert_close(patch.direction, vectors.direction(role, **where))
-            assert patch.layers == (choice.layer,)
+            assert patch.layers == (choice.spec.layer,)
 
 
 def test_kl_guard(llama, vectors, tmp_path):
@@ -43,7 +45,7 @@ def test_kl_guard(llama, vectors, tmp_path):
     free = run(llama, vectors, tmp_path)
     assert all(c is None for c in run(llama, vectors, tmp_path, max_kl=1e-9).values())
     before = answer_logprobs(llama, NEUTRAL)
-    effects = sweep(llama, vectors, QUESTIONS, tmp_path, BOTH, progress=False).iloc[1:]
+    effects = sweep(llama, vectors, QUESTIONS, tmp_path, BOTH, compute=QUIET).iloc[1:]
 
     def kl(row):
         where = {"layer": int(row.layer), "position": int(row.position)}
@@ -68,16 +70,22 @@ def test_kl_guard(llama, vectors, tmp_path):
     assert {r: c.effect for r, c in same.items()} == {r: c.effect for r, c in free.items()}
 
 
-def test_the_limit_of_tokens_is_for_all_passes(llama, vectors, tmp_path, monkeypatch):
-    asked = []
+def test_the_limit_of_tokens_is_for_all_passes(llama, vectors, tmp_path):
+    """No batch of any pass holds more."""
+    seen = []
 
-    def budget(model, max_tokens=None):
-        asked.append(max_tokens)
-        return token_budget(model, max_tokens)
+    def count(x, hook):
+        seen.append(x.shape[0] * x.shape[1])
 
-    monkeypatch.setattr("role_lens.scoring.divergence.token_budget", budget)
-    run(llama, vectors, tmp_path, max_kl=10.0, max_tokens=100)
-    assert set(asked) == {100}
+    longest = max(len(ids) for ids in encode_chat(llama, NEUTRAL))
+    selection = Selection(Grid(layers=(1,)), max_kl=10.0, neutral=tuple(NEUTRAL))
+    compute = Compute(max_tokens=longest, progress=False)
+    asked = Asker(llama, compute=compute).ask(QUESTIONS)
+    kl = neutral_kl(asked, selection.neutral)
+    with llama.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", count)]):
+        kl(vectors.add("poet", layer=1))
+    assert len(seen) == len(NEUTRAL)
+    assert max(seen) <= longest
 
 
 def test_mean_kl():
@@ -90,20 +98,20 @@ def test_mean_kl():
 def test_last_layers_are_left_out(llama, vectors, tmp_path):
     assert vectors.n_layers == 3
     choices = run(llama, vectors, tmp_path, leave_out_last=0.5)  # layer 0 is zero, 2 left out
-    assert {choice.layer for choice in choices.values()} == {1}
+    assert {choice.spec.layer for choice in choices.values()} == {1}
     # Layers that are named are taken as they are.
     choices = run(llama, vectors, tmp_path, grid=Grid(layers=(2,)), leave_out_last=0.5)
-    assert {choice.layer for choice in choices.values()} == {2}
+    assert {choice.spec.layer for choice in choices.values()} == {2}
 
 
 @pytest.mark.parametrize(("n", "share", "left"), [(10, 0.7, 3), (50, 0.58, 21), (30, 0.2, 24)])
 def test_left_out_is_the_stated_share(n, share, left):
-    assert within_layers(Grid(), n, share).layers == tuple(range(left))
+    assert Selection(leave_out_last=share).within(n).grid.layers == tuple(range(left))
 
 
 def test_screening_tries_the_best_directions_at_all_coefficients(llama, vectors, tmp_path):
-    grid = Grid(contrasts=("base", "roles"), coefficients=(1.0, 3.0))
-    choices = run(llama, vectors, tmp_path, grid=grid, screen=2)
+    grid = Grid(contrasts=("base", "roles"), coefficients=(1.0, 3.0), screen=2)
+    choices = run(llama, vectors, tmp_path, grid=grid)
     assert {choice.n_tried for choice in choices.values()} == {4}
 
 
@@ -126,6 +134,11 @@ def test_refused(llama, vectors, tmp_path, options, message):
         run(llama, vectors, tmp_path, **options)
 
 
+def test_an_unknown_objective():
+    with pytest.raises(RoleLensError, match="objective must be one of"):
+        unchecked(Selection(), objective="luck")
+
+
 def test_too_few_questions(llama, vectors, tmp_path):
     with pytest.raises(RoleLensError, match="at least 20 validation questions, got 19"):
-        select(llama, vectors, QUESTIONS[1:], tmp_path, progress=False)
+        select(llama, vectors, QUESTIONS[1:], tmp_path, compute=QUIET)

@@ -2,7 +2,7 @@ import warnings
 
 import pytest
 import torch
-from tiny import BASE, ROLES
+from tiny import BASE, QUIET, ROLES
 
 from role_lens import RoleLensError, RoleVectors
 from role_lens._run.activations import activations_at
@@ -20,7 +20,7 @@ def test_built_in_prompts_are_found_by_themselves(llama, vectors, monkeypatch):
             llama, vectors, ROLES, BASE
         )
     merged = vectors.merge(vectors)
-    other_base = RoleVectors.fit(llama, ROLES, BASE[:2], positions=[-2, -1], progress=False)
+    other_base = RoleVectors.fit(llama, ROLES, BASE[:2], positions=[-2, -1], compute=QUIET)
     for fitted_otherwise in (merged, other_base):
         with pytest.warns(UserWarning, match="no directions from shuffled labels"):
             assert prompt_tokens(llama, fitted_otherwise, None, None) is None

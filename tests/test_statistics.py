@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from role_lens import RoleLensError
-from role_lens.statistics.paired import (
+from role_lens.statistics import (
     association,
     bootstrap_interval,
     mcnemar,

@@ -12,13 +12,24 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import BASE, ROLES, tiny_bridge
+from tiny import BASE, QUIET, ROLES, tiny_bridge, unchecked
 
-from role_lens import Grid, Question, RoleLensError, RoleVectors, evaluate, read_sweep, sweep
-from role_lens.experiments import store as cells
+from role_lens import (
+    Asking,
+    DirectionSpec,
+    Grid,
+    Question,
+    RoleLensError,
+    RoleVectors,
+    evaluate,
+    read_sweep,
+    sweep,
+)
 from role_lens.experiments.condition_scores import score_conditions
 from role_lens.experiments.conditions import baseline
 from role_lens.experiments.sweeps import read_changes
+from role_lens.patches import KINDS
+from role_lens.scoring import Asker
 from role_lens.scoring.replay import Replay
 
 QUESTIONS = [
@@ -34,17 +45,8 @@ def small_chunks(monkeypatch):
     monkeypatch.setattr(Replay, "chunk_size", lambda self, layer: 3)
 
 
-def unchecked(**fields):
-    """A grid that the type checker of the tests would refuse before the package does."""
-    grid = Grid()
-    for name, value in fields.items():
-        object.__setattr__(grid, name, value)
-    grid.__post_init__()
-    return grid
-
-
 def run(llama, vectors, out, grid=GRID, questions=QUESTIONS, **options):
-    return sweep(llama, vectors, questions, out, grid, progress=False, **options)
+    return sweep(llama, vectors, questions, out, grid, Asking(**options), QUIET)
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_equals_evaluate(llama, vectors, tmp_path, scoring):
         else:
             patch = vectors.ablate(row.role, **where)
         patches[str(row.Index)] = patch
-    table = evaluate(llama, QUESTIONS, patches, scoring=scoring, progress=False)
+    table = evaluate(llama, QUESTIONS, patches, asking=Asking(scoring), compute=QUIET)
     scores = table.pivot(index="question_id", columns="patch", values="logprob_correct")
     for row in effects.itertuples():
         change = scores[str(row.Index) if row.Index else "b"] - scores["b"]
@@ -193,7 +195,7 @@ def test_damaged_parts_are_set_aside_and_computed_again(llama, vectors, tmp_path
         ({"scoring": "cloze"}, r"scoring \('letter' there, 'cloze' here\)"),
         ({"template": "mmlu"}, "template"),
         ({"system": "Be brief."}, "system"),
-        ({"examples": [replace(QUESTIONS[0], question="Another?")]}, "examples"),
+        ({"examples": (replace(QUESTIONS[0], question="Another?"),)}, "examples"),
     ],
 )
 def test_results_of_something_else_are_refused(llama, vectors, tmp_path, changes, message):
@@ -209,7 +211,7 @@ def test_results_of_another_model_are_refused(llama, vectors, tmp_path):
     grid = replace(GRID, layers=(2,), kinds=("add",))
     run(llama, vectors, tmp_path, grid)
     other = tiny_bridge("qwen2")
-    others = RoleVectors.fit(other, ROLES, BASE, positions=[-2, -1], progress=False)
+    others = RoleVectors.fit(other, ROLES, BASE, positions=[-2, -1], compute=QUIET)
     with pytest.raises(RoleLensError, match=r"model \('tiny-llama' there, 'tiny-qwen2' here\)"):
         run(other, others, tmp_path, grid)
     with pytest.raises(RoleLensError, match="other weights"):
@@ -234,7 +236,7 @@ def test_slightly_other_weights_and_hooked_models_are_refused(llama, vectors, tm
 def test_every_weight_counts(llama, vectors, tmp_path):
     """Also those of columns that no evenly spaced sample of a wide matrix would meet."""
     model = tiny_bridge("llama", intermediate_size=4096)
-    own = RoleVectors.fit(model, ROLES, BASE, positions=[-2, -1], progress=False)
+    own = RoleVectors.fit(model, ROLES, BASE, positions=[-2, -1], compute=QUIET)
     grid = replace(GRID, layers=(2,), kinds=("add",))
     run(model, own, tmp_path, grid)
     wide = next(p for p in model.parameters() if 4096 in p.shape and p.ndim == 2)
@@ -254,8 +256,8 @@ def test_another_chat_template_is_another_run(vectors, tmp_path):
 
 
 def test_folders_without_a_sweep_or_its_baseline(llama, vectors, tmp_path):
-    asked = {"domain": "d", "in_domain": True, "progress": False}
-    score_conditions(llama, QUESTIONS, [baseline()], tmp_path / "other", **asked)
+    asked = Asker(llama, compute=QUIET).ask(QUESTIONS)
+    score_conditions(asked, [baseline()], tmp_path / "other", domain="d", in_domain=True)
     with pytest.raises(RoleLensError, match="another kind of run"):
         read_sweep(tmp_path / "other")
     grid = Grid(roles=("poet",), layers=(2,), positions=(-1,))
@@ -270,9 +272,7 @@ def test_folders_without_a_sweep_or_its_baseline(llama, vectors, tmp_path):
 def test_the_type_of_a_number_makes_no_other_cell(llama, vectors, tmp_path):
     grid = Grid(roles=("poet",), layers=(2,), positions=(-1,), coefficients=(1.0,))
     run(llama, vectors, tmp_path, grid)
-    same = unchecked(
-        roles=("poet",), layers=tuple(np.arange(2, 3)), positions=(-1,), coefficients=(1,)
-    )
+    same = unchecked(grid, layers=tuple(np.arange(2, 3)), coefficients=(1,))
     json.dumps(asdict(same))  # in a comparison's record
     run(llama, vectors, tmp_path, same)
     assert len(read_sweep(tmp_path)) == 2 * len(QUESTIONS)
@@ -281,7 +281,7 @@ def test_the_type_of_a_number_makes_no_other_cell(llama, vectors, tmp_path):
 
 def test_layers_are_whole_numbers():
     with pytest.raises(RoleLensError, match="layers and positions must be whole numbers"):
-        unchecked(layers=(1.5,))
+        unchecked(Grid(), layers=(1.5,))
 
 
 def test_reading_changes_nothing(llama, vectors, tmp_path, monkeypatch):
@@ -335,19 +335,57 @@ def test_a_full_disk_leaves_the_finished_cells(llama, vectors, tmp_path, undistu
         ({"grid": Grid(layers=(7,))}, "layer 7 is out of range"),
         ({"grid": Grid(positions=(-9,))}, "position -9 is out of range"),
         ({"grid": Grid(positions=())}, "no candidate"),
-        ({"grid": unchecked(roles="poet")}, "roles must be a tuple of names, got 'poet'"),
-        ({"grid": unchecked(kinds=("cap",))}, "kinds must be of"),
         ({"grid": Grid(layers=(0,))}, "no candidate with a direction that is not zero"),
         ({"questions": []}, "at least one question"),
-        ({"screen": 0, "grid": Grid()}, "screen=0"),
-        ({"screen": 2}, "additions only"),
-        ({"grid": Grid(coefficients=(float("nan"),))}, "coefficients must be finite"),
     ],
 )
 def test_bad_input(llama, vectors, tmp_path, options, message):
     with pytest.raises(RoleLensError, match=message):
         run(llama, vectors, tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"roles": "poet"}, "roles must be a tuple of names, got 'poet'"),
+        ({"kinds": ("turn",)}, "unknown kind of patch 'turn': expected one of ablate, add, cap, cl"),
+        ({"screen": 0}, "screen=0"),
+        ({"screen": 2, "kinds": ("ablate",)}, "additions only"),
+        ({"coefficients": (float("nan"),)}, "coefficients must be finite"),
+    ],
+)
+def test_a_grid_that_can_not_be(fields, message):
+    with pytest.raises(RoleLensError, match=message):
+        unchecked(Grid(), **fields)
+
+
+def test_every_kind_of_patch_can_be_swept(llama, vectors, tmp_path):
+    """Each from its own first layer on: as `evaluate` scores the same patch."""
+    grid = Grid(("poet",), (1, 2), (-1,), kinds=KINDS.names, coefficients=(1.0, 0.5))
+    effects = run(llama, vectors, tmp_path, grid)
+    assert effects["kind"].value_counts().to_dict() == {
+        "add": 4, "cap": 4, "clamp": 4, "ablate": 2, "none": 1,
+    }  # fmt: skip
+    patches = {"b": None}
+    for row in effects.iloc[1:].itertuples():
+        coefficient = None if row.kind == "ablate" else row.coefficient
+        spec = DirectionSpec("poet", int(row.layer), -1, "base", coefficient)
+        patches[str(row.Index)] = vectors.patch(row.kind, spec)
+    table = evaluate(llama, QUESTIONS, patches, compute=QUIET)
+    means = table.groupby("patch")["logprob_correct"].mean()
+    for row in effects.iloc[1:].itertuples():
+        assert row.effect == pytest.approx(means[str(row.Index)] - means["b"], abs=1e-5)
+
+
+def test_results_of_another_version_are_refused(llama, vectors, tmp_path):
+    grid = replace(GRID, layers=(2,), kinds=("add",))
+    run(llama, vectors, tmp_path, grid)
+    file = tmp_path / "identity.json"
+    identity = json.loads(file.read_text())
+    file.write_text(json.dumps(identity | {"version of torch": "1.0"}))
+    with pytest.raises(RoleLensError, match=r"differs in version of torch \('1.0' there, '2"):
+        run(llama, vectors, tmp_path, grid)
 
 
 def test_a_folder_that_can_not_be_used(llama, vectors, tmp_path):
@@ -361,13 +399,12 @@ def test_a_folder_that_can_not_be_used(llama, vectors, tmp_path):
         read_sweep(tmp_path)
 
 
-def test_screening_keeps_the_best_estimates_of_each_role(llama, vectors, tmp_path, monkeypatch):
+def test_screening_keeps_the_best_estimates_of_each_role(llama, vectors, tmp_path):
     from role_lens import attribute
-    from role_lens.experiments import screening
 
     grid = Grid(coefficients=(1.0, 2.0))
-    effects = run(llama, vectors, tmp_path, grid, screen=3).iloc[1:]
-    estimates = attribute(llama, vectors, QUESTIONS, contrasts=["base"], progress=False)
+    effects = run(llama, vectors, tmp_path, replace(grid, screen=3)).iloc[1:]
+    estimates = attribute(llama, vectors, QUESTIONS, contrasts=["base"], compute=QUIET)
     estimates = estimates[estimates["layer"] > 0]
     # The best coefficient is 2 where the effect is positive, else 1.
     estimates = estimates.assign(best=estimates["effect"] * (1 + (estimates["effect"] > 0)))
@@ -378,30 +415,30 @@ def test_screening_keeps_the_best_estimates_of_each_role(llama, vectors, tmp_pat
         assert set(part[names].itertuples(index=False, name=None)) == set(
             best[names].itertuples(index=False, name=None)
         )
-    monkeypatch.setattr(screening, "question_gradients", None)  # the gradient is kept
-    run(llama, vectors, tmp_path, grid, screen=2)
-
-
-def test_keys_depend_on_everything(tmp_path):
-    key = cells.cell_key({"a": 1}, {"role": "x"})
-    assert key != cells.cell_key({"a": 2}, {"role": "x"})
-    assert key != cells.cell_key({"a": 1}, {"role": "y"})
-    assert key == cells.cell_key({"a": 1}, {"role": "x"})
+    # Another screening of the same questions takes the gradient that is kept: here a false one.
+    kept = np.load(tmp_path / "gradient.npy")
+    np.save(tmp_path / "gradient.npy", -kept)
+    worst = run(llama, vectors, tmp_path, replace(Grid(), screen=2)).iloc[1:]
+    for role, part in worst.groupby("role"):
+        least = estimates[estimates["role"] == role].nsmallest(2, "effect")
+        assert set(part[names].itertuples(index=False, name=None)) == set(
+            least[names].itertuples(index=False, name=None)
+        )
 
 
 def test_what_a_killed_run_left_behind(llama, vectors, tmp_path):
     """An old half-written part is removed, another run's is left to it, and estimates that can't
     be used are made again."""
-    grid = replace(GRID, kinds=("add",))
-    effects = run(llama, vectors, tmp_path, grid, screen=1)
+    grid = replace(GRID, kinds=("add",), screen=1)
+    effects = run(llama, vectors, tmp_path, grid)
     old, new = (tmp_path / "parts" / f".part-{n}.parquet.7.partial" for n in range(2))
     for part, age in ((old, 7200), (new, 0)):
         part.write_bytes(b"PAR1")
         os.utime(part, (time.time() - age,) * 2)
-    (kept,) = tmp_path.glob("gradient-*.npy")
+    kept = tmp_path / "gradient.npy"
     for damage in (b"\x93NUMPY", b""):
         kept.write_bytes(damage)
-        pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid, screen=1), effects)
+        pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid), effects)
     np.save(kept, np.zeros(3))
-    pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid, screen=1), effects)
+    pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, grid), effects)
     assert list((tmp_path / "parts").glob(".*")) == [new]

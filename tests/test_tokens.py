@@ -1,6 +1,6 @@
 import pytest
 import torch
-from tiny import CHAT, CHAT_TEMPLATE, tiny_bridge, tiny_tokenizer
+from tiny import CHAT, CHAT_TEMPLATE, QUIET, tiny_bridge, tiny_tokenizer
 
 from role_lens import RoleLensError, RoleVectors
 from role_lens._run.budget import Budget, in_batches
@@ -67,7 +67,7 @@ def test_positions_that_differ_between_prompts_are_refused():
     model = tiny_bridge("llama", tokenizer=tiny_tokenizer(template=template))
     assert model.tokenizer.decode(post_instruction_tokens(model)) == "6"
     with pytest.raises(RoleLensError, match="not the same for every prompt"):
-        RoleVectors.fit(model, {"poet": ["Rhyme"]}, ["Lunch!"], progress=False)
+        RoleVectors.fit(model, {"poet": ["Rhyme"]}, ["Lunch!"], compute=QUIET)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Tiny models at random initialisation, with a byte-level tokenizer, built without a network."""
 
+import copy
 import tempfile
 
 import torch
@@ -7,6 +8,9 @@ import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from role_lens import Asking, Compute
+from role_lens.scoring import Asker
 
 try:
     from transformer_lens import HookedTransformer, HookedTransformerConfig
@@ -87,6 +91,7 @@ def _config(architecture: str):
     )
 
 
+QUIET = Compute(progress=False)
 ARCHITECTURES = ("llama", "qwen2", "gemma3", "gpt2", "pythia")
 OTHERS = ("opt", "gpt_neo", "bloom", "mixtral")  # windows, biases, hooks of TransformerLens's own
 CHAT = ("llama", "qwen2", "gemma3")  # the others stand for base models, without a template
@@ -191,3 +196,17 @@ def tiny_hooked(architecture: str, seed: int = 0):
     model = HookedTransformer(cfg, tokenizer=_tokenizer_for(architecture))
     model.load_state_dict(weights, strict=False)
     return model.eval()
+
+
+def items_of(model, questions, scoring="letter", examples=()):
+    """Questions as tokens."""
+    return Asker(model, Asking(scoring, examples=tuple(examples))).ask(questions).items
+
+
+def unchecked(record, **fields):
+    """A record with values that the type checker of the tests would refuse before the package does."""
+    other = copy.copy(record)
+    for name, value in fields.items():
+        object.__setattr__(other, name, value)
+    other.__post_init__()
+    return other

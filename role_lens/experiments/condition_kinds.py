@@ -1,7 +1,7 @@
 """The kinds of condition of a comparison, and what is reported of each.
 
-    ConditionKind("add").tested         # True: one condition per role, tested against the baseline
-    ConditionKind("random").ranged      # True: several per role, of which the range is given
+    ConditionKind.ADD.tested            # True: one condition per role, tested against the baseline
+    ConditionKind.RANDOM.ranged         # True: several per role, of which the range is given
     Pair.ADD_OVER_PERSONA.value         # which two kinds are tested against each other
 
 An unknown kind raises at once, so that no condition is silently left untested.
@@ -19,7 +19,7 @@ class ConditionKind(Enum):
     """What is done to the model, or how it is asked.
 
     Example:
-        >>> ConditionKind("persona").tested, ConditionKind("other").ranged
+        >>> ConditionKind.PERSONA.tested, ConditionKind.of("other").ranged
         (True, True)
         >>> [kind.value for kind in ConditionKind if kind.report == "ranged"]
         ['random', 'shuffled', 'other', 'phrasing']
@@ -60,10 +60,18 @@ class ConditionKind(Enum):
     PHRASING = "phrasing", "ranged"
     """Other phrasings of the persona prompt."""
 
-    @classmethod
-    def _missing_(cls, value: object) -> "ConditionKind":
-        known = ", ".join(kind.value for kind in cls)
-        raise RoleLensError(f"unknown kind of condition {value!r}: expected one of {known}")
+    @staticmethod
+    def of(name: str) -> "ConditionKind":
+        """The kind of this name.
+
+        Raises:
+            RoleLensError: there is none.
+        """
+        for kind in ConditionKind:
+            if kind.value == name:
+                return kind
+        known = ", ".join(kind.value for kind in ConditionKind)
+        raise RoleLensError(f"unknown kind of condition {name!r}: expected one of {known}")
 
     @property
     def tested(self) -> bool:

@@ -66,7 +66,7 @@ def judged_conditions(
         conditions.append(Condition(ConditionKind.PERSONA, role, system=persona_prompts(role)[0]))
     for kind, part in _parts(vectors, choice, raw).items():
         matched = unit(part) * raw.norm()
-        of_kind, of_matched = ConditionKind(kind), ConditionKind(f"{kind}_matched")
+        of_kind, of_matched = ConditionKind.of(kind), ConditionKind.of(f"{kind}_matched")
         conditions.append(Condition(of_kind, role, patches=(_like(patch, part),)))
         conditions.append(Condition(of_matched, role, patches=(_like(patch, matched),)))
     return conditions

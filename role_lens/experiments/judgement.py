@@ -176,7 +176,7 @@ def _rows(scores: DomainScores) -> Iterator[dict[str, Any]]:
     kinds, roles, details = (labels[name].tolist() for name in ("kind", "role", "detail"))
     place = {key: i for i, key in enumerate(zip(kinds, roles, strict=True))}
     for kind in kinds:
-        ConditionKind(kind)  # refuses an unknown one, which would be tested by nobody
+        ConditionKind.of(kind)  # refuses an unknown one, which would be tested by nobody
     baseline = kinds.index(ConditionKind.BASELINE.value)
     for i, names in enumerate(zip(kinds, roles, details, strict=True)):
         if i != baseline:
