@@ -1,30 +1,45 @@
 # Two commands for a fresh machine with Python (3.11 or later) and make:
 #   make demo    everything once, on a real language model
-#   make test    the whole test suite
+#   make test    the tests that a newcomer runs, in minutes; make test-all runs all of them
 # Both build .venv when it is missing or out of date, and neither needs the other.
 
 PYTHON ?= python3
 BIN := .venv/bin
 LEGACY := .venv/transformer-lens-3.9
+WHEEL := .venv/wheel
 # Most tests leave a second core idle; the tests of one file share what they have built. In the order of
 # their names the long files come first, and short ones fill what is left.
 TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: demo test test-legacy bench lint docs clean
+.PHONY: demo test test-long test-all test-legacy test-wheel bench lint docs clean
 
 demo: .venv/.done
 	$(BIN)/role-lens demo
 
 test: .venv/.done
-	$(BIN)/python -m pytest $(TWO_AT_ONCE)
+	$(BIN)/python -m pytest $(TWO_AT_ONCE) -m "not long"
+
+# What `make test` leaves out: the site, scripts, commands, and long simulations.
+test-long: .venv/.done
+	$(BIN)/python -m pytest $(TWO_AT_ONCE) -m long
+
+test-all: test test-long
 
 # The same tests under the last TransformerLens that still has HookedTransformer, which is found before
-# the one in .venv; but for the packaged model's, the site's, and those of statistics, comparisons,
-# commands and scripts, which run what others test.
+# the one in .venv: those that depend on the model classes.
 test-legacy: .venv/.done $(LEGACY)
-	PYTHONPATH="$(CURDIR)/$(LEGACY)" $(BIN)/python -m pytest $(TWO_AT_ONCE) -m "not packaged and not site" \
-		--ignore tests/test_calibration.py --ignore tests/test_comparison.py \
-		--ignore tests/test_analyses.py --ignore tests/test_cli.py
+	PYTHONPATH="$(CURDIR)/$(LEGACY)" $(BIN)/python -m pytest $(TWO_AT_ONCE) \
+		-m "not long and not packaged and not site"
+
+# The package as others install it: built, installed into an environment of its own, and used.
+test-wheel: .venv/.done
+	rm -rf $(WHEEL)
+	$(BIN)/pip wheel -q --no-deps --wheel-dir $(WHEEL) .
+	$(PYTHON) -m venv $(WHEEL)/env
+	$(WHEEL)/env/bin/pip install -q -c constraints.txt torch
+	$(WHEEL)/env/bin/pip install -q -c constraints.txt $(WHEEL)/*.whl
+	cd $(WHEEL) && env/bin/python -P $(CURDIR)/tests/use_wheel.py
+	cd $(WHEEL) && env/bin/role-lens --version
 
 # How fast, beside the usual ways: about 25 minutes on two cores. Options in BENCH, for example
 #   make bench BENCH="--device cuda --questions questions.jsonl"

@@ -17,15 +17,19 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.experiments.candidates import Grid
-from role_lens.experiments.comparison import compare
-from role_lens.experiments.judgement import LEVEL, tally
-from role_lens.questions.domains import homes_among
-from role_lens.questions.question import load_questions
-from role_lens.reporting.analysis import Results, Setup, main
-from role_lens.reporting.figures import plot_comparison, plot_transfer, save_figure
-from role_lens.reporting.options import QuestionOptions
-from role_lens.reporting.report import Report
+from role_lens import Exam, Grid, RoleVectors, Selection, TestPlan, compare, load_questions
+from role_lens.experiments import LEVEL, tally
+from role_lens.questions import homes_among
+from role_lens.reporting import (
+    QuestionOptions,
+    Report,
+    Results,
+    Setup,
+    main,
+    plot_comparison,
+    plot_transfer,
+    save_figure,
+)
 
 SHOWN = {
     "persona": "persona prompt",
@@ -53,7 +57,7 @@ class Config:
     and without a subject to one with the name of their file."""
     roles: tuple[str, ...] | None = None
     """Default: all whose domain has questions."""
-    domains: dict[str, str] | None = None
+    role_domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     max_kl: float | None = 0.1
     """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
@@ -66,44 +70,19 @@ class Config:
     n_random: int = 20
     """Random directions in the null band, at least 20."""
     n_shuffled: int = 5
-    """Directions from shuffled labels."""
+    """Directions from shuffled labels; 0 goes without, and without the prompts of the vectors."""
 
 
 def run(config: Config) -> Results:
     """Compare, and write tables."""
     setup = config.setup
-    questions = config.asking.load()
-    for source in config.benchmarks:
-        questions += load_questions(source)
-    validation = config.asking.load_validation(config.validation)
+    exam, plan = exam_of(config), plan_of(config)
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    roles = config.roles
-    if setup.quick:
-        asked = (question.domain for question in questions)
-        roles = tuple(homes_among(vectors, roles, config.domains, asked))[:1]
-    table = compare(
-        model,
-        vectors,
-        questions,
-        setup.out / "comparison",
-        validation=validation,
-        domains=config.domains,
-        prompts=setup.role_prompts() if config.n_shuffled else None,
-        base=setup.base_prompts() if config.n_shuffled else None,
-        grid=Grid(roles, contrasts=vectors.contrasts),
-        # The guard on neutral prompts takes a minute, for the random directions too.
-        max_kl=None if setup.quick else config.max_kl,
-        max_validation=20 if setup.quick else config.max_validation,
-        max_questions=20 if setup.quick else config.max_questions,
-        max_off_domain=0 if setup.quick else config.max_off_domain,
-        screen=2 if setup.quick else 10,
-        n_random=config.n_random,
-        n_shuffled=config.n_shuffled,
-        seed=setup.seed,
-        **config.asking.asking(),
-    )
+    if config.n_shuffled:
+        vectors = setup.with_prompts(vectors)
     kept = setup.out / "comparison"
+    table = compare(model, vectors, exam, kept, selection_of(config, vectors, exam), plan)
     results = Results.of(
         config,
         model,
@@ -116,11 +95,48 @@ def run(config: Config) -> Results:
     return results
 
 
+# What is compared
+
+
+def exam_of(config: Config) -> Exam:
+    """The questions, of all benchmarks."""
+    questions = config.asking.load()
+    for source in config.benchmarks:
+        questions += load_questions(source)
+    validation = config.asking.load_validation(config.validation)
+    return Exam(questions, validation, config.asking.asking, config.role_domains or {})
+
+
+def selection_of(config: Config, vectors: RoleVectors, exam: Exam) -> Selection:
+    """How directions are chosen: of one role for a quick version."""
+    if not config.setup.quick:
+        return Selection(Grid(config.roles, contrasts=None, screen=10), max_kl=config.max_kl)
+    asked = (question.domain for question in exam.questions)
+    first = tuple(homes_among(vectors, config.roles, exam.domains, asked))[:1]
+    # The guard on neutral prompts takes a minute, for the random directions too.
+    return Selection(Grid(first, contrasts=None, screen=2), max_kl=None)
+
+
+def plan_of(config: Config) -> TestPlan:
+    """How they are tested."""
+    quick = config.setup.quick
+    return TestPlan(
+        n_random=config.n_random,
+        n_shuffled=config.n_shuffled,
+        max_validation=20 if quick else config.max_validation,
+        max_questions=20 if quick else config.max_questions,
+        max_off_domain=0 if quick else config.max_off_domain,
+        seed=config.setup.seed,
+    )
+
+
+# Figures and report
+
+
 def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
     table, effects = results.tables["table"], results.tables["effects"]
     plot_comparison(table, folder / "own_domain.png")
-
     plot_transfer(
         effects,
         folder / "transfer.png",
@@ -129,7 +145,12 @@ def draw(results: Results, folder: Path) -> None:
         label="effect, nats",
         level=LEVEL,
     )
+    draw_kinds(effects, folder / "kinds.png")
+    write_report(results, folder)
 
+
+def draw_kinds(effects: pd.DataFrame, path: Path) -> None:
+    """Effects of all roles by kind of condition, on own and on other domains."""
     figure = Figure(figsize=(9, 4.2), layout="constrained")
     axes = figure.subplots(1, 2, sharex=True)
     for axis, in_domain in zip(axes, (True, False), strict=True):
@@ -150,8 +171,12 @@ def draw(results: Results, folder: Path) -> None:
         axis.set_xlabel("effect, nats")
         axis.set_title("own domain" if in_domain else "other domains")
         axis.invert_yaxis()
-    save_figure(figure, folder / "kinds.png")
+    save_figure(figure, path)
 
+
+def write_report(results: Results, folder: Path) -> None:
+    """The page of figures and tables."""
+    table, effects = results.tables["table"], results.tables["effects"]
     report = Report("Benchmark transfer", __doc__.split("\n")[0], results.record)
     report.figure(
         folder / "own_domain.png",

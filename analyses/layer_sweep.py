@@ -9,31 +9,44 @@ The largest of many effects is large by chance too: `role-lens compare` tests a 
 """
 
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from role_lens.errors import RoleLensError
-from role_lens.experiments.candidates import Grid
-from role_lens.experiments.identity import hash_of_vectors, run_identity
-from role_lens.experiments.random_sweep import sweep_random
-from role_lens.experiments.selection import folder_of
-from role_lens.experiments.store import content_hash, kept_table
-from role_lens.experiments.sweeps import sweep
-from role_lens.files import make_folder
-from role_lens.questions.domains import home_domains, homes_among, homes_of
-from role_lens.questions.splits import sample_by_domain
-from role_lens.reporting.analysis import Results, Setup, every_layer, main, place_of
-from role_lens.reporting.figures import CONTRAST_STYLE, heat_map, save_figure
-from role_lens.reporting.options import QuestionOptions
-from role_lens.reporting.report import Report
-from role_lens.scoring.attribution import attribute
+from role_lens import Grid, Question, RoleLensError, RoleVectors, attribute
+from role_lens.experiments import (
+    TABLE,
+    Store,
+    folder_of,
+    open_store,
+    open_sweep,
+    sweep_asked,
+    sweep_random,
+)
+from role_lens.questions import home_domains, homes_among, homes_of, sample_by_domain
+from role_lens.reporting import (
+    CONTRAST_STYLE,
+    QuestionOptions,
+    Report,
+    Results,
+    Setup,
+    every_layer,
+    heat_map,
+    main,
+    place_of,
+    save_figure,
+)
+from role_lens.scoring import AskedQuestions, Asker, hash_of_vectors
 
 NORMAL_90 = 1.645  # standard errors on either side of a 90 % interval
+FEWEST_QUESTIONS = 2  # of a standard error
 
 
 @dataclass(frozen=True)
@@ -45,7 +58,7 @@ class Config:
     roles: tuple[str, ...] | None = None
     """Roles that are swept exactly; default: the first of each domain. Estimated are all whose
     domain has questions."""
-    domains: dict[str, str] | None = None
+    role_domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     position: int = -1
     """Token position of the lines and of the random directions, from the end of the formatted
@@ -63,116 +76,266 @@ class Config:
     """Most questions of a domain."""
 
 
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """The questions of a domain, and its roles."""
+
+    name: str
+    asked: AskedQuestions
+    roles: Sequence[str]
+    """Those that are estimated."""
+    swept: tuple[str, ...]
+    """Those of them that are swept."""
+    store: Store
+    """Of the sweep, in which estimates are kept too."""
+
+
+@dataclass(frozen=True, eq=False)
+class Grids:
+    """What is swept of one kind, in every domain."""
+
+    exact: Grid
+    random: Grid
+    """Where random directions are tried."""
+    band_of_each: bool
+    """Whether each role has random directions of its own."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is to be done, once all that may be refused has been checked."""
+
+    config: Config
+    model: Any
+    vectors: RoleVectors
+    domains: Sequence[Domain]
+    grids: Sequence[Grids]
+
+
 def run(config: Config) -> Results:
     """Estimate all, sweep some, and write tables."""
-    setup, asking, folder = config.setup, config.asking.asking(), config.setup.out
+    prepared = prepare(config)
+    results = Results.of(
+        config,
+        prepared.model,
+        prepared.vectors,
+        estimated=estimate_table(prepared),
+        exact=exact_table(prepared),
+        random=random_table(prepared),
+    )
+    results.write(config.setup.out)
+    return results
+
+
+# What is swept
+
+
+def prepare(config: Config) -> Prepared:
+    """Load, divide the questions, and open the folders, which may refuse."""
+    setup = config.setup
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    place_of(vectors, config.position)  # an error now, not after the sweep
+    place_of(vectors, config.position)
+    grids = [additions(config, vectors), ablations(config, vectors)]
+    if config.n_random < 1:
+        raise RoleLensError(f"a null band takes at least 1 random direction, got {config.n_random}")
     questions = config.asking.load()
-    asked_domains = {one.domain for one in questions}
+    homes, swept = estimated_and_swept(config, vectors, questions)
+    most = 10 if setup.quick else config.max_questions
+    by_domain = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
+    if few := [name for name, some in by_domain.items() if len(some) < FEWEST_QUESTIONS]:
+        raise RoleLensError(
+            f"a standard error takes at least {FEWEST_QUESTIONS} questions, of {few} too"
+        )
+    asker = Asker(model, config.asking.asking)
+    domains = []
+    for name, some in by_domain.items():
+        asked, own = asker.ask(some), [role for role, home in homes.items() if home == name]
+        store = open_sweep(asked, vectors, folder_of(setup.out / "sweeps", name))
+        domain = Domain(name, asked, own, tuple(role for role in swept if role in own), store)
+        if domain.swept:
+            made_of = {"vectors": hash_of_vectors(vectors), "seed": setup.seed}
+            open_store(random_folder(config, domain), {**asked.identity, **made_of})
+        domains.append(domain)
+    return Prepared(config, model, vectors, domains, grids)
+
+
+def additions(config: Config, vectors: RoleVectors) -> Grids:
+    """All directions, and random ones at the position of the lines."""
+    quick = config.setup.quick
+    layers = tuple(every_layer(vectors, 12 if quick else config.layer_step))
+    of_random = layers if quick else tuple(every_layer(vectors, config.random_step))
+    positions = (config.position,)
+    exact = Grid(
+        layers=layers,
+        positions=positions if quick else None,
+        contrasts=vectors.contrasts,
+        coefficients=(config.coefficient,),
+    )
+    return Grids(exact, replace(exact, layers=of_random, positions=positions), band_of_each=True)
+
+
+def ablations(config: Config, vectors: RoleVectors) -> Grids:
+    """The same directions. A random one has neither length nor layer: one role and place is all."""
+    exact = additions(config, vectors).exact
+    exact = replace(exact, kinds=("ablate",), coefficients=(1.0,))
+    one = replace(
+        exact,
+        layers=exact.layers[:1],
+        positions=(config.position,),
+        contrasts=exact.contrasts[:1],
+    )
+    return Grids(exact, one, band_of_each=False)
+
+
+def estimated_and_swept(
+    config: Config, vectors: RoleVectors, questions: Sequence[Question]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Roles whose directions are estimated, and those that are swept, with their domains."""
+    domains = {question.domain for question in questions}
     if config.roles is None:
-        homes = homes_among(vectors, None, config.domains, asked_domains)
+        homes = homes_among(vectors, None, config.role_domains, domains)
         firsts = {domain: role for role, domain in reversed(homes.items())}
-        chosen = {role: domain for domain, role in firsts.items()}
+        swept = {role: domain for domain, role in firsts.items()}
     else:
-        chosen = homes_of(vectors, config.roles, config.domains)
-        known = home_domains(config.domains)
+        swept = homes_of(vectors, config.roles, config.role_domains)
+        known = home_domains(config.role_domains)
         homes = {
             role: known[role]
             for role in vectors.roles
-            if role in chosen or known.get(role) in asked_domains
+            if role in swept or known.get(role) in domains
         }
-    if setup.quick:
-        homes = chosen = dict(list(chosen.items())[:1])
-    most = 10 if setup.quick else config.max_questions
-    by_domain = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
-    if few := [domain for domain, asked in by_domain.items() if len(asked) < 2]:
-        raise RoleLensError(f"a standard error takes at least 2 questions, of {few} too")
-    if config.n_random < 1:
-        raise RoleLensError(f"a null band takes at least 1 random direction, got {config.n_random}")
-    layers = tuple(every_layer(vectors, 12 if setup.quick else config.layer_step))
-    of_random = layers if setup.quick else every_layer(vectors, config.random_step)
-    positions = (config.position,)
-    estimated, exact, random = [], [], []
-    for domain, asked in by_domain.items():
-        own = [role for role, home in homes.items() if home == domain]
-        key = content_hash(hash_of_vectors(vectors), run_identity(model, asked, **asking))[:16]
-        estimate = partial(attribute, model, vectors, asked, contrasts=vectors.contrasts, **asking)
-        found = kept_table(make_folder(folder / "estimates") / f"{key}.parquet", estimate)
-        estimated.append(found[found["role"].isin(own)].assign(domain=domain))
-        some = tuple(role for role in chosen if role in own)
-        if not some:
-            continue
-        read = positions if setup.quick else None
-        for kind, coefficient in (("add", config.coefficient), ("ablate", 1.0)):
-            grid = Grid(some, layers, read, vectors.contrasts, (kind,), (coefficient,))
-            kept = folder_of(folder / "sweeps", domain)
-            table = sweep(model, vectors, asked, kept, grid, **asking)
-            exact.append(table.iloc[1:].assign(domain=domain))
-            at_lines = replace(grid, layers=tuple(of_random), positions=positions)
-            if kind == "ablate":
-                # A random direction has neither length nor layer: one role and place is all.
-                at_lines = replace(
-                    at_lines, roles=some[:1], layers=layers[:1], contrasts=vectors.contrasts[:1]
-                )
-            table = sweep_random(
-                model,
-                vectors,
-                asked,
-                folder_of(folder / "random", domain),
-                at_lines,
-                2 if setup.quick else config.n_random,
-                seed=setup.seed,
-                **asking,
-            )
-            random.append(table.assign(domain=domain))
-    estimates = pd.concat(estimated, ignore_index=True)
-    estimates["effect"] *= config.coefficient
-    estimates["sem"] *= abs(config.coefficient)
-    results = Results.of(
-        config,
-        model,
-        vectors,
-        estimated=estimates.assign(coefficient=config.coefficient),
-        exact=pd.concat(exact, ignore_index=True),
-        random=pd.concat(random, ignore_index=True),
-    )
-    results.write(folder)
-    return results
+    if config.setup.quick:
+        homes = swept = dict(list(swept.items())[:1])
+    return homes, swept
+
+
+def random_folder(config: Config, domain: Domain) -> Path:
+    """Of a domain's random directions."""
+    return folder_of(config.setup.out / "random", domain.name)
+
+
+# Tables
+
+
+def estimate_table(prepared: Prepared) -> pd.DataFrame:
+    """The estimated effect of adding each direction, on its role's domain."""
+    config, parts = prepared.config, []
+    for domain in prepared.domains:
+        make = partial(
+            attribute,
+            prepared.model,
+            prepared.vectors,
+            domain.asked.questions,
+            domain.asked.asking,
+        )
+        found = domain.store.keep("estimates.parquet", make, TABLE)
+        parts.append(found[found["role"].isin(domain.roles)].assign(domain=domain.name))
+    table = pd.concat(parts, ignore_index=True)
+    table["effect"] *= config.coefficient
+    table["sem"] *= abs(config.coefficient)
+    return table.assign(coefficient=config.coefficient)
+
+
+def exact_table(prepared: Prepared) -> pd.DataFrame:
+    """The exact effects of some roles' directions."""
+    parts = []
+    for domain in (one for one in prepared.domains if one.swept):
+        for grids in prepared.grids:
+            grid = replace(grids.exact, roles=domain.swept)
+            table = sweep_asked(domain.asked, prepared.vectors, domain.store.path, grid)
+            parts.append(table.iloc[1:].assign(domain=domain.name))
+    return pd.concat(parts, ignore_index=True)
+
+
+def random_table(prepared: Prepared) -> pd.DataFrame:
+    """The effects of random directions."""
+    setup, parts = prepared.config.setup, []
+    n = 2 if setup.quick else prepared.config.n_random
+    for domain in (one for one in prepared.domains if one.swept):
+        folder = random_folder(prepared.config, domain)
+        for grids in prepared.grids:
+            roles = domain.swept if grids.band_of_each else domain.swept[:1]
+            grid = replace(grids.random, roles=roles)
+            table = sweep_random(domain.asked, prepared.vectors, folder, grid, n, seed=setup.seed)
+            parts.append(table.assign(domain=domain.name))
+    return pd.concat(parts, ignore_index=True)
+
+
+# Figures and report
 
 
 def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
     position = results.record["settings"]["position"]
-    estimated, exact, random = (results.tables[name] for name in ("estimated", "exact", "random"))
-    roles = list(dict.fromkeys(exact["role"]))
-    contrasts = list(dict.fromkeys(exact["contrast"]))
-    homes = exact.drop_duplicates("role").set_index("role")["domain"]
-    n_asked = exact.drop_duplicates("role").set_index("role")["n"]
+    draw_lines(results.tables, position, folder / "lines.png")
+    draw_positions(results.tables["exact"], folder / "positions.png")
+    draw_estimated(results.tables["estimated"], position, folder / "estimated.png")
+    write_report(results, folder)
 
+
+def draw_lines(tables: Mapping[str, pd.DataFrame], position: int, path: Path) -> None:
+    """Effects by layer, a row for each role, a column for each contrast and for ablations."""
+    exact, random = tables["exact"], tables["random"]
+    first_of_role = exact.drop_duplicates("role").set_index("role")
+    contrasts = list(dict.fromkeys(exact["contrast"]))
     panels = [("add", contrast) for contrast in contrasts] + [("ablate", "")]
-    figure = Figure(figsize=(10, 2.6 * len(roles)), layout="constrained")
-    axes = figure.subplots(len(roles), len(panels), sharex=True, squeeze=False)
-    for row, role in zip(axes, roles, strict=True):
+    figure = Figure(figsize=(10, 2.6 * len(first_of_role)), layout="constrained")
+    axes = figure.subplots(len(first_of_role), len(panels), sharex=True, squeeze=False)
+    for row, (role, about) in zip(axes, first_of_role.iterrows(), strict=True):
         for axis, (kind, contrast) in zip(row, panels, strict=True):
-            _lines(axis, exact, random, estimated, role, kind, contrast, position)
+            own = {
+                name: _of(table, role, kind, contrast, position) for name, table in tables.items()
+            }
+            if kind == "ablate":  # random ablations are those of the domain
+                in_domain = (random["kind"] == kind) & (random["domain"] == about["domain"])
+                own["random"] = random[in_domain]
+            _lines(axis, own, kind)
         # Estimates may run away in the last layers: the scale is that of the exact effects.
-        own = exact[(exact["role"] == role) & (exact["position"] == position)]
-        own = own[own["kind"] == "add"]
-        ends = [own["effect"] - 2 * own["sem"], own["effect"] + 2 * own["sem"]]
+        added = _of(exact, role, "add", "", position)
         band = random[(random["role"] == role) & (random["kind"] == "add")]["effect"]
+        low, high = added["effect"] - 2 * added["sem"], added["effect"] + 2 * added["sem"]
         for axis in row[:-1]:
-            axis.set_ylim(min(ends[0].min(), band.min()), max(ends[1].max(), band.max()))
-        row[0].set_ylabel(f"{role}\n({n_asked[role]} questions of {homes[role]})\neffect, nats")
+            axis.set_ylim(min(low.min(), band.min()), max(high.max(), band.max()))
+        asked = f"{about['n']} questions of {about['domain']}"
+        row[0].set_ylabel(f"{role}\n({asked})\neffect, nats")
     for axis, (kind, contrast) in zip(axes[0], panels, strict=True):
         axis.set_title(f"{kind}, contrast {contrast}" if contrast else kind)
         axis.legend(fontsize=6.5, frameon=False, loc="lower left")
     for axis in axes[-1]:
         axis.set_xlabel(f"layer (position {position})")
-    save_figure(figure, folder / "lines.png")
+    save_figure(figure, path)
 
-    added = exact[exact["kind"] == "add"]
+
+def _of(table: pd.DataFrame, role: str, kind: str, contrast: str, position: int) -> pd.DataFrame:
+    """Rows of one panel by layer; without a contrast those of all."""
+    mask = (table["role"] == role) & (table["kind"] == kind) & (table["position"] == position)
+    part = table[mask & (table["contrast"] == contrast)] if contrast else table[mask]
+    return part.sort_values("layer").astype({"layer": int})
+
+
+def _lines(axis: Axes, own: Mapping[str, pd.DataFrame], kind: str) -> None:
+    """Exact effects with their intervals, random ones, and of additions the estimates."""
+    band = {"color": "#d0d0d0", "label": "random directions"}
+    if kind == "add":
+        ends = own["random"].groupby("layer")["effect"].agg(["min", "max"])
+        axis.vlines(ends.index, ends["min"], ends["max"], linewidth=6, **band)
+    else:
+        axis.axhspan(own["random"]["effect"].min(), own["random"]["effect"].max(), **band)
+    for contrast, part in own["exact"].groupby("contrast"):
+        style, error = CONTRAST_STYLE[contrast], NORMAL_90 * part["sem"]
+        axis.plot(part["layer"], part["effect"], **style, linewidth=1.3)
+        shade = {"color": style["color"], "alpha": 0.15}
+        axis.fill_between(part["layer"], part["effect"] - error, part["effect"] + error, **shade)
+    if kind == "add":
+        dots = {"color": "black", "linewidth": 1, "label": "estimate"}
+        axis.plot(own["estimated"]["layer"], own["estimated"]["effect"], ":", **dots)
+    axis.axhline(0, color="black", linewidth=0.6)
+
+
+def draw_positions(exact: pd.DataFrame, path: Path) -> None:
+    """Effects by layer and position, a row for each role, a column for each kind and contrast."""
+    roles = list(dict.fromkeys(exact["role"]))
     ways = list(dict.fromkeys(zip(exact["kind"], exact["contrast"], strict=True)))
     figure = Figure(figsize=(3 * len(ways), 0.6 + 1.5 * len(roles)), layout="constrained")
     axes = figure.subplots(len(roles), len(ways), squeeze=False)
@@ -183,13 +346,7 @@ def draw(results: Results, folder: Path) -> None:
             part = exact[(exact["role"] == role) & (exact["kind"] == kind)]
             part = part[part["contrast"] == contrast]
             matrix = part.pivot(index="position", columns="layer", values="effect")
-            images[kind] = heat_map(
-                axis,
-                matrix.to_numpy(dtype=float),
-                [str(one) for one in matrix.index],
-                [str(one) for one in matrix.columns],
-                largest=largest[kind],
-            )
+            images[kind] = _heat_map(axis, matrix, largest[kind])
             axis.set_title(f"{kind} {role}, contrast {contrast}", fontsize=8)
         row[0].set_ylabel("position")
     for axis in axes[-1]:
@@ -197,30 +354,34 @@ def draw(results: Results, folder: Path) -> None:
     for kind, image in images.items():
         drawn = list(axes[:, [one == kind for one, _ in ways]].flat)
         figure.colorbar(image, ax=drawn, label="effect, nats", shrink=0.7, extend="both")
-    save_figure(figure, folder / "positions.png")
+    save_figure(figure, path)
 
+
+def draw_estimated(estimated: pd.DataFrame, position: int, path: Path) -> None:
+    """Estimated effects of all roles by layer, a map for each contrast."""
     part = estimated[estimated["position"] == position]
-    all_roles = list(dict.fromkeys(part["role"]))
-    figure = Figure(figsize=(10, 1.5 + 0.18 * len(all_roles)), layout="constrained")
+    contrasts = list(dict.fromkeys(part["contrast"]))
+    roles = list(dict.fromkeys(part["role"]))
+    figure = Figure(figsize=(10, 1.5 + 0.18 * len(roles)), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(contrasts), sharey=True))
     for axis, contrast in zip(axes, contrasts, strict=True):
-        matrix = part[part["contrast"] == contrast].pivot(
-            index="role", columns="layer", values="effect"
-        )
-        matrix = matrix.loc[all_roles]
+        own = part[part["contrast"] == contrast]
+        matrix = own.pivot(index="role", columns="layer", values="effect").loc[roles]
         # The last layers would take the whole scale, where estimates are worst.
-        largest = float(np.nanquantile(np.abs(matrix), 0.98))
-        image = heat_map(
-            axis,
-            matrix.to_numpy(dtype=float),
-            list(matrix.index),
-            [str(one) for one in matrix.columns],
-            largest=largest,
-        )
+        image = _heat_map(axis, matrix, float(np.nanquantile(np.abs(matrix), 0.98)))
         axis.set(title=f"contrast {contrast}", xlabel=f"layer (position {position})")
         figure.colorbar(image, ax=axis, label="estimated effect, nats", shrink=0.6, extend="both")
-    save_figure(figure, folder / "estimated.png")
+    save_figure(figure, path)
 
+
+def _heat_map(axis: Axes, matrix: pd.DataFrame, largest: float) -> Any:
+    rows, columns = list(map(str, matrix.index)), list(map(str, matrix.columns))
+    return heat_map(axis, matrix.to_numpy(dtype=float), rows, columns, largest=largest)
+
+
+def write_report(results: Results, folder: Path) -> None:
+    """The page of figures and tables."""
+    estimated, exact = results.tables["estimated"], results.tables["exact"]
     report = Report("Layer sweep", __doc__.split("\n")[0], results.record)
     report.figure(
         folder / "lines.png",
@@ -238,7 +399,7 @@ def draw(results: Results, folder: Path) -> None:
         "Estimated effect of adding, all roles on their own domains. The colours end at the 98th "
         "percentile.",
     )
-    report.table(_agreement(estimated, added), "Rank correlation of estimate and exact effect.")
+    report.table(_agreement(estimated, exact), "Rank correlation of estimate and exact effect.")
     columns = ["kind", "contrast", "role", "position", "layer", "effect", "sem", "accuracy_change"]
     for kind, part in exact.groupby("kind", sort=False):
         report.table(
@@ -248,41 +409,10 @@ def draw(results: Results, folder: Path) -> None:
     report.write(folder / "report.html")
 
 
-def _lines(axis, exact, random, estimated, role, kind, contrast, position) -> None:
-    """One panel; for ablations both contrasts in it."""
-
-    def at(table, contrast):
-        mask = (table["role"] == role) & (table["kind"] == kind) & (table["position"] == position)
-        part = table[mask & (table["contrast"] == contrast)] if contrast else table[mask]
-        return part.sort_values("layer").astype({"layer": int})
-
-    band = {"color": "#d0d0d0", "label": "random directions"}
-    if kind == "add":
-        ends = at(random, contrast).groupby("layer")["effect"].agg(["min", "max"])
-        axis.vlines(ends.index, ends["min"], ends["max"], linewidth=6, **band)
-    else:
-        domain = exact.loc[exact["role"] == role, "domain"].iloc[0]
-        part = random[(random["kind"] == kind) & (random["domain"] == domain)]["effect"]
-        axis.axhspan(part.min(), part.max(), **band)
-    for one in [contrast] if contrast else dict.fromkeys(exact["contrast"]):
-        part, style = at(exact, one), CONTRAST_STYLE[one]
-        axis.plot(part["layer"], part["effect"], **style, linewidth=1.3)
-        error = NORMAL_90 * part["sem"]
-        axis.fill_between(
-            part["layer"],
-            part["effect"] - error,
-            part["effect"] + error,
-            color=style["color"],
-            alpha=0.15,
-        )
-    if kind == "add":
-        part = at(estimated, contrast)
-        axis.plot(part["layer"], part["effect"], ":", color="black", linewidth=1, label="estimate")
-    axis.axhline(0, color="black", linewidth=0.6)
-
-
-def _agreement(estimated, added) -> pd.DataFrame:
+def _agreement(estimated: pd.DataFrame, exact: pd.DataFrame) -> pd.DataFrame:
+    """How alike estimated and exact effects of additions are, by role and contrast."""
     keys = ["contrast", "role", "position", "layer"]
+    added = exact[exact["kind"] == "add"]
     both = added.merge(estimated, on=keys, suffixes=("", "_estimated"))
     groups = both.groupby(["role", "contrast"], sort=False)[["effect", "effect_estimated"]]
     found = groups.apply(lambda part: part.corr(method="spearman").iloc[0, 1])

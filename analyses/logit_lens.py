@@ -10,22 +10,29 @@ is read after every block. Tokens of a few prompts are coloured by how far they 
 
 import itertools
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.experiments.controls import rotated
-from role_lens.judges.likelihood import ranks
-from role_lens.prompts import spread
-from role_lens.reading.lens import layer_logprobs, logit_lens, most_likely, name_logits
-from role_lens.reading.token_view import project_tokens, views_on_one_scale
-from role_lens.reporting.analysis import Results, Setup, main, place_of
-from role_lens.reporting.figures import CONTRAST_STYLE, save_figure
-from role_lens.reporting.report import Report
-from role_lens.scoring.divergence import kl_divergence
+from role_lens import RoleVectors, spread
+from role_lens.experiments import rotated
+from role_lens.judges import ranks
+from role_lens.patches import Patch
+from role_lens.reading import (
+    layer_logprobs,
+    logit_lens,
+    most_likely,
+    name_logits,
+    project_tokens,
+    views_on_one_scale,
+)
+from role_lens.reporting import CONTRAST_STYLE, Report, Results, Setup, main, place_of, save_figure
+from role_lens.scoring import kl_divergence
 
 
 @dataclass(frozen=True)
@@ -49,87 +56,159 @@ class Config:
     """Roles whose predictions and coloured tokens are shown; default: the first two."""
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """Model, vectors and prompts, once all that may be refused has been checked."""
+
+    config: Config
+    model: Any
+    vectors: RoleVectors
+    place: int
+    """Index of the position."""
+    layer: int
+    """That directions are added at."""
+    shown: Sequence[str]
+    """Roles whose predictions and coloured tokens are shown."""
+    prompts: Sequence[str]
+    """Base prompts that are answered."""
+
+    @property
+    def moved_roles(self) -> Sequence[str]:
+        """Roles whose directions are added."""
+        return self.shown if self.config.setup.quick else self.vectors.roles
+
+    @property
+    def contrast(self) -> str:
+        """Of the directions that are added."""
+        return self.vectors.contrasts[-1]
+
+    @property
+    def system(self) -> str | None:
+        """System message of the fit, which all prompts have."""
+        return self.vectors.provenance["system"]
+
+    def addition(self, source: RoleVectors, role: str) -> Patch:
+        """Adds the role's direction of these vectors."""
+        return source.add(
+            role,
+            layer=self.layer,
+            position=self.config.position,
+            coefficient=self.config.coefficient,
+            contrast=self.contrast,
+        )
+
+
 def run(config: Config) -> Results:
     """Read, add, and write tables."""
-    setup = config.setup
-    model = setup.options.load()
-    vectors = setup.load_vectors(model)
-    setup.check_prompts(vectors)  # whose first is shown
-    n_layers = vectors.n_layers
-    place, layer = place_of(vectors, config.position, config.layer)
-    system = vectors.provenance["system"]
-    shown = [vectors.roles[vectors.role_index(role)] for role in config.shown or vectors.roles[:2]]
-
-    words, named = [], []
-    for contrast in vectors.contrasts:
-        for at in range(1, n_layers):
-            directions = vectors.directions(contrast)[:, place, at]
-            said = logit_lens(model, directions, top_k=config.top_k)
-            words += [(contrast, at, r, t) for r, t in zip(vectors.roles, said, strict=True)]
-            logits = name_logits(model, directions, vectors.roles).double().numpy()
-            found = ranks(logits, usual=logits.mean(axis=0))
-            named += [(contrast, at, r, int(found[i, i])) for i, r in enumerate(vectors.roles)]
-
-    prompts = spread(setup.base_prompts(), config.n_prompts)
-    plain = [layer_logprobs(model, prompt, system=system) for prompt in prompts]
-    contrast = vectors.contrasts[-1]
-    moved, predicted = [], []
-    sources = {"role": vectors, "random": rotated(vectors, seed=setup.seed)}
-    for role, (kind, source) in itertools.product(
-        shown if setup.quick else vectors.roles, sources.items()
-    ):
-        patch = source.add(
-            role,
-            layer=layer,
-            position=config.position,
-            coefficient=config.coefficient,
-            contrast=contrast,
-        )
-        for number, (prompt, before) in enumerate(zip(prompts, plain, strict=True)):
-            after = layer_logprobs(model, prompt, patch, system=system)
-            kl = kl_divergence(before, after)
-            moved += [(role, kind, number, at, float(value)) for at, value in enumerate(kl)]
-            if number == 0 and role in shown and kind == "role":
-                for name, logprobs in (("plain", before), ("patched", after)):
-                    some = most_likely(model, logprobs, top_k=3)
-                    predicted.append(some.assign(role=role, model=name, prompt=prompt))
-
-    own, views = setup.role_prompts(), []
-    for role in shown:
-        direction = vectors.direction(
-            role, layer=layer, position=config.position, contrast=contrast
-        )
-        for kind, prompt in (("its own", own[role][0]), ("a base prompt", prompts[0])):
-            view = project_tokens(model, prompt, direction, layer, system=system)
-            views.append((role, contrast, kind, layer, list(view.tokens), list(view.values)))
+    prepared = prepare(config)
     results = Results.of(
         config,
-        model,
-        vectors,
-        words=pd.DataFrame.from_records(words, columns=["contrast", "layer", "role", "tokens"]),
-        named=pd.DataFrame.from_records(named, columns=["contrast", "layer", "role", "rank"]),
-        moved=pd.DataFrame.from_records(
-            moved, columns=["role", "direction", "prompt", "layer", "kl"]
-        ),
-        predicted=pd.concat(predicted, ignore_index=True),
-        views=pd.DataFrame.from_records(
-            views, columns=["role", "contrast", "prompt", "layer", "tokens", "values"]
-        ),
+        prepared.model,
+        prepared.vectors,
+        words=word_table(prepared),
+        named=name_table(prepared),
+        moved=move_table(prepared),
+        predicted=prediction_table(prepared),
+        views=view_table(prepared),
     )
-    results.write(setup.out)
+    results.write(config.setup.out)
     return results
+
+
+def prepare(config: Config) -> Prepared:
+    """Load, and check prompts, place, roles and their number."""
+    setup = config.setup
+    model = setup.options.load()
+    vectors = setup.with_prompts(setup.load_vectors(model))  # each role's first is shown
+    place, layer = place_of(vectors, config.position, config.layer)
+    shown = [vectors.roles[vectors.role_index(role)] for role in config.shown or vectors.roles[:2]]
+    prompts = spread(vectors.prompts.base, config.n_prompts)
+    return Prepared(config, model, vectors, place, layer, shown, prompts)
+
+
+# Tables
+
+
+def word_table(prepared: Prepared) -> pd.DataFrame:
+    """The tokens that each direction promotes most."""
+    rows, vectors = [], prepared.vectors
+    for contrast, at in itertools.product(vectors.contrasts, range(1, vectors.n_layers)):
+        directions = vectors.directions(contrast)[:, prepared.place, at]
+        said = logit_lens(prepared.model, directions, top_k=prepared.config.top_k)
+        rows += [
+            (contrast, at, role, tokens) for role, tokens in zip(vectors.roles, said, strict=True)
+        ]
+    return _table(rows, "contrast layer role tokens")
+
+
+def name_table(prepared: Prepared) -> pd.DataFrame:
+    """The rank of each role's own name among all roles' names."""
+    rows, vectors = [], prepared.vectors
+    for contrast, at in itertools.product(vectors.contrasts, range(1, vectors.n_layers)):
+        directions = vectors.directions(contrast)[:, prepared.place, at]
+        logits = name_logits(prepared.model, directions, vectors.roles).double().numpy()
+        found = ranks(logits, usual=logits.mean(axis=0))
+        rows += [(contrast, at, role, int(found[i, i])) for i, role in enumerate(vectors.roles)]
+    return _table(rows, "contrast layer role rank")
+
+
+def move_table(prepared: Prepared) -> pd.DataFrame:
+    """How far each direction, and a random one as long, moves what is read at each layer."""
+    model, system, rows = prepared.model, prepared.system, []
+    plain = [layer_logprobs(model, prompt, system=system) for prompt in prepared.prompts]
+    turned = rotated(prepared.vectors, seed=prepared.config.setup.seed)
+    sources = {"role": prepared.vectors, "random": turned}
+    for role, (kind, source) in itertools.product(prepared.moved_roles, sources.items()):
+        patch = prepared.addition(source, role)
+        for number, (prompt, before) in enumerate(zip(prepared.prompts, plain, strict=True)):
+            after = layer_logprobs(model, prompt, patch, system=system)
+            moved = kl_divergence(before, after).tolist()
+            rows += [(role, kind, number, layer, kl) for layer, kl in enumerate(moved)]
+    return _table(rows, "role direction prompt layer kl")
+
+
+def prediction_table(prepared: Prepared) -> pd.DataFrame:
+    """The likeliest next tokens after the first prompt, plain and with a shown role's direction."""
+    prompt, parts = prepared.prompts[0], []
+    for role in (role for role in prepared.moved_roles if role in prepared.shown):
+        patches = {"plain": None, "patched": prepared.addition(prepared.vectors, role)}
+        for name, patch in patches.items():
+            logprobs = layer_logprobs(prepared.model, prompt, patch, system=prepared.system)
+            some = most_likely(prepared.model, logprobs, top_k=3)
+            parts.append(some.assign(role=role, model=name, prompt=prompt))
+    return pd.concat(parts, ignore_index=True)
+
+
+def view_table(prepared: Prepared) -> pd.DataFrame:
+    """Tokens of one of a shown role's own prompts, and of a base prompt, with their projections."""
+    vectors, layer, contrast = prepared.vectors, prepared.layer, prepared.contrast
+    where = {"layer": layer, "position": prepared.config.position, "contrast": contrast}
+    rows = []
+    for role in prepared.shown:
+        direction = vectors.direction(role, **where)
+        of_kinds = {"its own": vectors.prompts.roles[role][0], "a base prompt": prepared.prompts[0]}
+        for kind, prompt in of_kinds.items():
+            view = project_tokens(prepared.model, prompt, direction, layer, system=prepared.system)
+            rows.append((role, contrast, kind, layer, list(view.tokens), list(view.values)))
+    return _table(rows, "role contrast prompt layer tokens values")
+
+
+# Figures and report
 
 
 def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
-    tables, position = results.tables, results.record["settings"]["position"]
-    named, moved = tables["named"], tables["moved"]
+    tables, settings = results.tables, results.record["settings"]
+    named, at = tables["named"], int(tables["views"]["layer"].iloc[0])
+    draw_names(named, settings["position"], folder / "names.png")
+    draw_by_layer(named, tables["moved"], settings["position"], at, folder / "by_layer.png")
+    write_report(results, folder)
+
+
+def draw_names(named: pd.DataFrame, position: int, path: Path) -> None:
+    """The rank of each role's own name, by layer and contrast."""
     contrasts = list(dict.fromkeys(named["contrast"]))
     roles = list(dict.fromkeys(named["role"]))
-    patched, added = tables["views"][["layer", "contrast"]].iloc[0]
-    times = f"{results.record['settings']['coefficient']:g} times its direction"
-    what = f"{times} of contrast {added} added at layer {patched}"
-
     figure = Figure(figsize=(10, 1.6 + 0.17 * len(roles)), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(contrasts), sharey=True))
     for axis, contrast in zip(axes, contrasts, strict=True):
@@ -143,15 +222,19 @@ def draw(results: Results, folder: Path) -> None:
     figure.colorbar(
         image, ax=axes.tolist(), label=f"place of its own name among {len(roles)}", shrink=0.7
     )
-    save_figure(figure, folder / "names.png")
+    save_figure(figure, path)
 
+
+def draw_by_layer(
+    named: pd.DataFrame, moved: pd.DataFrame, position: int, added_at: int, path: Path
+) -> None:
+    """How often a role's own name comes first, and how far its direction moves what is read."""
     figure = Figure(figsize=(10, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for contrast in contrasts:
-        part = named[named["contrast"] == contrast]
+    for contrast, part in named.groupby("contrast", sort=False):
         first = (part["rank"] == 1).groupby(part["layer"]).mean()
         left.plot(first.index, first, **CONTRAST_STYLE[contrast])
-    left.axhline(1 / len(roles), color="grey", linewidth=0.8, label="chance")
+    left.axhline(1 / named["role"].nunique(), color="grey", linewidth=0.8, label="chance")
     left.set(
         xlabel=f"layer (position {position})",
         ylabel="share of roles whose own\nname comes first",
@@ -159,16 +242,23 @@ def draw(results: Results, folder: Path) -> None:
     )
     left.legend(frameon=False, fontsize=8)
     by_role = moved.groupby(["direction", "role", "layer"])["kl"].mean()
-    roles_own = by_role["role"].unstack("role")
-    right.plot(roles_own.index, roles_own, color="#8aa3c8", linewidth=0.6)
-    right.plot(roles_own.mean(axis=1), color="#1f3b73", label="mean over roles")
+    own = by_role["role"].unstack("role")
+    right.plot(own.index, own, color="#8aa3c8", linewidth=0.6)
+    right.plot(own.mean(axis=1), color="#1f3b73", label="mean over roles")
     random = by_role["random"].groupby("layer").mean()
     right.plot(random, color="black", linestyle="--", label="random directions, as long")
-    right.axvline(patched, color="grey", linestyle=":", label="direction added here")
+    right.axvline(added_at, color="grey", linestyle=":", label="direction added here")
     right.set(xlabel="residual stream entering block", ylabel="KL(plain ‖ patched), nats")
     right.legend(frameon=False, fontsize=8)
-    save_figure(figure, folder / "by_layer.png")
+    save_figure(figure, path)
 
+
+def write_report(results: Results, folder: Path) -> None:
+    """The page of figures, tables and coloured tokens."""
+    tables = results.tables
+    at, contrast = tables["views"][["layer", "contrast"]].iloc[0]
+    times = f"{results.record['settings']['coefficient']:g} times its direction"
+    what = f"{times} of contrast {contrast} added at layer {at}"
     report = Report("Logit lens", __doc__.split("\n")[0], results.record)
     report.figure(
         folder / "names.png",
@@ -181,35 +271,41 @@ def draw(results: Results, folder: Path) -> None:
         f"each layer, {what} (thin: single roles, mean over prompts; dashed: mean over as many "
         "random directions of the same lengths).",
     )
-    words = tables["words"]
-    last = words["layer"].max()
-    for contrast in contrasts:
-        part = words[words["contrast"] == contrast]
-        chosen = sorted({last // 2, 3 * last // 4, last})
-        wide = part[part["layer"].isin(chosen)].pivot(
-            index="role", columns="layer", values="tokens"
+    _report_words(report, tables["words"])
+    for role, part in tables["predicted"].groupby("role", sort=False):
+        report.table(
+            _side_by_side(part[part["layer"] >= at]),
+            f"{role}: the three likeliest next tokens after {part['prompt'].iloc[0]!r}, plain and "
+            f"with {what}, read at every layer from there on.",
         )
-        wide = wide.loc[roles].map(lambda tokens: " ".join(map(repr, map(str, tokens))))
+    _report_views(report, tables["views"])
+    report.write(folder / "report.html")
+
+
+def _report_words(report: Report, words: pd.DataFrame) -> None:
+    """Promoted tokens at three layers, a table for each contrast."""
+    last = words["layer"].max()
+    some = words[words["layer"].isin({last // 2, 3 * last // 4, last})]
+    roles = list(dict.fromkeys(words["role"]))
+    for contrast, part in some.groupby("contrast", sort=False):
+        wide = part.pivot(index="role", columns="layer", values="tokens").loc[roles]
+        wide = wide.map(lambda tokens: " ".join(map(repr, map(str, tokens))))
         report.table(
             wide.rename(columns=lambda at: f"layer {at}").reset_index(),
             f"Tokens with the highest logits of each direction, contrast {contrast}.",
         )
-    for role, part in tables["predicted"].groupby("role", sort=False):
-        report.table(
-            _side_by_side(part[part["layer"] >= patched]),
-            f"{role}: the three likeliest next tokens after {part['prompt'].iloc[0]!r}, plain and "
-            f"with {what}, read at every layer from there on.",
-        )
-    rows = list(tables["views"].itertuples())
+
+
+def _report_views(report: Report, table: pd.DataFrame) -> None:
+    """Coloured tokens, all on one scale."""
+    rows = list(table.itertuples())
     views, largest = views_on_one_scale([(row.tokens, row.values) for row in rows])
     for row, view in zip(rows, views, strict=True):
         caption = (
             f"Tokens by projection on {row.role} (contrast {row.contrast}), layer {row.layer}: "
-            f"{row.prompt}. Full colour: "
-            f"{largest:.2g}, blue along the direction."
+            f"{row.prompt}. Full colour: {largest:.2g}, blue along the direction."
         )
         report.tokens(view, caption, largest)
-    report.write(folder / "report.html")
 
 
 def _side_by_side(predicted: pd.DataFrame) -> pd.DataFrame:
@@ -217,6 +313,10 @@ def _side_by_side(predicted: pd.DataFrame) -> pd.DataFrame:
     shown = predicted["token"].map(repr) + predicted["logprob"].map(lambda x: f" {np.exp(x):.0%}")
     cells = shown.groupby([predicted["layer"], predicted["model"]], sort=False).agg(", ".join)
     return cells.unstack("model")[["plain", "patched"]].reset_index()
+
+
+def _table(rows: Sequence[tuple], names: str) -> pd.DataFrame:
+    return pd.DataFrame.from_records(rows, columns=names.split())
 
 
 if __name__ == "__main__":

@@ -13,52 +13,53 @@ directions that improve the answers on their role's domain, how many say their r
 import itertools
 import os
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from textwrap import fill
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 from tqdm.auto import tqdm
 
-from role_lens._run.tokens import chat_text
-from role_lens.errors import RoleLensError
-from role_lens.experiments.candidates import Grid
-from role_lens.experiments.controls import NEUTRAL_PERSONA
-from role_lens.experiments.identity import hash_of_vectors, model_identity
-from role_lens.experiments.selection import folder_of
-from role_lens.experiments.store import content_hash, kept_table
-from role_lens.experiments.sweeps import sweep
-from role_lens.files import make_folder
-from role_lens.judges.endpoint import ask_and_keep, check_address
-from role_lens.judges.likelihood import (
+from role_lens import NEUTRAL_PERSONA, Compute, Grid, RoleLensError, RoleVectors, chat_text
+from role_lens.experiments import TABLE, Store, folder_of, open_store, open_sweep, sweep_asked
+from role_lens.judges import (
     PERSONA_QUESTIONS,
+    Endpoint,
+    ask_and_keep,
+    improving_and_telling,
     judged,
     names_role,
     own_ranks,
     persona_texts,
     ranks,
     role_likelihoods,
+    telling_rates,
 )
-from role_lens.judges.telling import improving_and_telling, telling_rates
-from role_lens.questions.domains import homes_among
-from role_lens.questions.splits import sample_by_domain
-from role_lens.reading.patchscopes import (
-    TARGET,
-    Mode,
-    patchscope,
-    placeholder_positions,
-    word_states,
+from role_lens.questions import homes_among, sample_by_domain
+from role_lens.reading import TARGET, Injection, patchscope, placeholder_positions, word_states
+from role_lens.reporting import (
+    CONTRAST_STYLE,
+    QuestionOptions,
+    Report,
+    Results,
+    Setup,
+    every_layer,
+    main,
+    place_of,
+    save_figure,
 )
-from role_lens.reporting.analysis import Results, Setup, every_layer, main, place_of
-from role_lens.reporting.figures import CONTRAST_STYLE, save_figure
-from role_lens.reporting.options import QuestionOptions
-from role_lens.reporting.report import Report
+from role_lens.scoring import AskedQuestions, Asker, content_hash, hash_of_vectors
 
-WAY = ["target", "inject", "mode", "scale"]
+FIRST_LAYER = 2  # that directions are read from
+QUIET = Compute(progress=False)
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Config:
     """Prompts with the word X."""
     max_new_tokens: int = 24
     """Longest text, in tokens."""
-    domains: dict[str, str] | None = None
+    role_domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     max_questions: int | None = None
     """Most questions of a domain."""
@@ -92,203 +93,322 @@ class Config:
     """The judge's name there; its key is read from the environment, OPENAI_API_KEY."""
 
 
+class Way(NamedTuple):
+    """A way of putting a direction in."""
+
+    target: str
+    inject: int
+    """The layer; -1 for the one that each direction was read at."""
+    mode: str
+    scale: float
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is to be done, once all that may be refused has been checked."""
+
+    config: Config
+    model: Any
+    vectors: RoleVectors
+    layers: tuple[int, ...]
+    """Those that directions are read at."""
+    asked: dict[str, AskedQuestions]
+    """By domain."""
+    roles_of: dict[str, tuple[str, ...]]
+    """By domain, the roles whose directions are put in."""
+    roles: tuple[str, ...]
+    """All of them."""
+    texts: Store
+    """Of all that is written, so that a run that was stopped goes on."""
+    endpoint: Endpoint | None
+    """Another judge."""
+
+    @property
+    def length(self) -> int:
+        """Of the longest text, in tokens."""
+        longest = self.config.max_new_tokens
+        return min(8, longest) if self.config.setup.quick else longest
+
+    @property
+    def sources(self) -> list[tuple[str, int, str]]:
+        """Contrast, layer and role of each direction."""
+        return list(itertools.product(self.vectors.contrasts, self.layers, self.roles))
+
+    @property
+    def ways(self) -> list[Way]:
+        """All that are tried."""
+        config = self.config
+        sizes = [*(("add", scale) for scale in config.scales), ("replace", 1.0)]
+        places = itertools.product(config.targets, config.inject, sizes)
+        ways = [Way(target, at, *size) for target, at, size in places]
+        return ways[-1:] if config.setup.quick else ways
+
+    def keep(self, kind: str, depends_on: Sequence[Any], make: Any) -> pd.DataFrame:
+        """A table of texts, kept by what it depends on beside model and vectors."""
+        key = content_hash([self.length, self.config.setup.quick, *depends_on])[:16]
+        return self.texts.keep(f"{kind}-{key}.parquet", make, TABLE)
+
+
 def run(config: Config) -> Results:
     """Sweep, put in, judge, and write tables."""
-    setup, quick, asking = config.setup, config.setup.quick, config.asking.asking()
+    prepared = prepare(config)
+    effects = effect_table(prepared)
+    persona, usual = persona_table(prepared)
+    names = name_table(prepared, usual)
+    texts = text_table(prepared, usual)
+    every = [
+        persona.assign(target="(persona prompts)", scale=1.0),
+        names.assign(mode="the name itself", scale=1.0),
+        texts,
+    ]
+    results = Results.of(
+        config,
+        prepared.model,
+        prepared.vectors,
+        texts=texts,
+        names=names,
+        persona=persona,
+        effects=effects,
+        rates=telling_rates(pd.concat(every), Way._fields, prepared.vectors.roles),
+        improving=improving_and_telling(texts, effects, seed=config.setup.seed),
+    )
+    results.write(config.setup.out)
+    return results
+
+
+# What is put where
+
+
+def prepare(config: Config) -> Prepared:
+    """Load, check all settings, divide the questions, and open the folders, which may refuse."""
+    setup, quick = config.setup, config.setup.quick
     model = setup.options.load()
     vectors = setup.load_vectors(model)
-    place_of(vectors, config.position)  # an error now, not after the sweeps
-    layers = tuple(every_layer(vectors, 12 if quick else config.layer_step, first=2))
+    layers = tuple(every_layer(vectors, 12 if quick else config.layer_step, first=FIRST_LAYER))
+    endpoint = check_settings(config, model, vectors, layers)
+    questions = config.asking.load()
+    domains = (question.domain for question in questions)
+    homes = homes_among(vectors, config.roles, config.role_domains, domains)
+    homes = dict(list(homes.items())[:: 15 if quick else 1])
+    most = 10 if quick else config.max_questions
+    by_domain = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
+    asker = Asker(model, config.asking.asking)
+    asked = {domain: asker.ask(some) for domain, some in by_domain.items()}
+    for domain, some in asked.items():
+        open_sweep(some, vectors, sweep_folder(config, domain))
+    roles_of = {
+        domain: tuple(role for role, home in homes.items() if home == domain) for domain in asked
+    }
+    made_of = {**asker.model_identity, "vectors": hash_of_vectors(vectors)}
+    texts = open_store(setup.out / "texts", made_of)
+    return Prepared(config, model, vectors, layers, asked, roles_of, tuple(homes), texts, endpoint)
+
+
+def check_settings(
+    config: Config, model: Any, vectors: RoleVectors, layers: Sequence[int]
+) -> Endpoint | None:
+    """Refuse what only the texts need, before the sweeps; the other judge, if there is one."""
+    place_of(vectors, config.position)
     if not layers or not all(-1 <= one < vectors.n_layers for one in config.inject):
         raise RoleLensError(
-            f"the model has layers 0 to {vectors.n_layers - 1}: directions are read from layer 2 "
-            f"on, and injected at {list(config.inject)}"
+            f"the model has layers 0 to {vectors.n_layers - 1}: directions are read from layer "
+            f"{FIRST_LAYER} on, and injected at {list(config.inject)}"
         )
-    # As above: errors now, for what only the texts need.
     if len(vectors.roles) < 2:
         raise RoleLensError("a judge that ranks roles needs at least two of them")
     if config.max_new_tokens < 1:
         raise RoleLensError(f"a text takes at least 1 token, got {config.max_new_tokens}")
-    if config.judge_url is not None:
-        check_address(config.judge_url)
-    chat_text(model, "Hello?", NEUTRAL_PERSONA)
+    chat_text(model, "Hello?", NEUTRAL_PERSONA)  # some templates take no system message
     for target in config.targets:
         placeholder_positions(model, target)
-    questions = config.asking.load()
-    homes = homes_among(vectors, config.roles, config.domains, (one.domain for one in questions))
-    roles = tuple(homes)[:: 15 if quick else 1]
-    homes = {role: homes[role] for role in roles}
-    most = 10 if quick else config.max_questions
-    effects = []
-    for domain, asked in sample_by_domain(questions, homes.values(), most, seed=setup.seed).items():
-        some = tuple(role for role in roles if homes[role] == domain)
-        grid = Grid(some, layers, (config.position,), vectors.contrasts)
-        kept = folder_of(setup.out / "sweeps", domain)
-        found = sweep(model, vectors, asked, kept, grid, **asking)
-        effects.append(found.iloc[1:].assign(domain=domain))
+    if config.judge_url is None:
+        return None
+    return Endpoint(config.judge_url, config.judge_model, key=os.environ.get("OPENAI_API_KEY"))
 
-    sources = list(itertools.product(vectors.contrasts, layers, roles))
+
+def sweep_folder(config: Config, domain: str) -> Path:
+    """Where a domain is swept."""
+    return folder_of(config.setup.out / "sweeps", domain)
+
+
+# Tables
+
+
+def effect_table(prepared: Prepared) -> pd.DataFrame:
+    """What adding each direction does to the answers on its role's domain."""
+    config, parts = prepared.config, []
+    for domain, asked in prepared.asked.items():
+        grid = Grid(
+            roles=prepared.roles_of[domain],
+            layers=prepared.layers,
+            positions=(config.position,),
+            contrasts=None,
+        )
+        found = sweep_asked(asked, prepared.vectors, sweep_folder(config, domain), grid)
+        parts.append(found.iloc[1:].assign(domain=domain))
+    return pd.concat(parts, ignore_index=True)
+
+
+def persona_table(prepared: Prepared) -> tuple[pd.DataFrame, np.ndarray]:
+    """Texts of which the role is known, judged; and what is usual for each role's name in them."""
+    roles = prepared.vectors.roles
+
+    def write() -> pd.DataFrame:
+        # All roles: what is usual for a name is not to depend on which of them are looked at.
+        prompts = PERSONA_QUESTIONS[: 1 if prepared.config.setup.quick else None]
+        written = persona_texts(prepared.model, roles, prompts, max_new_tokens=prepared.length)
+        found = role_likelihoods(prepared.model, written["text"].tolist(), roles, compute=QUIET)
+        return written.assign(likelihoods=list(found))
+
+    table = prepared.keep("persona", [], write)
+    likelihoods = np.stack(table.pop("likelihoods"))
+    usual = likelihoods.mean(axis=0)
+    table["rank"] = own_ranks(ranks(likelihoods, usual), places(prepared, table))
+    table["named"] = named(table)
+    table = table[table["role"].isin(prepared.roles)].reset_index(drop=True)
+    return ask_endpoint_too(prepared, table), usual
+
+
+def name_table(prepared: Prepared, usual: np.ndarray) -> pd.DataFrame:
+    """What the model writes with the residual stream of each role's own name put in."""
+
+    def write(target: str, at: int) -> pd.DataFrame:
+        states = word_states(prepared.model, prepared.roles, at, target=target)
+        texts = put_in(prepared, states, Injection(at, target=target))
+        table = pd.DataFrame({"role": prepared.roles, "target": target, "inject": at})
+        return judge(prepared, usual, table.assign(text=texts))
+
+    parts = []
+    injected = sorted({at for at in prepared.config.inject if at >= 0}) or prepared.layers[:1]
+    for target, at in itertools.product(prepared.config.targets, injected):
+        depends_on = [prepared.roles, target, at]
+        part = prepared.keep("name", depends_on, partial(write, target, at))
+        parts.append(ask_endpoint_too(prepared, part))
+    return pd.concat(parts, ignore_index=True)
+
+
+def text_table(prepared: Prepared, usual: np.ndarray) -> pd.DataFrame:
+    """What the model writes with each direction put in, in every way."""
+    sources, position = prepared.sources, prepared.config.position
     directions = torch.stack(
         [
-            vectors.direction(role, layer=layer, position=config.position, contrast=contrast)
+            prepared.vectors.direction(role, layer=layer, position=position, contrast=contrast)
             for contrast, layer, role in sources
         ]
     )
-    # What is written is kept by what it depends on, so that a run that was stopped goes on.
-    folder = make_folder(setup.out / "texts")
-    length = min(8, config.max_new_tokens) if quick else config.max_new_tokens
-    identity = [hash_of_vectors(vectors), list(vectors.roles), model_identity(model), quick]
-    identity += [config.position, length]
 
-    def asked_of_endpoint(table: pd.DataFrame) -> pd.DataFrame:
-        if config.judge_url is None:
-            return table
-        said = ask_and_keep(
-            table["text"].tolist(),
-            vectors.roles,
-            folder,
-            url=config.judge_url,
-            model=config.judge_model,
-            key=os.environ.get("OPENAI_API_KEY"),
-        )
-        return table.assign(judge=[one or "none" for one in said])
-
-    def persona() -> pd.DataFrame:
-        # All roles: what is usual for a name is not to depend on which of them are looked at.
-        written = persona_texts(
-            model, vectors.roles, PERSONA_QUESTIONS[: 1 if quick else None], max_new_tokens=length
-        )
-        found = role_likelihoods(model, written["text"].tolist(), vectors.roles, progress=False)
-        return written.assign(likelihoods=list(found))
-
-    written = kept_table(folder / f"persona-{content_hash(identity)[:16]}.parquet", persona)
-    likelihoods = np.stack(written.pop("likelihoods"))
-    usual = likelihoods.mean(axis=0)
-    truth = [vectors.role_index(role) for role in written["role"]]
-    written["rank"] = own_ranks(ranks(likelihoods, usual), truth)
-    written["named"] = [names_role(row.text, row.role) for row in written.itertuples()]
-    written = asked_of_endpoint(written[written["role"].isin(roles)].reset_index(drop=True))
-
-    def judge(table: pd.DataFrame) -> pd.DataFrame:
-        texts = table["text"].tolist()
-        found = judged(model, texts, vectors.roles, usual, progress=False)
-        table["rank"] = own_ranks(found, [vectors.role_index(role) for role in table["role"]])
-        table["first"] = [vectors.roles[index] for index in found.argmin(axis=1)]
-        table["named"] = [names_role(row.text, row.role) for row in table.itertuples()]
-        return table
-
-    def put_in(target: str, at: int, mode: Mode, scale: float) -> pd.DataFrame:
-        texts = patchscope(
-            model,
-            directions,
-            layer=[layer if at < 0 else at for _, layer, _ in sources],
-            scale=scale,
-            target=target,
-            mode=mode,
-            max_new_tokens=length,
-        )
+    def write(way: Way) -> pd.DataFrame:
+        layers = [layer if way.inject < 0 else way.inject for _, layer, _ in sources]
+        texts = put_in(prepared, directions, Injection(layers, way.scale, way.mode, way.target))
         table = pd.DataFrame(sources, columns=["contrast", "layer", "role"])
-        table = table.assign(target=target, inject=at, mode=mode, scale=scale, text=texts)
-        return judge(table)
+        return judge(prepared, usual, table.assign(**way._asdict(), text=texts))
 
-    def put_name_in(target: str, at: int) -> pd.DataFrame:
-        states = word_states(model, roles, at, target=target)
-        texts = patchscope(model, states, layer=at, target=target, max_new_tokens=length)
-        table = pd.DataFrame({"role": roles, "target": target, "inject": at, "text": texts})
-        return judge(table)
+    parts = []
+    for way in tqdm(prepared.ways, desc="ways of putting them in"):
+        part = prepared.keep("texts", [position, sources, way], partial(write, way))
+        parts.append(ask_endpoint_too(prepared, part))
+    return pd.concat(parts, ignore_index=True)
 
-    sizes: list[tuple[Mode, float]] = [("add", scale) for scale in config.scales]
-    ways = [
-        (target, at, *size)
-        for target, at, size in itertools.product(
-            config.targets, config.inject, [*sizes, ("replace", 1.0)]
-        )
-    ]
-    texts, names = [], []
-    at_layers = sorted({one for one in config.inject if one >= 0}) or layers[:1]
-    for target, at in itertools.product(config.targets, at_layers):
-        name = content_hash(identity, roles, target, at)[:16]
-        part = kept_table(folder / f"name-{name}.parquet", partial(put_name_in, target, at))
-        names.append(asked_of_endpoint(part))
-    for way in tqdm(ways[-1:] if quick else ways, desc="ways of putting them in"):
-        name = content_hash(identity, sources, way)[:16]
-        part = kept_table(folder / f"texts-{name}.parquet", partial(put_in, *way))
-        texts.append(asked_of_endpoint(part))
-    table, name_itself, measured = (
-        pd.concat(some, ignore_index=True) for some in (texts, names, effects)
+
+def put_in(prepared: Prepared, states: Tensor, injection: Injection) -> list[str]:
+    """What the model writes with each of these put in."""
+    return patchscope(prepared.model, states, injection, max_new_tokens=prepared.length)
+
+
+def judge(prepared: Prepared, usual: np.ndarray, table: pd.DataFrame) -> pd.DataFrame:
+    """With the rank of each text's own role, the role that is ranked first, and whether the own one
+    is named."""
+    roles, texts = prepared.vectors.roles, table["text"].tolist()
+    found = judged(prepared.model, texts, roles, usual, compute=QUIET)
+    return table.assign(
+        rank=own_ranks(found, places(prepared, table)),
+        first=[roles[index] for index in found.argmin(axis=1)],
+        named=named(table),
     )
-    every = pd.concat(
-        [
-            written.assign(target="(persona prompts)", scale=1.0),
-            name_itself.assign(mode="the name itself", scale=1.0),
-            table,
-        ]
-    )
-    results = Results.of(
-        config,
-        model,
-        vectors,
-        texts=table,
-        names=name_itself,
-        persona=written,
-        effects=measured,
-        rates=telling_rates(every, WAY, vectors.roles),
-        improving=improving_and_telling(table, measured, seed=setup.seed),
-    )
-    results.write(setup.out)
-    return results
+
+
+def ask_endpoint_too(prepared: Prepared, table: pd.DataFrame) -> pd.DataFrame:
+    """With the role that the other judge names, if there is one; its answers are kept too."""
+    if prepared.endpoint is None:
+        return table
+    texts, folder = table["text"].tolist(), prepared.texts.path
+    said = ask_and_keep(texts, prepared.vectors.roles, folder, prepared.endpoint)
+    return table.assign(judge=[one or "none" for one in said])
+
+
+def places(prepared: Prepared, table: pd.DataFrame) -> list[int]:
+    """Index of each text's own role."""
+    return [prepared.vectors.role_index(role) for role in table["role"]]
+
+
+def named(table: pd.DataFrame) -> list[bool]:
+    """Whether each text has the name of its own role in it."""
+    return [names_role(row.text, row.role) for row in table.itertuples()]
+
+
+# Figures and report
 
 
 def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
-    texts, persona = results.tables["texts"], results.tables["persona"]
-    contrasts = list(dict.fromkeys(texts["contrast"]))
-    roles = list(dict.fromkeys(texts["role"]))
+    draw_says(results, folder / "says.png")
+    write_report(results, folder)
+
+
+def draw_says(results: Results, path: Path) -> None:
+    """How often the own role comes first, by layer, a panel for each way of putting it in."""
+    texts, names = results.tables["texts"], results.tables["names"]
     chance = results.tables["rates"]["chance@1"].iloc[0]
-    texts = texts.assign(
-        way=[
-            fill(f"“{row.target}”", 36)
-            + f"\nat {'its own layer' if row.inject < 0 else f'layer {row.inject}'}, "
-            + ("in its place" if row.mode == "replace" else f"added × {row.scale:g}")
-            for row in texts.itertuples()
-        ]
-    )
-    ways = list(dict.fromkeys(texts["way"]))
+    ways = dict(list(texts.groupby(list(Way._fields), sort=False)))
     columns = min(3, len(ways))
     rows = -(-len(ways) // columns)
     figure = Figure(figsize=(3.1 * columns, 2.5 * rows), layout="constrained")
     axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    names = results.tables["names"]
-    for axis, way in zip(axes.flat, ways, strict=False):
-        for contrast in contrasts:
-            part = texts[(texts["way"] == way) & (texts["contrast"] == contrast)]
-            first = (part["rank"] == 1).groupby(part["layer"]).mean()
-            axis.plot(first.index, first, marker="o", markersize=3, **CONTRAST_STYLE[contrast])
+    for axis, (way, part) in zip(axes.flat, ways.items(), strict=False):
+        way = Way(*way)
+        _first_by_layer(axis, part)
         axis.axhline(chance, color="grey", linewidth=0.8, label="chance")
-        target, at = texts.loc[texts["way"] == way, ["target", "inject"]].iloc[0]
-        same = names[(names["target"] == target) & ((names["inject"] == at) | (at < 0))]
+        same = names[names["target"] == way.target]
+        same = same[(same["inject"] == way.inject) | (way.inject < 0)]
         for some, style, label in (
-            (persona, ":", "persona prompts"),
+            (results.tables["persona"], ":", "persona prompts"),
             (same, "--", "the name itself"),
         ):
             share = (some["rank"] == 1).mean()
             axis.axhline(share, color="grey", linestyle=style, label=label)
-        axis.set_title(way, fontsize=7)
+        axis.set_title(_title(way), fontsize=7)
         axis.set_ylim(-0.02, 1.02)
     for axis in axes[-1]:
         axis.set_xlabel("layer the direction was read at")
     for row in axes:
         row[0].set_ylabel("share of roles\nthat come first")
     axes.flat[0].legend(fontsize=7, frameon=False)
-    save_figure(figure, folder / "says.png")
+    save_figure(figure, path)
 
+
+def _first_by_layer(axis: Axes, texts: pd.DataFrame) -> None:
+    """The share of roles that come first, a line for each contrast."""
+    for contrast, part in texts.groupby("contrast", sort=False):
+        first = (part["rank"] == 1).groupby(part["layer"]).mean()
+        axis.plot(first.index, first, marker="o", markersize=3, **CONTRAST_STYLE[contrast])
+
+
+def _title(way: Way) -> str:
+    where = "its own layer" if way.inject < 0 else f"layer {way.inject}"
+    how = "in its place" if way.mode == "replace" else f"added × {way.scale:g}"
+    return f"{fill(f'“{way.target}”', 36)}\nat {where}, {how}"
+
+
+def write_report(results: Results, folder: Path) -> None:
+    """The page of figures and tables."""
+    texts, injected = results.tables["texts"], sorted(set(results.tables["names"]["inject"]))
     report = Report("Patchscope", __doc__.split("\n")[0], results.record)
     report.figure(
         folder / "says.png",
         "How often the judge ranks the direction's own role first for what the model wrote; "
         "dotted: for texts written under the role's persona prompt; dashed: for those written with "
         "the residual stream of the role's name put in, at the same layer, or where that is the "
-        f"direction's own, at {_layers(results.tables['names']['inject'])}.",
+        f"direction's own, at layer {' and '.join(map(str, injected))}.",
     )
     report.table(
         results.tables["rates"],
@@ -301,18 +421,15 @@ def draw(results: Results, folder: Path) -> None:
         "Do directions that improve the answers say their role? p: one-sided, of each line alone; "
         "roles are dealt out anew among those of their domain.",
     )
-    best = texts.sort_values(["named", "rank"], ascending=[False, True], kind="stable")
-    best = best.groupby("role", sort=False).head(1).set_index("role").loc[roles].reset_index()
-    shown = ["role", "contrast", "layer", *WAY, "rank", "named", "judge", "text"]
+    shown = ["role", "contrast", "layer", *Way._fields, "rank", "named", "judge", "text"]
     shown = [name for name in shown if name in texts.columns]
+    best = texts.sort_values(["named", "rank"], ascending=[False, True], kind="stable")
+    best = best.drop_duplicates("role").set_index("role")
+    best = best.loc[list(dict.fromkeys(texts["role"]))].reset_index()
     report.table(best[shown], "The text of each role that says it best: a choice, not a sample.")
     sample = texts.sample(min(20, len(texts)), random_state=0).sort_index()
     report.table(sample[shown], f"{len(sample)} texts at random.")
     report.write(folder / "report.html")
-
-
-def _layers(numbers: pd.Series) -> str:
-    return "layer " + " and ".join(map(str, sorted(set(numbers))))
 
 
 if __name__ == "__main__":

@@ -9,34 +9,61 @@ persona prompt's own shift of the residual stream is held against all roles' dir
 """
 
 import sys
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from role_lens._run.tokens import chat_text
-from role_lens.experiments.candidates import Grid
-from role_lens.experiments.condition_scores import score_conditions
-from role_lens.experiments.conditions import baseline, persona_conditions
-from role_lens.experiments.controls import NEUTRAL_PERSONA, persona_prompts
-from role_lens.experiments.judgement import judge, tally
-from role_lens.experiments.selection import folder_of, select_by_domain
-from role_lens.prompts import spread
-from role_lens.questions.domains import homes_among
-from role_lens.questions.splits import check_numbers, divide, sample_each
-from role_lens.reading.persona_shifts import persona_shift, shift_along_directions
-from role_lens.reporting.analysis import Results, Setup, main, place_of
-from role_lens.reporting.figures import CONTRAST_STYLE, save_figure
-from role_lens.reporting.options import QuestionOptions
-from role_lens.reporting.report import Report
+from role_lens import (
+    NEUTRAL_PERSONA,
+    Grid,
+    RoleVectors,
+    Selection,
+    chat_text,
+    persona_prompts,
+    spread,
+)
+from role_lens.experiments import (
+    Choice,
+    baseline,
+    folder_of,
+    judge,
+    open_conditions,
+    open_sweep,
+    persona_conditions,
+    score_conditions,
+    select_by_domain,
+    tally,
+)
+from role_lens.questions import check_numbers, divide, homes_among, sample_each
+from role_lens.reading import persona_shift, shift_along_directions
+from role_lens.reporting import (
+    CONTRAST_STYLE,
+    QuestionOptions,
+    Report,
+    Results,
+    Setup,
+    main,
+    place_of,
+    save_figure,
+)
+from role_lens.scoring import AskedQuestions, Asker
 
 LOOKS = {
     "persona": {"marker": "D", "color": "#d9822b", "label": "persona prompt"},
     "add": {"marker": "o", "color": "#1f3b73", "label": "direction added"},
     "both": {"marker": "s", "color": "#5b9e6f", "label": "both"},
 }
+INSTEAD_OF = {
+    "the template's own system message": None,
+    f"“{NEUTRAL_PERSONA}”": NEUTRAL_PERSONA,
+}
+"""What a persona prompt's shift is compared with, by its name in the tables."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +76,7 @@ class Config:
     """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
     roles: tuple[str, ...] | None = None
     """Default: all whose domain has questions."""
-    domains: dict[str, str] | None = None
+    role_domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     max_kl: float | None = 0.1
     """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
@@ -63,122 +90,163 @@ class Config:
     """Base prompts that the shift is a mean over."""
 
 
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is to be done, once all that may be refused has been checked."""
+
+    config: Config
+    model: Any
+    vectors: RoleVectors
+    homes: Mapping[str, str]
+    """Role -> its domain."""
+    choosing: Mapping[str, AskedQuestions]
+    """Domain -> the questions that choose."""
+    tests: Mapping[str, AskedQuestions]
+    """Domain -> the questions that test."""
+    prompts: Sequence[str]
+    """Base prompts of the shift."""
+
+
 def run(config: Config) -> Results:
     """Choose, ask, and write tables."""
-    setup, asking = config.setup, config.asking.asking()
+    prepared = prepare(config)
+    choices = choose(prepared)
+    results = Results.of(
+        config,
+        prepared.model,
+        prepared.vectors,
+        effects=effect_table(prepared, choices),
+        choices=pd.DataFrame([choice.row() for choice in choices.values()]),
+        shifts=shift_table(prepared),
+    )
+    results.write(config.setup.out)
+    return results
+
+
+# What is asked
+
+
+def prepare(config: Config) -> Prepared:
+    """Load, divide the questions, and open the folders, which may refuse."""
+    setup, quick = config.setup, config.setup.quick
     model = setup.options.load()
-    chat_text(model, "Hello?", NEUTRAL_PERSONA)  # an error now, not after the choice
+    chat_text(model, "Hello?", NEUTRAL_PERSONA)  # some templates take no system message
     vectors = setup.load_vectors(model)
-    place_of(vectors, config.position)  # as above
-    prompts = spread(setup.base_prompts(), 2 if setup.quick else config.n_prompts)
+    place_of(vectors, config.position)
+    prompts = spread(setup.base_prompts(), 2 if quick else config.n_prompts)
     questions = config.asking.load()
-    homes = homes_among(vectors, config.roles, config.domains, (one.domain for one in questions))
-    if setup.quick:
+    asked = (question.domain for question in questions)
+    homes = homes_among(vectors, config.roles, config.role_domains, asked)
+    if quick:
         homes = dict(list(homes.items())[:1])
     validation = config.asking.load_validation(config.validation)
     choosing, testing = divide(questions, validation, homes, setup.seed)
-    own = {domain: testing[domain] for domain in choosing}
-    tests = sample_each(own, 20 if setup.quick else config.max_questions, seed=setup.seed)
-    limit = 20 if setup.quick else config.max_validation
-    choosing = sample_each(choosing, limit, seed=setup.seed)
-    check_numbers(choosing, [(domain, True, asked) for domain, asked in tests.items()])
-    choices = select_by_domain(
-        model,
-        vectors,
-        choosing,
-        setup.out / "selection",
-        Grid(contrasts=vectors.contrasts),
-        homes,
-        screen=2 if setup.quick else 10,
-        max_kl=None if setup.quick else config.max_kl,
-        **asking,
-    )
-    scores = []
-    for domain, asked in tests.items():
-        conditions = [baseline()]
-        for role in (role for role, home in homes.items() if home == domain):
-            addition = choices[role].addition(vectors) if role in choices else None
-            conditions += persona_conditions(role, addition)
-        kept = folder_of(setup.out / "asked", domain)
-        scores.append(
-            score_conditions(
-                model, asked, conditions, kept, domain=domain, in_domain=True, **asking
-            )
-        )
-    instead_of = {
-        "the template's own system message": None,
-        f"“{NEUTRAL_PERSONA}”": NEUTRAL_PERSONA,
-    }
-    personas = [persona_prompts(role)[0] for role in homes]
-    moved = persona_shift(
-        model, prompts, personas, vectors.positions, instead_of=list(instead_of.values())
-    )
-    shifts = []
-    for role, of_role in zip(homes, moved, strict=True):
-        for name, shift in zip(instead_of, of_role, strict=True):
-            table = shift_along_directions(shift, vectors, role)
-            table = table[table["position"] == config.position]
-            shifts.append(table.assign(role=role, instead_of=name))
-    results = Results.of(
+    tests = {domain: testing[domain] for domain in choosing}
+    tests = sample_each(tests, 20 if quick else config.max_questions, seed=setup.seed)
+    choosing = sample_each(choosing, 20 if quick else config.max_validation, seed=setup.seed)
+    check_numbers(choosing, [(domain, True, some) for domain, some in tests.items()])
+    asker = Asker(model, config.asking.asking)
+    prepared = Prepared(
         config,
         model,
         vectors,
-        effects=judge(scores, seed=setup.seed),
-        choices=pd.DataFrame(map(asdict, choices.values())),
-        shifts=pd.concat(shifts, ignore_index=True).assign(n_roles=len(vectors.roles)),
+        homes,
+        {domain: asker.ask(some) for domain, some in choosing.items()},
+        {domain: asker.ask(some) for domain, some in tests.items()},
+        prompts,
     )
-    results.write(setup.out)
-    return results
+    for domain, some in prepared.choosing.items():
+        open_sweep(some, vectors, folder_of(setup.out / "selection", domain))
+    for domain, some in prepared.tests.items():
+        open_conditions(some, folder_of(setup.out / "asked", domain))
+    return prepared
+
+
+# Tables
+
+
+def choose(prepared: Prepared) -> dict[str, Choice]:
+    """A direction for each role that has one within the limit."""
+    config, quick = prepared.config, prepared.config.setup.quick
+    selection = Selection(
+        Grid(contrasts=None, screen=2 if quick else 10), max_kl=None if quick else config.max_kl
+    )
+    folder = config.setup.out / "selection"
+    return select_by_domain(prepared.choosing, prepared.vectors, folder, selection, prepared.homes)
+
+
+def effect_table(prepared: Prepared, choices: Mapping[str, Choice]) -> pd.DataFrame:
+    """What persona prompt, addition and both do to the questions that test."""
+    setup, scores = prepared.config.setup, []
+    for domain, asked in prepared.tests.items():
+        conditions = [baseline()]
+        for role in (role for role, home in prepared.homes.items() if home == domain):
+            addition = choices[role].patch(prepared.vectors) if role in choices else None
+            conditions += persona_conditions(role, addition)
+        folder = folder_of(setup.out / "asked", domain)
+        scores.append(score_conditions(asked, conditions, folder, domain=domain, in_domain=True))
+    return judge(scores, seed=setup.seed)
+
+
+def shift_table(prepared: Prepared) -> pd.DataFrame:
+    """The persona prompts' shifts of the residual stream along all roles' directions."""
+    vectors, parts = prepared.vectors, []
+    shifts = persona_shift(
+        prepared.model,
+        prepared.prompts,
+        [persona_prompts(role)[0] for role in prepared.homes],
+        vectors.positions,
+        instead_of=list(INSTEAD_OF.values()),
+    )
+    for role, of_role in zip(prepared.homes, shifts, strict=True):
+        for name, shift in zip(INSTEAD_OF, of_role, strict=True):
+            table = shift_along_directions(shift, vectors, role)
+            table = table[table["position"] == prepared.config.position]
+            parts.append(table.assign(role=role, instead_of=name))
+    return pd.concat(parts, ignore_index=True).assign(n_roles=len(vectors.roles))
+
+
+# Figures and report
 
 
 def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
-    effects, shifts = results.tables["effects"], results.tables["shifts"]
+    position = results.record["settings"]["position"]
+    draw_effects(results.tables["effects"], folder / "effects.png")
+    draw_shifts(results.tables["shifts"], position, folder / "shift.png")
+    write_report(results, folder)
+
+
+def draw_effects(effects: pd.DataFrame, path: Path) -> None:
+    """Persona prompt, addition and both, a row for each role."""
     asked = effects[effects["kind"] == "persona"].sort_values(["domain", "role"])
-    roles = asked["role"].tolist()
-    homes = effects.drop_duplicates("role").set_index("role")["domain"]
+    roles, rows = asked["role"].tolist(), np.arange(len(asked))
     figure = Figure(figsize=(8, 1.5 + 0.3 * len(roles)), layout="constrained")
     axis = figure.subplots()
-    rows = np.arange(len(roles))
-    neutral = effects[effects["kind"] == "neutral_persona"].set_index("role").loc[roles]
-    axis.plot(
-        neutral["effect"], rows, "|", color="grey", markersize=11, label="“You are a person.”"
-    )
+    neutral = effects[effects["kind"] == "neutral_persona"].set_index("role").loc[roles, "effect"]
+    axis.plot(neutral, rows, "|", color="grey", markersize=11, label="“You are a person.”")
     for shift, (kind, look) in zip((-0.22, 0, 0.22), LOOKS.items(), strict=True):
         # No points for a role without a direction within the limit.
         part = effects[effects["kind"] == kind].set_index("role").reindex(roles)
         error = np.stack([part["effect"] - part["low"], part["high"] - part["effect"]])
-        axis.errorbar(
-            part["effect"],
-            rows + shift,
-            xerr=error,
-            linestyle="",
-            markersize=4,
-            elinewidth=1,
-            **look,
-        )
+        shown = {"linestyle": "", "markersize": 4, "elinewidth": 1, **look}
+        axis.errorbar(part["effect"], rows + shift, xerr=error, **shown)
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_yticks(rows, [f"{role} ({homes[role]})" for role in roles], fontsize=8)
+    names = [f"{one.role} ({one.domain})" for one in asked.itertuples()]
+    axis.set_yticks(rows, names, fontsize=8)
     axis.invert_yaxis()
     axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
     axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
-    save_figure(figure, folder / "effects.png")
+    save_figure(figure, path)
 
+
+def draw_shifts(shifts: pd.DataFrame, position: int, path: Path) -> None:
+    """The persona prompt's shift beside the directions, a row for each thing it is held against."""
     kinds = list(dict.fromkeys(shifts["instead_of"]))
     n_roles = int(shifts["n_roles"].iloc[0])
     figure = Figure(figsize=(10, 6), layout="constrained")
     for row, instead in zip(figure.subplots(len(kinds), 3, sharex=True), kinds, strict=True):
-        for contrast, style in CONTRAST_STYLE.items():
-            some = (shifts["instead_of"] == instead) & (shifts["contrast"] == contrast)
-            part = shifts[some & shifts["rank"].notna()]
-            if part.empty:
-                continue
-            by_layer = part.groupby("layer")
-            row[0].plot(by_layer["cosine"].mean(), **style)
-            others = by_layer["others"].mean()
-            row[0].plot(others, color=style["color"], linewidth=0.8, linestyle=":")
-            row[1].plot(by_layer["rank"].agg(lambda ranks: (ranks == 1).mean()), **style)
-            row[2].plot(by_layer["along"].mean(), **style)
+        _shift_lines(row, shifts[(shifts["instead_of"] == instead) & shifts["rank"].notna()])
         row[0].set_ylabel(f"compared with\n{instead}\n\ncosine, mean over roles", fontsize=8)
         row[0].axhline(0, color="grey", linewidth=0.6)
         row[1].axhline(1 / n_roles, color="grey", linewidth=0.8, label="chance")
@@ -186,12 +254,29 @@ def draw(results: Results, folder: Path) -> None:
         row[2].axhline(0, color="grey", linewidth=0.6)
         row[2].set_ylabel("shift along the direction,\nin lengths of it", fontsize=8)
     for axis in figure.axes[-3:]:
-        axis.set_xlabel(f"layer (position {results.record['settings']['position']})")
+        axis.set_xlabel(f"layer (position {position})")
     figure.axes[0].plot([], [], ":", color="black", linewidth=0.8, label="others' directions")
     for axis in figure.axes[:2]:
         axis.legend(frameon=False, fontsize=7)
-    save_figure(figure, folder / "shift.png")
+    save_figure(figure, path)
 
+
+def _shift_lines(row: Sequence[Axes], shifts: pd.DataFrame) -> None:
+    """Cosine, share of the nearest, and length along the direction, by layer and contrast."""
+    for contrast, style in CONTRAST_STYLE.items():
+        by_layer = shifts[shifts["contrast"] == contrast].groupby("layer")
+        if not len(by_layer):
+            continue
+        row[0].plot(by_layer["cosine"].mean(), **style)
+        others = by_layer["others"].mean()
+        row[0].plot(others, color=style["color"], linewidth=0.8, linestyle=":")
+        row[1].plot(by_layer["rank"].agg(lambda ranks: (ranks == 1).mean()), **style)
+        row[2].plot(by_layer["along"].mean(), **style)
+
+
+def write_report(results: Results, folder: Path) -> None:
+    """The page of figures and tables."""
+    effects = results.tables["effects"]
     report = Report("Persona prompts", __doc__.split("\n")[0], results.record)
     report.figure(
         folder / "effects.png",

@@ -11,27 +11,42 @@ choose it, and p adjusted for all candidates.
 """
 
 import sys
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens.experiments.candidates import Grid
-from role_lens.experiments.condition_scores import score_conditions
-from role_lens.experiments.conditions import Condition, baseline
-from role_lens.experiments.judgement import measure
-from role_lens.experiments.selection import best_first, folder_of
-from role_lens.experiments.sweeps import read_changes, sweep
-from role_lens.questions.domains import homes_among
-from role_lens.questions.splits import sample_by_domain
-from role_lens.reporting.analysis import Results, Setup, every_layer, main
-from role_lens.reporting.figures import plot_transfer, save_figure
-from role_lens.reporting.options import QuestionOptions
-from role_lens.reporting.report import Report
-from role_lens.statistics.selection_bias import best_of_many
-from role_lens.statistics.paired import mcnemar, sign_flip_test
+from role_lens import DirectionSpec, Grid, Question, RoleVectors
+from role_lens.experiments import (
+    Condition,
+    ConditionKind,
+    baseline,
+    best_first,
+    folder_of,
+    measure,
+    open_conditions,
+    open_sweep,
+    read_changes,
+    score_conditions,
+    sweep_asked,
+)
+from role_lens.questions import homes_among, sample_by_domain
+from role_lens.reporting import (
+    QuestionOptions,
+    Report,
+    Results,
+    Setup,
+    every_layer,
+    main,
+    plot_transfer,
+    save_figure,
+)
+from role_lens.scoring import AskedQuestions, Asker
+from role_lens.statistics import best_of_many, mcnemar, sign_flip_test
 
 
 @dataclass(frozen=True)
@@ -42,7 +57,7 @@ class Config:
     asking: QuestionOptions = field(default_factory=QuestionOptions)
     roles: tuple[str, ...] | None = None
     """Default: all whose domain has questions."""
-    domains: dict[str, str] | None = None
+    role_domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
     coefficients: tuple[float, ...] = (1.0,)
     """How many times the raw direction is added."""
@@ -55,94 +70,194 @@ class Config:
     """Most questions of every other domain; 0: none."""
 
 
+@dataclass(frozen=True, eq=False)
+class Test:
+    """Questions of one domain, for its own roles or for all others."""
+
+    domain: str
+    in_domain: bool
+    asked: AskedQuestions
+    folder: Path
+
+
+@dataclass(frozen=True, eq=False)
+class Prepared:
+    """What is to be done, once all that may be refused has been checked."""
+
+    config: Config
+    model: Any
+    vectors: RoleVectors
+    homes: Mapping[str, str]
+    """Role -> its domain."""
+    grid: Grid
+    """Of the sweeps, of all roles."""
+    tests: Sequence[Test]
+    """The own domains' questions choose too."""
+
+    def sweep_folder(self, domain: str) -> Path:
+        """Where a domain is swept."""
+        return folder_of(self.config.setup.out / "sweeps", domain)
+
+
 def run(config: Config) -> Results:
     """Sweep, take the best, and write tables."""
-    setup, quick, asking = config.setup, config.setup.quick, config.asking.asking()
+    prepared = prepare(config)
+    best = best_table(prepared)
+    effects = effect_table(prepared, best)
+    results = Results.of(config, prepared.model, prepared.vectors, best=best, effects=effects)
+    results.write(config.setup.out)
+    return results
+
+
+# What is asked
+
+
+def prepare(config: Config) -> Prepared:
+    """Load, divide the questions, and open the folders, which may refuse."""
+    setup, quick = config.setup, config.setup.quick
     model = setup.options.load()
     vectors = setup.load_vectors(model)
     questions = config.asking.load()
-    homes = homes_among(vectors, config.roles, config.domains, (one.domain for one in questions))
+    asked = (question.domain for question in questions)
+    homes = homes_among(vectors, config.roles, config.role_domains, asked)
     if quick:
         homes = dict(list(homes.items())[:1])
-    layers = tuple(every_layer(vectors, 8 if quick else config.layer_step))
-    positions = (-1,) if quick else None
-    rows, patches = [], {}
+    grid = Grid(
+        layers=tuple(every_layer(vectors, 8 if quick else config.layer_step)),
+        positions=(-1,) if quick else None,
+        coefficients=config.coefficients,
+    )
+    asker = Asker(model, config.asking.asking)
+    tests = [
+        Test(domain, in_domain, asker.ask(some), folder_of(setup.out / name, domain))
+        for name, in_domain, by_domain in samples(config, questions, homes)
+        for domain, some in by_domain.items()
+        if any((home == domain) == in_domain for home in homes.values())
+    ]
+    prepared = Prepared(config, model, vectors, homes, grid, tests)
+    for test in tests:
+        open_conditions(test.asked, test.folder)
+        if test.in_domain:
+            open_sweep(test.asked, vectors, prepared.sweep_folder(test.domain))
+    return prepared
+
+
+def samples(
+    config: Config, questions: Sequence[Question], homes: Mapping[str, str]
+) -> list[tuple[str, bool, dict[str, list[Question]]]]:
+    """By domain: the questions for its own roles, and those for all others; each with the name of
+    their folder."""
+    quick, seed = config.setup.quick, config.setup.seed
     most = 20 if quick else config.max_questions
-    own_questions = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
-    for domain, asked in own_questions.items():
-        own = tuple(role for role in homes if homes[role] == domain)
-        grid = Grid(own, layers, positions, ("base",), ("add",), config.coefficients)
-        kept = folder_of(setup.out / "sweeps", domain)
-        effects = sweep(model, vectors, asked, kept, grid, **asking)
-        accuracy = float(effects["accuracy"].iloc[0])
+    own = sample_by_domain(questions, homes.values(), most, seed=seed)
+    found = [("own", True, own)]
+    if not quick and config.max_off_domain != 0:
+        every = sorted({question.domain for question in questions})
+        others = sample_by_domain(questions, every, config.max_off_domain, seed=seed)
+        found.append(("others", False, others))
+    return found
+
+
+# Tables
+
+
+def best_table(prepared: Prepared) -> pd.DataFrame:
+    """The direction of each role with the largest accuracy, and what such a choice is worth."""
+    seed, rows = prepared.config.setup.seed, []
+    for test in (test for test in prepared.tests if test.in_domain):
+        own = tuple(role for role, home in prepared.homes.items() if home == test.domain)
+        folder, grid = prepared.sweep_folder(test.domain), replace(prepared.grid, roles=own)
+        effects = sweep_asked(test.asked, prepared.vectors, folder, grid)
+        unchanged = float(effects["accuracy"].iloc[0])
         ranked = best_first(effects.iloc[1:], "accuracy").reset_index(drop=True)
-        _, correct = read_changes(kept, "correct", candidates=ranked)
-        _, logprob = read_changes(kept, "logprob_correct", candidates=ranked)
+        _, correct = read_changes(folder, "correct", candidates=ranked)
+        _, logprob = read_changes(folder, "logprob_correct", candidates=ranked)
         for role in own:
             mine = ranked["role"] == role
             best = ranked[mine].iloc[0]
-            tried = correct[mine]
-            left = best_of_many(tried, logprob[mine], seed=setup.seed)
-            test = sign_flip_test(tried, seed=setup.seed)
-            where = {"layer": int(best["layer"]), "position": int(best["position"])}
-            patches[role] = {
-                "add": vectors.add(role, coefficient=best["coefficient"], **where),
-                "ablate": vectors.ablate(role, **where),
-            }
             rows.append(
                 {
                     "role": role,
-                    "domain": domain,
-                    "n": len(asked),
-                    "baseline": accuracy,
-                    **where,
+                    "domain": test.domain,
+                    "n": len(test.asked),
+                    "baseline": unchanged,
+                    "layer": int(best["layer"]),
+                    "position": int(best["position"]),
                     "coefficient": best["coefficient"],
-                    "best": accuracy + left.apparent,
-                    "tried": len(tried),
-                    "apparent": left.apparent,
-                    "held_out": left.held_out,
-                    "held_out_low": left.low,
-                    "held_out_high": left.high,
-                    # Of this candidate alone: what a paper would report.
-                    "p_alone": mcnemar(tried[0] < 0, tried[0] > 0),
-                    "p_adjusted": float(test.p_adjusted[0]),
+                    **worth(unchanged, correct[mine], logprob[mine], seed),
                 }
             )
+    return pd.DataFrame(rows)
+
+
+def worth(
+    unchanged: float, correct: np.ndarray, logprob: np.ndarray, seed: int
+) -> dict[str, float]:
+    """What a role's best candidate does on the questions that chose it, and on others.
+
+    Args:
+        unchanged: accuracy of the unchanged model.
+        correct, logprob: changes by each candidate on each question, the best candidate's first.
+    """
+    halves = best_of_many(correct, logprob, seed=seed)
+    test = sign_flip_test(correct, seed=seed)
+    return {
+        "best": unchanged + halves.apparent,
+        "tried": len(correct),
+        "apparent": halves.apparent,
+        "held_out": halves.held_out,
+        "held_out_low": halves.low,
+        "held_out_high": halves.high,
+        # Of this candidate alone: what a paper would report.
+        "p_alone": mcnemar(correct[0] < 0, correct[0] > 0),
+        "p_adjusted": float(test.p_adjusted[0]),
+    }
+
+
+def effect_table(prepared: Prepared, best: pd.DataFrame) -> pd.DataFrame:
+    """The best directions, added and ablated, on all domains; untested, since a direction can't be
+    tested on the questions that chose it."""
+    conditions = {row.role: both_ways(prepared.vectors, row) for row in best.itertuples()}
     scores = []
-    tests = [(True, own_questions)]
-    if not quick and config.max_off_domain != 0:
-        every = sorted({question.domain for question in questions})
-        others = sample_by_domain(questions, every, config.max_off_domain, seed=setup.seed)
-        tests.append((False, others))
-    for in_domain, by_domain in tests:
-        for domain, asked in by_domain.items():
-            conditions = [baseline()] + [
-                Condition(kind, role, patches=(patch,))
-                for role, both in patches.items()
-                if (homes[role] == domain) == in_domain
-                for kind, patch in both.items()
-            ]
-            if len(conditions) == 1:
-                continue
-            kept = folder_of(setup.out / ("own" if in_domain else "others"), domain)
-            scores.append(
-                score_conditions(
-                    model, asked, conditions, kept, domain=domain, in_domain=in_domain, **asking
-                )
-            )
-    # A direction can't be tested on the questions that chose it.
-    effects = measure(scores)
-    results = Results.of(config, model, vectors, best=pd.DataFrame(rows), effects=effects)
-    results.write(setup.out)
-    return results
+    for test in prepared.tests:
+        asked_of = [
+            role for role in conditions if (prepared.homes[role] == test.domain) == test.in_domain
+        ]
+        some = [baseline(), *(one for role in asked_of for one in conditions[role])]
+        about = {"domain": test.domain, "in_domain": test.in_domain}
+        scores.append(score_conditions(test.asked, some, test.folder, **about))
+    return measure(scores)
+
+
+def both_ways(vectors: RoleVectors, best: Any) -> list[Condition]:
+    """A row of the best directions, added and ablated."""
+    spec = DirectionSpec(best.role, best.layer, best.position, coefficient=best.coefficient)
+    return [
+        Condition(kind, best.role, patches=(vectors.patch(kind.value, spec),))
+        for kind in (ConditionKind.ADD, ConditionKind.ABLATE)
+    ]
+
+
+# Figures and report
 
 
 def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
     best, effects = results.tables["best"], results.tables["effects"]
     best = best.sort_values(["domain", "role"]).reset_index(drop=True)
-    roles, homes = best["role"].tolist(), best.set_index("role")["domain"]
+    draw_best(best, folder / "best.png")
+    plot_transfer(
+        effects.assign(accuracy_change=100 * effects["accuracy_change"]),
+        folder / "transfer.png",
+        kinds={"add": "direction added", "ablate": "direction ablated"},
+        value="accuracy_change",
+        label="change of accuracy, percentage points",
+    )
+    write_report(best, effects, results.record, folder)
 
+
+def draw_best(best: pd.DataFrame, path: Path) -> None:
+    """The best direction of each role, on the questions that chose it and on others."""
     figure = Figure(figsize=(8, 1.5 + 0.27 * len(best)), layout="constrained")
     axis = figure.subplots()
     rows = np.arange(len(best))
@@ -166,21 +281,19 @@ def draw(results: Results, folder: Path) -> None:
         rows, low, high, color="#1f3b73", linewidth=0.8, label="their 5th to 95th percentile"
     )
     axis.axvline(0, color="black", linewidth=0.8)
-    axis.set_yticks(rows, [f"{role} ({homes[role]})" for role in roles], fontsize=8)
+    names = [f"{one.role} ({one.domain})" for one in best.itertuples()]
+    axis.set_yticks(rows, names, fontsize=8)
     axis.invert_yaxis()
     axis.set_xlabel("change of accuracy by the best direction of each role, percentage points")
     figure.legend(frameon=False, fontsize=8, loc="outside upper center")
-    save_figure(figure, folder / "best.png")
+    save_figure(figure, path)
 
-    plot_transfer(
-        effects.assign(accuracy_change=100 * effects["accuracy_change"]),
-        folder / "transfer.png",
-        kinds={"add": "direction added", "ablate": "direction ablated"},
-        value="accuracy_change",
-        label="change of accuracy, percentage points",
-    )
 
-    report = Report("The paper, and beside it", __doc__.split("\n")[0], results.record)
+def write_report(
+    best: pd.DataFrame, effects: pd.DataFrame, record: Mapping[str, Any], folder: Path
+) -> None:
+    """The page of figures and tables."""
+    report = Report("The paper, and beside it", __doc__.split("\n")[0], record)
     report.figure(
         folder / "best.png",
         "The best of all directions of each role: on the questions that chose it, and on others "

@@ -16,8 +16,7 @@ import pandas as pd
 import tyro
 from matplotlib.figure import Figure
 
-from role_lens.reporting.analysis import Results
-from role_lens.reporting.figures import CONTRAST_STYLE, draw_effects, save_figure
+from role_lens.reporting import CONTRAST_STYLE, Results, draw_effects, save_figure
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 
 import tyro
 
-from role_lens.reading.token_view import circuitsvis_script, views_on_one_scale
-from role_lens.reporting.analysis import Results
+from role_lens.reading import circuitsvis_script, views_on_one_scale
+from role_lens.reporting import Results
 
 
 @dataclass(frozen=True)

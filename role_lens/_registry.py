@@ -1,11 +1,11 @@
-"""Finds the things of one kind that live in a folder, one file each.
+"""Lists the things of one kind that live in a folder, one file each, and imports them by name.
 
     FINDERS = Registry("role_lens.finders", "find", "finder")
     FINDERS.names                     # ("difference_of_means",): the names of the files
-    FINDERS["difference_of_means"]    # what that file calls `find`
+    FINDERS["difference_of_means"]    # the function `find` of that file
 
-To add one thing is to add one file. Files whose names begin with an underscore are helpers.
-Nothing is imported until it is asked for by name.
+To add a thing is to add a file. Files whose names begin with an underscore are helpers, and are not
+listed. A file is imported only when its thing is asked for by name.
 """
 
 import importlib
@@ -20,12 +20,12 @@ Thing = TypeVar("Thing")
 
 
 class Registry(Generic[Thing]):
-    """The things of one kind by name.
+    """The things of one kind, by name.
 
     Args:
         package: the folder, as a dotted name.
         attribute: what each of its files calls its thing.
-        what: the kind, as errors call it.
+        what: the kind, as error messages call it.
     """
 
     def __init__(self, package: str, attribute: str, what: str) -> None:
@@ -35,7 +35,7 @@ class Registry(Generic[Thing]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names of all things, sorted."""
+        """The names of all things, sorted. Nothing is imported for them."""
         spec = importlib.util.find_spec(self._package)
         folders = spec.submodule_search_locations if spec is not None else None
         found = (module.name for module in pkgutil.iter_modules(folders))
@@ -55,7 +55,7 @@ class Registry(Generic[Thing]):
             )
 
     def __getitem__(self, name: str) -> Thing:
-        """The thing of this name.
+        """The thing of this name, imported.
 
         Raises:
             RoleLensError: there is none; the message lists those that there are.

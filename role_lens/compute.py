@@ -1,6 +1,8 @@
-"""How something is computed: options that change no result.
+"""Holds the options of a computation that change no result: size of batches, progress bars.
 
-RoleVectors.fit(model, roles, base, compute=Compute(progress=False))
+    RoleVectors.fit(model, roles, base, compute=Compute(progress=False))
+
+Every function that may run the model for minutes takes such a record.
 """
 
 from dataclasses import dataclass
@@ -8,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Compute:
-    """How batches are made and whether progress is shown. Results are the same, up to rounding.
+    """How a computation is run. Results are the same, up to rounding.
 
     Example:
         >>> Compute(max_tokens=2048, progress=False)
@@ -18,4 +20,4 @@ class Compute:
     max_tokens: int | None = None
     """Most tokens in a batch, padding included; None for a number that suits the memory at hand."""
     progress: bool = True
-    """Show progress bars."""
+    """Whether progress bars are shown."""

@@ -1,8 +1,8 @@
-"""Names one direction of some role vectors, and how much of it is added.
+"""Names one of the directions of a `RoleVectors`, and how many times it is added.
 
     DirectionSpec("economist", layer=15, coefficient=2.5)
 
-Sweeps, choices, patches and the command line all use this one record for a direction's address.
+Sweeps, choices, patches and the command line all use this one record.
 """
 
 from dataclasses import dataclass, replace
@@ -25,9 +25,10 @@ class DirectionSpec:
     layer: int
     """The layer whose input the direction was read from, counted from 0."""
     position: int = -1
-    """The token that it was read from, counted from the end of the formatted prompt."""
+    """The token that the direction was read from, counted from the end of the formatted prompt: -1
+    is the last."""
     contrast: str = "base"
-    """What the role is set against: `base` prompts, the other `roles`, or what another finder
+    """What the role is set against: the `base` prompts, the other `roles`, or what another finder
     calls its contrast."""
     coefficient: float | None = 1.0
     """How many times the raw direction; None where no coefficient applies, as for an ablation."""

@@ -1,7 +1,9 @@
-"""Mathematics of directions: differences of means, cosines, components, separability.
+"""Computes with directions: differences of means, cosines, components, separability.
 
-directions = difference_of_means(role_means, base_mean, "roles")
-cosine_similarity(directions)
+    directions = difference_of_means(role_means, base_mean, "roles")
+    cosine_similarity(directions)
+
+All functions take and return tensors; none runs a model.
 """
 
 import einops
@@ -20,13 +22,19 @@ def difference_of_means(
     base_mean: Float[Tensor, "*rest"],
     contrast: str = "base",
 ) -> Float[Tensor, "role *rest"]:
-    """Role directions: role mean minus a reference mean.
+    """Role directions: role mean minus a reference mean, not normalised.
 
     - `"base"`: d_r = mu_r - mu_base, the contrast of arXiv 2502.12055, section 3.
     - `"roles"`: d_r = mu_r - mean over s != r of mu_s. What all roles share cancels.
 
     Raises:
         RoleLensError: an unknown contrast, or `"roles"` with fewer than two roles.
+
+    Example:
+        >>> from role_lens.directions import difference_of_means
+        >>> difference_of_means(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.zeros(2), "roles")
+        tensor([[ 1., -2.],
+                [-1.,  2.]])
     """
     if contrast not in MEAN_CONTRASTS:
         raise RoleLensError(f"contrast must be one of {MEAN_CONTRASTS}, got {contrast!r}")
@@ -44,10 +52,15 @@ def difference_of_means(
 
 
 def unit(direction: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest d_model"]:
-    """d / |d| along the last axis.
+    """Unit vector along each direction: d / |d|, along the last axis.
 
     Raises:
         RoleLensError: a zero, NaN or infinite direction.
+
+    Example:
+        >>> from role_lens.directions import unit
+        >>> unit(torch.tensor([3.0, 4.0]))
+        tensor([0.6000, 0.8000])
     """
     norm = torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
     if not bool(torch.isfinite(norm).all()):
@@ -63,10 +76,16 @@ def unit(direction: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest d_mo
 def cosine_similarity(
     directions: Float[Tensor, "role *rest d_model"],
 ) -> Float[Tensor, "*rest role role"]:
-    """Cosines between every two roles, at each of the other axes; NaN for a zero direction.
+    """Cosine between every two roles' directions, at each of the other axes.
 
-    Without learned absolute positions, directions at layer 0 are zero: the tokens after the
-    instruction are the same for every prompt, and so are their embeddings.
+    NaN for a zero direction. Directions at layer 0 are zero in models without learned absolute
+    positions: the tokens after the instruction are the same for every prompt, and so are their
+    embeddings.
+
+    Example:
+        >>> from role_lens.directions import cosine_similarity
+        >>> cosine_similarity(vectors.directions("base")).shape   # position, layer, role, role
+        torch.Size([2, 3, 2, 2])
     """
     units = directions / torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
     return einops.einsum(
@@ -75,8 +94,15 @@ def cosine_similarity(
 
 
 def mean_cosine(directions: Float[Tensor, "role *rest d_model"]) -> Float[Tensor, "*rest"]:
-    """Mean cosine over all pairs of different roles: 1 means that they are one
-    direction. NaN for a single role."""
+    """Mean cosine over all pairs of different roles; 1 if all roles have the same direction.
+
+    NaN for a single role, or where a direction is zero.
+
+    Example:
+        >>> from role_lens.directions import mean_cosine
+        >>> mean_cosine(torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
+        tensor(0.3333)
+    """
     cosines = cosine_similarity(directions)
     different = ~torch.eye(cosines.shape[-1], dtype=torch.bool, device=cosines.device)
     return cosines[..., different].mean(dim=-1)
@@ -85,8 +111,16 @@ def mean_cosine(directions: Float[Tensor, "role *rest d_model"]) -> Float[Tensor
 def shared_share(
     directions: Float[Tensor, "role *rest d_model"],
 ) -> Float[Tensor, "role *rest"]:
-    """Share of each direction's squared length that lies along the mean of all roles': 1 where it
-    is nothing else, 0 where it is at right angles to it. NaN where either is zero."""
+    """Share of each direction's squared length that lies along the mean of all roles' directions.
+
+    1 where the direction is a multiple of the mean, 0 where it is at right angles to it, NaN where
+    either is zero.
+
+    Example:
+        >>> from role_lens.directions import shared_share
+        >>> shared_share(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+        tensor([0.5000, 0.5000])
+    """
     mean = directions.mean(dim=0)
     along = einops.einsum(directions, mean, "role ... d_model, ... d_model -> role ...")
     lengths = directions.square().sum(dim=-1) * mean.square().sum(dim=-1)
@@ -96,14 +130,23 @@ def shared_share(
 def principal_components(
     directions: Float[Tensor, "role d_model"], n: int = 2
 ) -> tuple[Float[Tensor, "role n"], Float[Tensor, " n"]]:
-    """Coordinates of directions on their first principal components, and the share of the variance
-    between roles that each explains.
+    """Coordinates of directions on their first principal components, and the shares of variance.
 
-    The mean of all roles is taken off; a component's sign is such that its largest coordinate is
-    positive.
+    The mean of all roles is subtracted first. A component's sign is such that its largest
+    coordinate is positive.
+
+    Returns:
+        Coordinates, in the residual stream's units, and the share of the variance between roles
+        that each component explains.
 
     Raises:
         RoleLensError: more components than there can be.
+
+    Example:
+        >>> from role_lens.directions import principal_components
+        >>> coordinates, shares = principal_components(torch.tensor([[3.0, 0.0], [1.0, 0.0]]), n=1)
+        >>> coordinates.flatten().abs(), shares
+        (tensor([1., 1.]), tensor([1.]))
     """
     if not 1 <= n <= min(directions.shape):
         raise RoleLensError(f"{tuple(directions.shape)} directions have no {n} components")
@@ -123,7 +166,12 @@ def d_prime(
 ) -> Float[Tensor, "*shape"]:
     """Sensitivity index d' = (m1 - m0) / sqrt((v1 + v0) / 2), in standard deviations.
 
-    For normal distributions the area under the ROC curve is Phi(d' / sqrt 2)
-    (Green and Swets 1966). 0 means inseparable.
+    For normal distributions the area under the ROC curve is Phi(d' / sqrt 2) (Green and Swets
+    1966). 0 means that signal and noise have the same mean.
+
+    Example:
+        >>> from role_lens.directions import d_prime
+        >>> d_prime(torch.tensor(2.0), torch.tensor(1.0), torch.tensor(0.0), torch.tensor(1.0))
+        tensor(2.)
     """
     return (signal_mean - noise_mean) / ((signal_variance + noise_variance) / 2).sqrt()

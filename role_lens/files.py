@@ -1,7 +1,9 @@
 """Reads JSON Lines, and writes files whole or not at all.
 
-for number, row in read_jsonl(path): ...
-with atomic_write(path) as temporary: temporary.write_text("whole")
+    for number, row in read_jsonl(path): ...
+    with atomic_write(path) as temporary: temporary.write_text("whole")
+
+A file that can't be read or written raises a `RoleLensError` with its path.
 """
 
 import codecs
@@ -24,7 +26,7 @@ def as_path(path: str | Path) -> Path:
     """A path with `~` expanded.
 
     Raises:
-        RoleLensError: `~name` of nobody.
+        RoleLensError: the path begins with `~name`, and there is no user of that name.
     """
     try:
         return Path(path).expanduser()
@@ -33,10 +35,13 @@ def as_path(path: str | Path) -> Path:
 
 
 def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    """Objects of a JSON Lines file with their line numbers (from 1); blank lines are skipped.
+    """Objects of a JSON Lines file, each with its line number, counted from 1.
+
+    Blank lines are skipped.
 
     Raises:
-        RoleLensError: naming file and line, where a line is not a JSON object or not UTF-8.
+        RoleLensError: the file can't be read, or a line of it is not UTF-8 or not a JSON object;
+            the message names file and line.
     """
     rows = []
     # Only "\n" ends a record: str.splitlines would also cut at U+2028 inside a string.
@@ -58,10 +63,10 @@ def read_jsonl(path: Path) -> list[tuple[int, dict[str, Any]]]:
 
 
 def read_bytes(path: Path) -> bytes:
-    """A file's content.
+    """Content of a file.
 
     Raises:
-        RoleLensError: if it can't be read.
+        RoleLensError: the file can't be read.
     """
     try:
         return Path(path).read_bytes()
@@ -70,10 +75,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def make_folder(path: str | Path) -> Path:
-    """Create an output folder, with parents, and make sure that files can be written to it.
+    """Create an output folder, with its parents, and make sure that files can be written to it.
 
     Raises:
-        RoleLensError: if it can't be created or written to.
+        RoleLensError: the folder can't be created or written to.
     """
     folder = as_path(path)
     try:
@@ -88,7 +93,8 @@ def make_folder(path: str | Path) -> Path:
 
 
 def check_writable(path: str | Path) -> None:
-    """Raise a RoleLensError if `path` can't become a file: to ask before a long computation."""
+    """Raise a RoleLensError if `path` can't become a file. Asked before a long computation, not
+    after it."""
     target = as_path(path)
     if target.is_dir():
         raise RoleLensError(f"can't write {target}: it is a folder")
@@ -98,10 +104,10 @@ def check_writable(path: str | Path) -> None:
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it takes the name `path` only if the body succeeds.
+    """Yield a temporary path beside `path`, which takes the name `path` only if the body succeeds.
 
     Raises:
-        RoleLensError: if the folder can't be written to or the disk is full.
+        RoleLensError: the folder can't be written to, or the disk is full.
     """
     target = as_path(path)
     # A name of its own, not only by process: containers that share a folder share process ids too.
@@ -118,8 +124,9 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
 
 
 def write_table(path: str | Path, table: "pd.DataFrame") -> None:
-    """Write a table without its index, as CSV or parquet by the name's ending; whole or not at
-    all.
+    """Write a table without its index: as CSV if the name ends in `.csv`, else as parquet.
+
+    The file is written whole or not at all.
 
     Raises:
         RoleLensError: the file can't be written.

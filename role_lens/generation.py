@@ -1,6 +1,8 @@
-"""Writes text with a patched model, the same with and without a key-value cache.
+"""Generates text with a model, patched or not.
 
-generate(model, "How was your day?", patch=vectors.add("nurse", layer=22))
+    generate(model, "How was your day?", patch=vectors.add("nurse", layer=22))
+
+Greedy text is the same with and without a key-value cache.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -19,7 +21,7 @@ from role_lens._run.forward import next_logits
 from role_lens._run.tokens import Batch, check_length, encode_chat
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, stop_token_ids
-from role_lens.patches.attached import attached
+from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patches
 from role_lens.patches.token_masks import TokenWindow
 
@@ -29,10 +31,11 @@ Hooks = list[tuple[str, Callable[..., Any]]]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How tokens are chosen.
+    """How tokens are chosen when text is generated.
 
     Raises:
-        RoleLensError: a temperature below 0.001 that is not 0, no prompts in a batch.
+        RoleLensError: a temperature that is neither 0 nor finite and at least 0.001, or a batch
+            size below 1.
 
     Example:
         >>> Sampling(temperature=0.7, seed=1)
@@ -40,13 +43,16 @@ class Sampling:
     """
 
     temperature: float = 0.0
-    """0 for greedy decoding, else samples from softmax(logits / temperature)."""
+    """0 takes the likeliest token (greedy decoding); else tokens are drawn from softmax(logits /
+    temperature)."""
     seed: int = 0
-    """Of the random numbers; each prompt has its own stream of them, whatever shares its batch."""
+    """Seed of the random numbers. Each prompt has its own, so that its text doesn't depend on what
+    shares its batch."""
     use_cache: bool = True
-    """Keep keys and values; greedy text is the same without, only slower."""
+    """Keep keys and values of earlier tokens. Greedy text is the same without, only slower."""
     batch_size: int | None = None
-    """Most prompts at once; None for all. Fewer where a GPU runs out of memory."""
+    """Most prompts in a batch; None for all of them. Fewer are taken where a GPU runs out of
+    memory."""
 
     def __post_init__(self) -> None:
         if not (self.temperature == 0 or 1e-3 <= self.temperature < float("inf")):
@@ -59,11 +65,11 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Completion:
-    """A generated text."""
+    """One generated text."""
 
     text: str
     truncated: bool
-    """Ended by the limit of tokens, not by the model."""
+    """Whether the limit of tokens ended the text, and not the model."""
 
 
 def generate(
@@ -76,23 +82,29 @@ def generate(
     sampling: Sampling = Sampling(),
     progress: bool = False,
 ) -> str | list[str]:
-    """Answer prompts, each formatted as one user turn, in left-padded batches.
+    """Answer prompts, each formatted as one user turn, with a patched model or without a patch.
 
     Args:
-        prompts: one prompt (gives one string) or several (gives a list).
-        patch: a patch or several, acting on the tokens that their token masks name.
+        prompts: one prompt or several.
+        patch: a patch, or several that act together in the order given; None for the unpatched
+            model. A patch changes the tokens that its token mask names.
         max_new_tokens: longest answer, in tokens.
         system: system message; None for the chat template's own default.
         sampling: temperature, seed, cache and batch size.
         progress: show a progress bar.
 
+    Returns:
+        The answer to a single prompt as a string; the answers to several as a list.
+
     Raises:
-        RoleLensError: an empty prompt, a text longer than the context, a patch that doesn't fit.
+        RoleLensError: an empty prompt, a prompt that is longer than the model's context together
+            with its answer, or a patch that doesn't fit the model.
 
     Example:
-        >>> text = generate(model, "Tea?", patch=vectors.add("poet", layer=1), max_new_tokens=4)
-        >>> type(text)
-        <class 'str'>
+        >>> patch = vectors.add("poet", layer=1, coefficient=2.0)
+        >>> texts = generate(model, ["Tea?", "Lunch!"], patch=patch, max_new_tokens=4)
+        >>> len(texts), type(texts[0])
+        (2, <class 'str'>)
     """
     completions = complete(
         model,
@@ -118,11 +130,11 @@ def complete(
     hooks_of: Callable[[Sequence[int]], Hooks] | None = None,
     progress: bool = False,
 ) -> list[Completion]:
-    """As `generate`, with whether each text came to its end.
+    """Answer prompts as `generate` does, and say whether each answer came to its end.
 
     Args:
-        hooks_of: given the indices of the prompts of a batch, hooks for it alone. Asked anew for
-            every batch, and for one that is repeated with fewer prompts.
+        hooks_of: given the indices of the prompts of a batch, gives hooks for that batch alone.
+            Called anew for every batch, and for one that is repeated with fewer prompts.
     """
     if max_new_tokens < 1:
         raise RoleLensError(f"max_new_tokens must be at least 1, got {max_new_tokens}")

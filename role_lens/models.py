@@ -1,10 +1,11 @@
-"""Loads a TransformerLens model; the only file that names the TransformerLens model classes.
+"""Loads a TransformerLens model, and tells what differs between models.
 
     model = load_model("smollm2-135m-instruct")    # or a Hugging Face id, a folder, a .gguf file
 
 A model is a `TransformerBridge` (TransformerLens 3.9 and 4.x) or, where the installed
-TransformerLens still has it, a `HookedTransformer`. TransformerLens and transformers take seconds
-to import, so functions here import them when they are first called.
+TransformerLens still has it, a `HookedTransformer`; only this file names these classes.
+TransformerLens and transformers take seconds to import, and are imported when they are first
+needed.
 """
 
 import hashlib
@@ -42,22 +43,30 @@ def load_model(
     """Load a TransformerLens model, ready for inference.
 
     Args:
-        name: `"smollm2-135m-instruct"` (the packaged model), a Hugging Face model id, a local
-            model folder, a `.gguf` file, or a TransformerLens model, which is returned as it is.
-        device: where to put the weights; None leaves the choice to TransformerLens.
+        name: `"smollm2-135m-instruct"` (the packaged model), a Hugging Face model id, a local model
+            folder, a `.gguf` file, or a TransformerLens model, which is returned as it is.
+        device: where to put the weights, such as `"cpu"` or `"cuda"`; None leaves it to
+            TransformerLens.
         dtype: type of the weights and activations, such as `torch.bfloat16` or `"bfloat16"`; None
-            means float32.
+            for float32.
 
     Raises:
         RoleLensError: the model can't be found or read, `dtype` is no floating-point type, or
-            `device` or `dtype` came with a model that is already built.
+            `device` or `dtype` was given for a model that is already built.
 
     Warns:
-        UserWarning: float32 would be faster on this CPU.
+        UserWarning: `dtype` has two bytes, and float32 would be faster on this CPU.
+
+    Example:
+        >>> small = load_model("smollm2-135m-instruct")    # doctest: +SKIP
+        >>> load_model(model) is model    # one that is already built comes back as it is
+        True
     """
     if _is_built(name):
         if device is not None or dtype is not None:
-            raise RoleLensError("the model is already built: move or cast it before passing it")
+            raise RoleLensError(
+                "got a device or dtype for a model that is already built: move or cast it before"
+            )
         return name
     if not isinstance(name, (str, Path)):
         raise RoleLensError(
@@ -172,8 +181,9 @@ def stop_token_ids(model: Model) -> set[int]:
 
 
 def own_tokenizer(model: Model) -> Any:
-    """The tokenizer as transformers loads it; TransformerLens's copy puts a BOS token before every
-    text, whether the model expects one or not.
+    """The tokenizer as transformers loads it.
+
+    TransformerLens's copy puts a BOS token before every text, whether the model expects one or not.
 
     Raises:
         RoleLensError: it can't be loaded again.

@@ -1,8 +1,8 @@
 """Loads role prompts and base prompts, and writes persona prompts.
 
-    load_roles("builtin")["nurse"][0]
-    load_prompts("builtin")[0]
-    persona_prompts("nurse")[0]    # "You are a nurse."
+    load_roles("builtin")["nurse"][0]    # what a nurse would ask
+    load_prompts("builtin")[0]           # what anybody would ask
+    persona_prompts("nurse")[0]          # "You are a nurse."
 
 Built-in prompts and their provenance are described in `role_lens/data/README.md`.
 """
@@ -30,22 +30,31 @@ _PHRASINGS = (
     "Picture {a_role} at work, and give the answer that you would hear from them.",
 )
 NEUTRAL_PERSONA = "You are a person."
+"""A system message of the same form as a persona prompt, but without a role."""
 _SOUNDS_LIKE_YOU = ("uni", "use", "usu", "uti", "eu", "one", "ukulele")
 _SILENT_H = ("heir", "honest", "honor", "honour", "hour")
 
 
 def load_roles(*sources: str | Path) -> dict[str, list[str]]:
-    """Role name -> prompts that a person of that role would ask.
+    """Load role prompts: for each role, prompts that a person of that role would ask.
 
     Args:
-        sources: `"builtin"` (29 roles, 64 prompts each), a folder with one `<role>.jsonl`
-            (field `instruction`) or `<role>.txt` (one prompt a line) per role, or a single such
-            file; several are put together. Underscores in file names become spaces in role names.
-            No source at all is the same as `"builtin"`.
+        sources: `"builtin"` (29 roles, 64 prompts each), a folder with one `<role>.jsonl` (field
+            `instruction`) or `<role>.txt` (one prompt a line) per role, or a single such file;
+            several are put together. Without any source the built-in roles are loaded.
+
+    Returns:
+        Role name -> its prompts. Role names are file names in lower case, with spaces in the place
+        of underscores.
 
     Raises:
-        RoleLensError: no such folder, no prompt files in it, a malformed or empty file, a role
-            that is there twice.
+        RoleLensError: there is no such folder or file, a folder has no prompt files, a file is
+            malformed or empty, or a role is there twice.
+
+    Example:
+        >>> roles = load_roles("builtin")
+        >>> len(roles), len(roles["nurse"])
+        (29, 64)
     """
     roles: dict[str, list[str]] = {}
     for source in sources or ("builtin",):
@@ -73,11 +82,18 @@ def _role_files(source: str | Path) -> list[tuple[str, Path]]:
 
 
 def load_prompts(source: str | Path = "builtin") -> list[str]:
-    """Base (contrast) prompts: `"builtin"` (256 everyday prompts), a .jsonl file (field
-    `instruction`) or a .txt file (one prompt a line).
+    """Load base prompts, the everyday prompts that role prompts are set against.
+
+    Args:
+        source: `"builtin"` (256 prompts), a `.jsonl` file (field `instruction`) or a `.txt` file
+            (one prompt a line).
 
     Raises:
-        RoleLensError: no such file, or it is malformed or empty.
+        RoleLensError: there is no such file, or it is malformed or empty.
+
+    Example:
+        >>> len(load_prompts("builtin"))
+        256
     """
     path = DATA / "base.jsonl" if source == "builtin" else as_path(source)
     if not path.is_file():
@@ -88,9 +104,15 @@ def load_prompts(source: str | Path = "builtin") -> list[str]:
 
 
 def split(prompts: Sequence[T], fraction: float, *, seed: int = 0) -> tuple[list[T], list[T]]:
-    """Split prompts (or their tokens) at random into two lists, the first holding `fraction`.
+    """Split prompts (or their tokens) at random into two lists.
 
     Both keep the order of `prompts`; the same seed gives the same split.
+
+    Args:
+        fraction: share of the prompts that the first list gets.
+
+    Raises:
+        RoleLensError: a fraction outside 0 to 1.
     """
     if not 0 <= fraction <= 1:
         raise RoleLensError(f"fraction must lie between 0 and 1, got {fraction}")
@@ -101,10 +123,14 @@ def split(prompts: Sequence[T], fraction: float, *, seed: int = 0) -> tuple[list
 
 
 def spread(prompts: Sequence[T], n: int) -> list[T]:
-    """At most n, evenly spaced, the first among them.
+    """Take at most n prompts of a list, evenly spaced, beginning with the first.
 
     Raises:
-        RoleLensError: fewer than one.
+        RoleLensError: n is below 1.
+
+    Example:
+        >>> spread(["a", "b", "c", "d", "e", "f"], 3)
+        ['a', 'c', 'e']
     """
     if n < 1:
         raise RoleLensError(f"at least one prompt is needed, got {n}")
@@ -113,7 +139,15 @@ def spread(prompts: Sequence[T], n: int) -> list[T]:
 
 
 def persona_prompts(role: str) -> list[str]:
-    """System messages that ask for a role in words; "You are a <role>." first."""
+    """Write the persona prompts of a role: system messages that name it in words.
+
+    The first is "You are a <role>."; the others are phrased in the ways that Zheng et al. 2024
+    (arXiv 2311.10054) tried: who the model is, whom it talks to, and an imagined scene.
+
+    Example:
+        >>> persona_prompts("economist")[:2]
+        ['You are an economist.', 'Answer the way an economist would.']
+    """
     name = role.lower()
     vowel = name[0] in "aeiou" and not name.startswith(_SOUNDS_LIKE_YOU)
     vowel = vowel or name.startswith(_SILENT_H)
@@ -121,7 +155,7 @@ def persona_prompts(role: str) -> list[str]:
 
 
 def role_name(text: str) -> str:
-    """The form in which roles are stored: lower case, spaces instead of underscores."""
+    """The form in which role names are stored: lower case, spaces in the place of underscores."""
     return " ".join(text.replace("_", " ").lower().split())
 
 

@@ -1,10 +1,10 @@
-"""The file format of role vectors: safetensors with a JSON header.
+"""Reads and writes role vectors as files: safetensors with a JSON header.
 
     write_vectors("roles.safetensors", vars(vectors))
     RoleVectors(**read_vectors("roles.safetensors"))
 
-Tensors: `role_means`, `base_mean`, `role_counts`, and `found.<contrast>` and
-`separation.<contrast>` for each contrast that has them.
+The tensors are `role_means`, `base_mean` and `role_counts`, and for each contrast that has them
+`found.<contrast>` and `separation.<contrast>`.
 """
 
 import json
@@ -27,7 +27,7 @@ _HEADER = ("roles", "positions", "base_count", "provenance")
 
 
 def write_vectors(path: str | Path, fields: Mapping[str, Any]) -> None:
-    """Write the fields of `RoleVectors`; whole or not at all.
+    """Write the fields of a `RoleVectors`; whole or not at all.
 
     Raises:
         RoleLensError: the file can't be written.
@@ -44,7 +44,7 @@ def write_vectors(path: str | Path, fields: Mapping[str, Any]) -> None:
 
 
 def read_vectors(path: str | Path) -> dict[str, Any]:
-    """The fields of `RoleVectors` from a file that `write_vectors` wrote.
+    """Fields of a `RoleVectors` from a file that `write_vectors` wrote.
 
     Raises:
         RoleLensError: the file is missing, truncated, of another kind or format, or its tensors

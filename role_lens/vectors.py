@@ -1,10 +1,10 @@
-"""Role vectors: mean activations per role, from which directions and patches are made.
+"""Holds role vectors: mean activations per role, from which directions and patches are made.
 
     vectors = RoleVectors.fit(model, load_roles("builtin"), load_prompts("builtin"))
     patch = vectors.add("economist", layer=15)
     vectors.save("roles.safetensors")
 
-Means are kept, not only differences, so that the contrast can be chosen afterwards.
+Means are kept, not only their differences, so that the contrast can be chosen afterwards.
 """
 
 import difflib
@@ -35,11 +35,17 @@ from role_lens.prompts import role_name
 
 @dataclass(frozen=True, eq=False, repr=False)
 class RoleVectors:
-    """Mean residual stream of role prompts and base prompts, and what is made from them.
+    """Mean residual streams of role prompts and base prompts, and the directions between them.
 
-    Layer l means the residual stream entering block l (`blocks.l.hook_resid_pre`). Positions are
-    negative, from the end of the formatted prompt. Directions are role minus contrast, in the
-    units of the residual stream (arXiv 2502.12055, section 3).
+    A direction is the role's mean minus the contrast's, in the units of the residual stream (arXiv
+    2502.12055, section 3). There is one for each role, layer, position and contrast:
+
+    - layer l is the residual stream entering block l (`blocks.l.hook_resid_pre`), counted from 0;
+    - a position is a token of the formatted prompt, counted from its end: -1 is the last;
+    - contrast `base` is the base prompts' mean; contrast `roles` the mean of the other roles'
+      means, so that what all roles share cancels; other finders have contrasts of their own.
+
+    `fit` measures vectors on a model, `load` reads them from a file.
 
     Example:
         >>> vectors.roles, vectors.positions, vectors.contrasts
@@ -49,20 +55,32 @@ class RoleVectors:
     """
 
     roles: tuple[str, ...]
+    """Role names, lower case, in the order of the tensors' `role` axes."""
     positions: tuple[int, ...]
+    """Token positions, negative, in the order of the tensors' `position` axes."""
     role_means: Float[Tensor, "role position layer d_model"]
+    """Mean residual stream over each role's prompts, float32."""
     base_mean: Float[Tensor, "position layer d_model"]
+    """Mean residual stream over the base prompts, float32."""
     role_counts: Int[Tensor, " role"]
+    """Number of prompts of each role."""
     base_count: int
+    """Number of base prompts."""
     found: Mapping[str, Float[Tensor, "role position layer d_model"]]
-    """Raw directions by contrast, of contrasts that are not differences of means."""
+    """Contrast -> raw directions, for contrasts of other finders that are not differences of
+    means."""
     separation: Mapping[str, Float[Tensor, "role position layer"]]
-    """Held-out d' by contrast, in standard deviations: how far apart projections on a direction
-    are that the other half of the prompts gave, of the role's prompts and of the base prompts (for
-    contrast `roles` the other roles'). NaN where a half has too few prompts."""
+    """Contrast -> how well each direction separates prompts that it was not made from: d', in
+    standard deviations. Directions of one half of the prompts are taken, and projections of the
+    other half on them: those of the role's prompts against those of the base prompts (for contrast
+    `roles`, against those of the other roles' prompts). NaN where a direction is zero or a half has
+    too few prompts."""
     provenance: Mapping[str, Any]
+    """Where the vectors are from, as JSON values: model, a fingerprint of its weights, finder,
+    hashes of the prompts and the chat template, versions."""
     prompts: FitPrompts | None = None
-    """What the vectors were fitted on, where that is known; it is not in the file."""
+    """The prompts that the vectors were fitted on, where they are known; a file doesn't hold
+    them."""
 
     def __repr__(self) -> str:
         n, names = len(self.roles), ", ".join(self.roles[:3])
@@ -84,25 +102,30 @@ class RoleVectors:
         system: str | None = None,
         compute: Compute = Compute(),
     ) -> "RoleVectors":
-        """Fit role vectors: mean activations at every layer and post-instruction position.
+        """Fit role vectors: mean activations at every layer and at some positions of the prompts.
 
-        The prompts are taken in two halves: the second half's projections on the first half's
-        directions give the separation, and both halves together the means. The differences of
-        means need one pass over all prompts; other finders say what they need.
+        Each prompt is formatted as one user turn, up to where the assistant's answer begins. By
+        default the positions are all post-instruction tokens: those that the chat template puts
+        after the prompt, and that are the same for every prompt.
+
+        One half of the prompts gives directions, and the other half's projections on them give
+        `separation`. The means are those of both halves. For differences of means this takes one
+        pass over all prompts; other finders say what they need.
 
         Args:
-            roles: role name -> its prompts.
-            base: contrast prompts.
-            finder: how directions are found, one of `role_lens.finders`; the differences of means
-                are there in any case.
-            positions: token positions from the end, negative; None for all tokens of the chat
-                template after the instruction.
+            roles: role name -> its prompts, such as `load_roles` gives.
+            base: base prompts, which the roles are set against, such as `load_prompts` gives.
+            finder: how directions are found, one of the files in `role_lens.finders`; the
+                differences of means are there in any case.
+            positions: token positions, negative, counted from the end; None for all
+                post-instruction tokens.
             system: system message put before every prompt; None for the template's own default.
             compute: batches and progress.
 
         Raises:
-            RoleLensError: no roles, an empty prompt list, an empty prompt or one longer than the
-                context, positions out of range, an unknown finder, NaN or infinite activations.
+            RoleLensError: no roles, two roles of the same name, an empty list of prompts, a prompt
+                that is empty or longer than the context, positions out of range, an unknown finder,
+                a model that carries hooks, NaN or infinite activations.
 
         Example:
             >>> RoleVectors.fit(model, {"poet": ["Rhyme?", "Ode!"]}, ["Tea?"], positions=[-1])
@@ -130,13 +153,13 @@ class RoleVectors:
 
     @property
     def contrasts(self) -> tuple[str, ...]:
-        """The contrasts that there are: `base`, `roles` if there are several roles, and those of
-        other finders."""
+        """The contrasts that there are: `base`, `roles` if there are several roles, and other
+        finders'."""
         of_means = MEAN_CONTRASTS if len(self.roles) > 1 else MEAN_CONTRASTS[:1]
         return (*of_means, *self.found)
 
     def directions(self, contrast: str = "base") -> Float[Tensor, "role position layer d_model"]:
-        """All raw directions of a contrast; roles in the order of `roles`.
+        """All raw directions (not normalised) of a contrast; roles in the order of `roles`.
 
         Raises:
             RoleLensError: an unknown contrast, or `"roles"` with a single role.
@@ -153,7 +176,7 @@ class RoleVectors:
     def direction(
         self, role: str, *, layer: int, position: int = -1, contrast: str = "base"
     ) -> Float[Tensor, " d_model"]:
-        """One raw direction (not normalised), role minus contrast, in the stream's units.
+        """One raw direction (not normalised): role minus contrast, in the residual stream's units.
 
         Raises:
             RoleLensError: an unknown role or contrast, a layer or position out of range.
@@ -187,17 +210,23 @@ class RoleVectors:
         value: float | None = None,
         tokens: TokenMask = "all",
     ) -> Patch:
-        """A patch of any kind with one of the directions, which acts at the direction's own layer,
-        or everywhere for a kind that does.
+        """Make a patch of any kind from one of the directions.
+
+        It acts on the input of the layer that the direction was read from, or everywhere if its
+        kind does, as ablation does.
 
         Args:
             kind: `add`, `ablate`, `clamp`, `cap`, or another file in `role_lens.patches.kinds`.
-            value: for kinds that set a projection: which, in the stream's units; None for the
-                coefficient times the mean projection of the role's prompts.
+            spec: which direction, and the coefficient.
+            value: for `clamp` and `cap`, the projection on the unit direction that they set or
+                don't exceed, in the residual stream's units; None for the coefficient times the
+                mean projection of the role's prompts.
+            tokens: which tokens are changed, see `Patch`.
 
         Raises:
-            RoleLensError: all that `direction` raises, a zero direction, a number that the kind
-                lacks or doesn't take.
+            RoleLensError: an unknown kind, a direction that is zero or that the vectors don't have,
+                a value for a kind that takes none, or a coefficient of None for a kind that needs
+                one.
 
         Example:
             >>> vectors.patch("add", DirectionSpec("poet", layer=1, coefficient=2.5)).value
@@ -235,7 +264,7 @@ class RoleVectors:
         contrast: str = "base",
         tokens: TokenMask = "all",
     ) -> Patch:
-        """Activation addition of coefficient times the raw direction at its own layer.
+        """Make a patch that adds coefficient times the raw direction at the direction's own layer.
 
         Raises:
             RoleLensError: as `patch`.
@@ -256,7 +285,9 @@ class RoleVectors:
         contrast: str = "base",
         tokens: TokenMask = "all",
     ) -> Patch:
-        """Ablation, at all layers, of the direction that was read at one layer and position.
+        """Make a patch that removes, at all layers, the component along a direction.
+
+        `layer` and `position` say where the direction was read.
 
         Raises:
             RoleLensError: as `patch`.
@@ -278,8 +309,11 @@ class RoleVectors:
         contrast: str = "base",
         tokens: TokenMask = "all",
     ) -> Patch:
-        """Set the projection on the unit direction, at its own layer, to `value`: by default to
-        the role prompts' mean projection.
+        """Make a patch that sets the projection on the unit direction to `value`, at its own layer.
+
+        Args:
+            value: in the residual stream's units; None for the mean projection of the role's
+                prompts.
 
         Raises:
             RoleLensError: as `patch`.
@@ -301,8 +335,12 @@ class RoleVectors:
         contrast: str = "base",
         tokens: TokenMask = "all",
     ) -> Patch:
-        """Limit the projection on the unit direction, at its own layer, to at most `value`: by
-        default to the role prompts' mean projection.
+        """Make a patch that limits the projection on the unit direction to `value`, at its own
+        layer.
+
+        Args:
+            value: in the residual stream's units; None for the mean projection of the role's
+                prompts.
 
         Raises:
             RoleLensError: as `patch`.
@@ -315,17 +353,24 @@ class RoleVectors:
         return self.patch("cap", spec, value=value, tokens=tokens)
 
     def check(self, model: Model) -> None:
-        """Raise a RoleLensError if the vectors are from another model, saying what differs."""
+        """Raise a RoleLensError if the vectors are from another model, saying what differs.
+
+        Example:
+            >>> vectors.check(model)    # says nothing: they are from this model
+        """
         check_fingerprint(self._fingerprint, model)
 
     def with_prompts(
         self, roles: Mapping[str, Sequence[str]], base: Sequence[str]
     ) -> "RoleVectors":
-        """The same vectors with the prompts that they were fitted on, which some controls need and
-        which their file doesn't hold.
+        """The same vectors together with the prompts that they were fitted on.
+
+        A file of vectors doesn't hold the prompts, and some controls need them, such as directions
+        from shuffled labels.
 
         Raises:
-            RoleLensError: they were fitted on others, or are merged, so that nobody can tell.
+            RoleLensError: the vectors were fitted on other prompts, or are merged, so that their
+                prompts can't be told.
 
         Example:
             >>> vectors.with_prompts(roles, base).prompts.base == list(base)
@@ -344,10 +389,10 @@ class RoleVectors:
         return replace(self, prompts=FitPrompts(named, list(base)))
 
     def role_index(self, role: str) -> int:
-        """Index of a role in `roles`; case and underscores don't matter.
+        """Index of a role in `roles`. Case doesn't matter, and underscores count as spaces.
 
         Raises:
-            RoleLensError: naming the nearest roles, if there is none of that name.
+            RoleLensError: there is no role of that name; the message names the nearest.
 
         Example:
             >>> vectors.role_index("Cook")
@@ -363,19 +408,20 @@ class RoleVectors:
         return self.roles.index(name)
 
     def merge(self, other: "RoleVectors") -> "RoleVectors":
-        """Vectors as if both sets of prompts had been fitted at once (roles of either).
+        """Merge with other vectors, as if the prompts of both had been fitted at once.
 
-        The same list of base prompts counts once; two are pooled, which changes all directions of
-        contrast `base`, and pooled ones are a list of their own: merge those with the same list
-        first. A role in both is taken to have other prompts in each. The separation is
-        unknown then, and empty.
+        The result has the roles of both. A role that is in both is taken to have different prompts
+        in each. If both were fitted on the same base prompts, these count once. If not, the base
+        prompts are pooled, which changes all directions of contrast `base`; the pooled prompts then
+        count as a list of their own, so merge vectors with the same base prompts first. The
+        result's `separation` is empty, since it can't be told from the means.
 
         Raises:
             RoleLensError: the two are from different models, positions or prompt formats, or have
                 directions that are not differences of means.
 
         Example:
-            >>> vectors.merge(vectors).role_counts.tolist()
+            >>> vectors.merge(vectors).role_counts.tolist()    # 3 prompts of each role, twice
             [6, 6]
         """
         self._check_mergeable(other)
@@ -407,7 +453,9 @@ class RoleVectors:
         )
 
     def save(self, path: str | Path) -> None:
-        """Write a safetensors file with the provenance as JSON; whole or not at all.
+        """Write a safetensors file, with the provenance as JSON in its header.
+
+        The file is written whole or not at all.
 
         Raises:
             RoleLensError: the file can't be written.
@@ -421,10 +469,15 @@ class RoleVectors:
 
     @classmethod
     def load(cls, path: str | Path) -> "RoleVectors":
-        """Read what `save` wrote.
+        """Read vectors from a file that `save` wrote.
 
         Raises:
             RoleLensError: the file is missing, truncated, or not one of this package's.
+
+        Example:
+            >>> vectors.save(folder / "roles.safetensors")
+            >>> RoleVectors.load(folder / "roles.safetensors").d_model
+            32
         """
         return cls(**vector_file.read_vectors(path))
 

@@ -1,11 +1,12 @@
+import warnings
+from contextlib import contextmanager
+
 import pytest
 import torch
 from tiny import tiny_bridge
 
-from role_lens import RoleLensError
-from role_lens._run import activations
-from role_lens._run.activations import activations_at, sum_activations
-from role_lens._run.tokens import encode_chat
+from role_lens import RoleLensError, activations_at, encode_chat
+from role_lens._run.activations import sum_activations
 
 GROUPS = [["Rhyme 'moon'?", "Scan this line, please."], ["Which knot?", "How deep is it here?"]]
 
@@ -14,53 +15,92 @@ def mean(model):
     return sum_activations(model, [encode_chat(model, g) for g in GROUPS], (-2, -1)).mean()
 
 
-def test_the_preamble_is_computed_once(monkeypatch):
-    model, seen = tiny_bridge("llama"), []
-    run = activations.residual_stream
-
-    def counted(model, batch, *args):
-        seen.append(int(batch.mask.sum()))
-        return run(model, batch, *args)
-
-    expected = mean(model)  # with the check of the model, which is made once
-    monkeypatch.setattr(activations, "residual_stream", counted)
-    torch.testing.assert_close(mean(model), expected, atol=1e-5, rtol=1e-4)
+def preamble(model):
+    """How many tokens all prompts begin with."""
     texts = [ids for group in GROUPS for ids in encode_chat(model, group)]
-    preamble = next(i for i in range(99) if len({ids[i] for ids in texts}) > 1)
-    assert preamble > 5
-    assert sum(seen) == sum(len(ids) - preamble for ids in texts)
+    return next(i for i in range(99) if len({ids[i] for ids in texts}) > 1)
+
+
+@contextmanager
+def before_each_pass(model, look):
+    """Let `look` see tokens, mask and cache of every pass, and change the options of the pass."""
+
+    def hook(module, args, options):
+        (tokens,) = args
+        look(tokens, options)
+        return args, options
+
+    handle = model.register_forward_pre_hook(hook, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextmanager
+def tokens_run(model):
+    """A list of how many tokens each pass computes, padding left out."""
+    counts = []
+
+    def count(tokens, options):
+        counts.append(int(options["attention_mask"][:, -tokens.shape[1] :].sum()))
+
+    with before_each_pass(model, count):
+        yield counts
+
+
+def test_the_preamble_is_computed_once():
+    model = tiny_bridge("llama")
+    expected = mean(model)  # with the check of the model, which is made once
+    with tokens_run(model) as counts:
+        torch.testing.assert_close(mean(model), expected, atol=1e-5, rtol=1e-4)
+    n = preamble(model)
+    assert n > 5
+    own = sum(len(ids) - n for group in GROUPS for ids in encode_chat(model, group))
+    assert sum(counts) == n + own
 
 
 @pytest.mark.parametrize("how", ["wrong", "failing"])
-def test_a_model_that_does_not_continue_from_the_preamble(monkeypatch, how):
-    model, run = tiny_bridge("llama"), activations.run_blocks
+def test_a_model_that_does_not_continue_from_the_preamble(how):
+    """One that forgets what is in its cache, and one that takes no cache."""
+    model = tiny_bridge("llama")
 
-    def broken(*args, **kwargs):
-        output, past = run(*args, **kwargs)
+    def break_cache(tokens, options):
+        cache = options.get("past_key_values")
+        if cache is None or not cache.get_seq_length():
+            return
         if how == "failing":
             raise KeyError("no such cache")
-        wrong = {layer: (keys + 1, values + 1) for layer, (keys, values) in past.pairs.items()}
-        return output, type(past)(wrong, past.mask, past.rows)
+        del options["past_key_values"]
+        options["attention_mask"] = options["attention_mask"][:, -tokens.shape[1] :]
 
     expected = mean(tiny_bridge("llama"))
-    monkeypatch.setattr(activations, "run_blocks", broken)
-    with pytest.warns(UserWarning, match="tiny-llama doesn't continue exactly"):
-        torch.testing.assert_close(mean(model), expected, atol=1e-5, rtol=1e-4)
+    with before_each_pass(model, break_cache):
+        with pytest.warns(UserWarning, match="tiny-llama doesn't continue exactly"):
+            torch.testing.assert_close(mean(model), expected, atol=1e-5, rtol=1e-4)
+        with warnings.catch_warnings():  # it is told once
+            warnings.simplefilter("error")
+            torch.testing.assert_close(mean(model), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_out_of_memory_says_nothing_of_the_model(monkeypatch):
-    model, run, left = tiny_bridge("llama"), activations.residual_stream, [True]
+def test_out_of_memory_says_nothing_of_the_model():
+    model, left = tiny_bridge("llama"), [True]
 
-    def full(*args):
+    def run_out_once(tokens, options):
         if left:
             left.clear()
             raise torch.OutOfMemoryError
-        return run(*args)
 
     expected = mean(tiny_bridge("llama"))
-    monkeypatch.setattr(activations, "residual_stream", full)
-    torch.testing.assert_close(mean(model), expected, atol=1e-5, rtol=1e-4)
-    assert model not in activations._checked or not activations._checked[model]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with before_each_pass(model, run_out_once):
+            torch.testing.assert_close(mean(model), expected, atol=1e-5, rtol=1e-4)
+        assert not left
+        mean(model)  # the check is made now
+    with tokens_run(model) as counts:
+        mean(model)
+    assert counts[0] == preamble(model)  # computed once, before all others
 
 
 @pytest.mark.parametrize("position", [-4, 0])

@@ -6,38 +6,42 @@ import json
 import re
 import shutil
 import sys
+import threading
+from collections import Counter
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
+import torch
+from tiny import CHAT_TEMPLATE, QUIET, tiny_hf, tiny_tokenizer
 
 from role_lens import (
-    RoleLensError,
+    Asking,
     RoleVectors,
     evaluate,
     load_model,
     load_prompts,
     load_questions,
+    load_roles,
+    spread,
 )
-from role_lens.experiments.controls import rotated
-from role_lens.judges import endpoint as endpoint_judge
+from role_lens.experiments import rotated
 from role_lens.models import PACKAGED_MODEL, slow_in_two_bytes
-from role_lens.prompts import spread
-from role_lens.reading.lens import layer_logprobs
-from role_lens.reading.persona_shifts import persona_shift, shift_along_directions
-from role_lens.reporting.analysis import main
-from role_lens.reporting.options import ModelOptions
-from role_lens.scoring.divergence import kl_divergence
+from role_lens.reading import layer_logprobs, persona_shift, shift_along_directions
+from role_lens.reporting import ModelOptions, main
+from role_lens.scoring import kl_divergence
 
 FOLDER = Path(__file__).parents[1] / "analyses"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 DOMAINS = ["poet", "verse", "cook", "food", "ship cook", "food"]
-QUESTIONS = ["--questions", "{0}/questions", "--domains", *DOMAINS]
+QUESTIONS = ["--questions", "{0}/questions", "--role-domains", *DOMAINS]
+LITTLE = ["--max-questions", "8"]
 OPTIONS = {
     "geometry": ["--numbers", "2", "--repeats", "3", "--layer-step", "1"],
-    "layer_sweep": [*QUESTIONS, "--n-random", "2", "--random-step", "1"],
+    "layer_sweep": [*QUESTIONS, *LITTLE, "--n-random", "2", "--random-step", "1"],
     "logit_lens": ["--n-prompts", "2", "--top-k", "3", "--shown", "poet"],
     "benchmark_transfer": [
         *QUESTIONS,
@@ -48,7 +52,10 @@ OPTIONS = {
         "--max-kl",
         "None",
     ],
-    "patchscope": [*QUESTIONS, "--layer-step", "1", "--max-new-tokens", "3", "--inject", "-1", "1"],
+    "patchscope": [
+        *(*QUESTIONS, *LITTLE, "--layer-step", "1", "--max-new-tokens", "3"),
+        *("--inject", "-1", "1"),
+    ],
     "persona_prompts": [*QUESTIONS, "--n-prompts", "3", "--max-kl", "None"],
     "reproduce_paper": [*QUESTIONS, "--coefficients", "1", "2", "--max-off-domain", "20"],
 }
@@ -84,7 +91,9 @@ def workplace(tmp_path_factory):
     """A tiny model folder, role and base prompts, and questions of three domains."""
     folder = tmp_path_factory.mktemp("analyses")
     tiny_hf("llama").save_pretrained(folder / "model")
-    tiny_tokenizer(template=CHAT_TEMPLATE).save_pretrained(folder / "model")
+    # A token is a byte: few of them after the instruction, so that there are few positions.
+    template = CHAT_TEMPLATE.replace("assistant", "a")
+    tiny_tokenizer(template=template).save_pretrained(folder / "model")
     (folder / "roles").mkdir()
     words = {"poet": "rhyme", "cook": "salt", "ship_cook": "rum"}
     for role, word in words.items():
@@ -111,22 +120,40 @@ def model_options(folder):
     ]
 
 
+def tried(name, workplace, out, *more):
+    """With the options of the table above, and some more."""
+    usual = [option.format(workplace) for option in OPTIONS[name]]
+    return start(name, "--out", out, *model_options(workplace), *usual, *more)
+
+
+def table(folder, name):
+    return pd.read_parquet(folder / f"{name}.parquet")
+
+
+def written(folder, pattern):
+    """When each file was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob(pattern)}
+
+
+def last_line(capsys):
+    return capsys.readouterr().err.splitlines()[-1]
+
+
 def test_every_analysis_is_tried():
     assert sorted(OPTIONS) == sorted(TABLES) == NAMES
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_tables_figures_report_and_drawing_again(name, workplace, tmp_path, capsys, monkeypatch):
-    options = [option.format(workplace) for option in OPTIONS[name]]
+def test_tables_figures_report_and_drawing_again(name, workplace, tmp_path, capsys):
     out = tmp_path / "out"
-    assert start(name, "--out", out, *model_options(workplace), *options) == 0
+    assert tried(name, workplace, out) == 0
     assert f"Written to {out}" in capsys.readouterr().out
     record = json.loads((out / "results.json").read_text())
     assert set(record["tables"]) >= TABLES[name]
     assert record["settings"]["setup"]["seed"] == 0
     assert record["versions"]["torch"]
-    for table in record["tables"]:
-        assert len(pd.read_parquet(out / f"{table}.parquet"))
+    for one in record["tables"]:
+        assert len(table(out, one))
     report = (out / "report.html").read_text()
     figures = sorted(out.glob("*.png"))
     assert len(figures) == report.count("data:image/png") > 0
@@ -134,40 +161,37 @@ def test_tables_figures_report_and_drawing_again(name, workplace, tmp_path, caps
     page = re.sub(r"<script>.*?</script>", "", report, flags=re.DOTALL)
     assert not re.search(r"(src|href)=(?![\"']data:)", page)
     drawn = {path.name: path.read_bytes() for path in figures}
-
-    def no_model(self):
-        raise AssertionError("drawing again loaded the model")
-
-    monkeypatch.setattr(ModelOptions, "load", no_model)
     for path in figures:
         path.unlink()
-    assert start(name, "--out", out, "--redraw") == 0
+    # There is no such model: to draw takes none.
+    assert start(name, "--out", out, "--redraw", "--model", tmp_path / "none") == 0
     assert {path.name: path.read_bytes() for path in out.glob("*.png")} == drawn
 
 
 def test_a_seed_below_zero_is_one_line(workplace, tmp_path, capsys):
-    assert start("geometry", "--out", tmp_path, *model_options(workplace), "--seed", -1) == 2
-    assert "seeds count from 0, got -1" in capsys.readouterr().err
+    assert tried("geometry", workplace, tmp_path, "--seed", -1) == 2
+    assert "seeds count from 0, got -1" in last_line(capsys)
 
 
-def test_results_that_were_not_written_whole_are_none(workplace, tmp_path, monkeypatch):
+def test_results_that_were_not_written_whole_are_none(workplace, tmp_path, capsys):
     """New tables beside an old record would be taken for its."""
-    arguments = ["geometry", "--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
-    assert start(*arguments) == 0
-
-    def full(path, table):
-        raise RoleLensError("the disk is full")
-
-    monkeypatch.setattr("role_lens.reporting.analysis.write_table", full)
-    assert start(*arguments) == 2
+    assert tried("geometry", workplace, tmp_path) == 0
+    path = tmp_path / "components.parquet"
+    kept = path.read_bytes()
+    path.unlink()
+    path.mkdir()  # so that the table can't be written
+    assert tried("geometry", workplace, tmp_path) == 2
+    assert "can't write" in last_line(capsys)
+    path.rmdir()
+    path.write_bytes(kept)
     assert start("geometry", "--out", tmp_path, "--redraw") == 2
+    assert "holds no results to draw" in last_line(capsys)
 
 
 def test_a_role_without_a_domain_is_one_line(workplace, tmp_path, capsys):
     arguments = ["--questions", workplace / "questions", *model_options(workplace)]
     assert start("layer_sweep", "--out", tmp_path, *arguments) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("role-lens: role 'cook' has no domain")
+    assert last_line(capsys).startswith("role-lens: role 'cook' has no domain")
 
 
 def test_drawing_nothing_is_one_line(tmp_path, capsys):
@@ -177,34 +201,29 @@ def test_drawing_nothing_is_one_line(tmp_path, capsys):
 
 def test_damaged_results(workplace, tmp_path, capsys):
     """Drawing them again says what to do; a new run makes them anew."""
-    arguments = ["geometry", "--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
-    assert start(*arguments) == 0
+    assert tried("geometry", workplace, tmp_path) == 0
     (tmp_path / "cosines.parquet").unlink()
-    assert start(*arguments, "--redraw") == 2
+    assert tried("geometry", workplace, tmp_path, "--redraw") == 2
     assert "run the analysis again" in capsys.readouterr().err
-    assert start(*arguments) == 0
+    assert tried("geometry", workplace, tmp_path) == 0
     (tmp_path / "results.json").write_text("[]")
-    assert start(*arguments) == 2
+    assert tried("geometry", workplace, tmp_path) == 2
     assert "results.json is damaged: delete it" in capsys.readouterr().err
 
 
 def test_kept_vectors_of_another_precision(workplace, tmp_path, capsys):
-    arguments = ["geometry", "--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
-    assert start(*arguments, "--dtype", "bfloat16") == 0
-    assert start(*arguments) == 2
+    assert tried("geometry", workplace, tmp_path, "--dtype", "bfloat16") == 0
+    assert tried("geometry", workplace, tmp_path) == 2
     assert "model in torch.bfloat16, the model is model in torch.float32" in capsys.readouterr().err
 
 
 def test_kept_vectors_of_a_model_of_another_name(workplace, tmp_path, capsys):
     """Such as another quantisation, which computes nearly the same."""
-    options = model_options(workplace)
-    arguments = ["geometry", "--out", tmp_path, *OPTIONS["geometry"]]
-    assert start(*arguments, *options) == 0
+    assert tried("geometry", workplace, tmp_path) == 0
     shutil.copytree(workplace / "model", tmp_path / "tuned")
-    options[1] = tmp_path / "tuned"
-    assert start(*arguments, *options) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert "model in torch.float32, the model is tuned in torch.float32: choose another" in last
+    assert tried("geometry", workplace, tmp_path, "--model", tmp_path / "tuned") == 2
+    named = "model in torch.float32, the model is tuned in torch.float32: choose another"
+    assert named in last_line(capsys)
 
 
 def test_a_role_without_a_domain_may_be_among_the_vectors(workplace, tmp_path):
@@ -213,89 +232,87 @@ def test_a_role_without_a_domain_may_be_among_the_vectors(workplace, tmp_path):
     roles.mkdir()
     for name in ("poet", "cook", "beekeeper"):
         (roles / f"{name}.txt").write_text(f"How old is a {name}?\nHow tall?\nWhen?\n")
-    options = [*model_options(workplace), "--prompts", roles, "--questions"]
-    options += [workplace / "questions", "--domains", "poet", "verse", "cook", "food"]
+    options = ["--prompts", roles, "--role-domains", "poet", "verse", "cook", "food"]
     options += ["--roles", "poet", "--n-random", "1", "--random-step", "2"]
-    assert start("layer_sweep", "--out", tmp_path / "out", *options) == 0
-    asked = {
-        name: set(pd.read_parquet(tmp_path / "out" / f"{name}.parquet")["role"])
-        for name in TABLES["layer_sweep"]
-    }
+    out = tmp_path / "out"
+    assert tried("layer_sweep", workplace, out, *options) == 0
+    asked = {name: set(table(out, name)["role"]) for name in TABLES["layer_sweep"]}
     assert asked == {"estimated": {"poet", "cook"}, "exact": {"poet"}, "random": {"poet"}}
 
 
-def test_estimates_are_kept_and_go_with_the_coefficient(workplace, tmp_path, monkeypatch):
-    module = analysis("layer_sweep")
-    options = [option.format(workplace) for option in OPTIONS["layer_sweep"]]
-    usual = list(map(str, ["--out", tmp_path, *model_options(workplace), *options]))
-    tables, asked, attribute = [], [], module.attribute
-
-    def counted(model, vectors, questions, **options):
-        asked.append(questions[0].domain)
-        return attribute(model, vectors, questions, **options)
-
-    monkeypatch.setattr(module, "attribute", counted)
-    for coefficient in ("1", "-2"):
-        arguments = [*usual, "--coefficient", coefficient]
-        assert main(module.Config, module.run, module.draw, arguments) == 0
-        tables.append(pd.read_parquet(tmp_path / "estimated.parquet"))
-    assert sorted(asked) == ["food", "verse"]
+def test_estimates_are_kept_and_go_with_the_coefficient(workplace, tmp_path):
+    tables, kept = [], []
+    for coefficient in (1, -2):
+        options = ["--roles", "poet", "--coefficient", coefficient]
+        assert tried("layer_sweep", workplace, tmp_path, *options) == 0
+        tables.append(table(tmp_path, "estimated"))
+        kept.append(written(tmp_path, "estimates.parquet"))
+    assert len(kept[0]) == 2  # domains
+    assert kept[0] == kept[1]
     once, back = tables
     pd.testing.assert_series_equal(back["effect"], -2 * once["effect"])
     pd.testing.assert_series_equal(back["sem"], 2 * once["sem"])
 
 
+@pytest.mark.parametrize(
+    ("more", "differs"),
+    [(["--max-questions", 9], "n_questions (8 there, 9 here)"), (["--seed", 1], "seed (0 there,")],
+)
+def test_another_run_is_refused_before_the_estimates(more, differs, workplace, tmp_path, capsys):
+    usual = ["--domain", "verse", "--max-questions", "42" if "--seed" in more else "8"]
+    assert tried("layer_sweep", workplace, tmp_path, *usual) == 0
+    (estimates,) = tmp_path.rglob("estimates.parquet")
+    estimates.unlink()
+    assert tried("layer_sweep", workplace, tmp_path, *usual, *more) == 2
+    assert differs in last_line(capsys)
+    assert not estimates.exists()
+
+
 def test_roles_of_domains_that_nobody_asks(workplace, tmp_path, capsys):
-    options = [option.format(workplace) for option in OPTIONS["layer_sweep"]]
-    arguments = ["--out", tmp_path, *model_options(workplace), *options, "--domain", "other"]
-    assert start("layer_sweep", *arguments) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert "no role has its domain among other: name one, such as --domains 'cook' 'other'" in last
+    assert tried("layer_sweep", workplace, tmp_path, "--domain", "other") == 2
+    last = last_line(capsys)
+    assert "no role has its domain among other: name one" in last
+    assert "domains 'cook' 'other'" in last
 
 
 def test_one_role(workplace, tmp_path):
     """There is no tree of it, and nothing to hold it against but the base prompts."""
-    roles = tmp_path / "roles"
+    roles, out = tmp_path / "roles", tmp_path / "out"
     roles.mkdir()
     (roles / "poet.txt").write_text((workplace / "roles" / "poet.txt").read_text())
-    arguments = [*model_options(workplace), "--prompts", roles]
-    assert start("geometry", "--out", tmp_path / "out", *arguments, *OPTIONS["geometry"]) == 0
-    assert not (tmp_path / "out" / "families.png").exists()
-    assert set(pd.read_parquet(tmp_path / "out" / "separable.parquet")["contrast"]) == {"base"}
+    assert tried("geometry", workplace, out, "--prompts", roles) == 0
+    assert not (out / "families.png").exists()
+    assert set(table(out, "separable")["contrast"]) == {"base"}
 
 
 def test_quick_pages_say_so(workplace, tmp_path):
-    arguments = ["--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
-    assert start("geometry", *arguments, "--quick") == 0
+    assert tried("geometry", workplace, tmp_path, "--quick") == 0
     assert "A quick version" in (tmp_path / "report.html").read_text()
     assert not (tmp_path / "vectors.safetensors").exists()  # it is fitted on fewer prompts
-    assert start("geometry", *arguments) == 0
+    assert tried("geometry", workplace, tmp_path) == 0
     assert "A quick version" not in (tmp_path / "report.html").read_text()
 
 
 def test_kept_vectors_of_other_prompts_are_refused(workplace, tmp_path, capsys):
-    options = ["--out", tmp_path, *model_options(workplace), *OPTIONS["logit_lens"]]
-    assert start("logit_lens", *options) == 0
+    assert tried("logit_lens", workplace, tmp_path) == 0
     other = tmp_path / "roles"
     other.mkdir()
     for role in ("poet", "cook", "ship_cook"):
         (other / f"{role}.txt").write_text("Other?\nPrompts?\n")
-    assert start("logit_lens", *options, "--prompts", other) == 2
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert re.search(r"vectors.safetensors: .*other prompts.*another folder", last)
+    assert tried("logit_lens", workplace, tmp_path, "--prompts", other) == 2
+    said = r"vectors.safetensors: .*other prompts.*another folder"
+    assert re.search(said, last_line(capsys))
 
 
 def test_another_analysis_does_not_overwrite(workplace, tmp_path, capsys):
-    arguments = ["--out", tmp_path, *model_options(workplace)]
-    assert start("logit_lens", *arguments, *OPTIONS["logit_lens"]) == 0
+    assert tried("logit_lens", workplace, tmp_path) == 0
     for more in ([], ["--redraw"]):
-        assert start("geometry", *arguments, *more) == 2
+        assert tried("geometry", workplace, tmp_path, *more) == 2
         assert "holds the results of logit_lens: choose another" in capsys.readouterr().err
 
 
 def test_own_vectors_need_their_prompts(workplace, tmp_path, capsys):
-    arguments = ["--out", tmp_path / "a", *model_options(workplace), *OPTIONS["logit_lens"]]
-    assert start("logit_lens", *arguments) == 0
+    assert tried("logit_lens", workplace, tmp_path / "a") == 0
     vectors = tmp_path / "a" / "vectors.safetensors"
     arguments = ["--out", tmp_path / "b", "--model", workplace / "model", "--vectors", vectors]
     assert start("logit_lens", *arguments) == 2
@@ -304,16 +321,14 @@ def test_own_vectors_need_their_prompts(workplace, tmp_path, capsys):
 
 @pytest.mark.parametrize("name", sorted({*NAMES} - TAKE_ALL_POSITIONS))
 def test_positions_are_checked_at_once(name, workplace, tmp_path, capsys):
-    options = [option.format(workplace) for option in OPTIONS[name]]
-    arguments = ["--out", tmp_path, *model_options(workplace), *options, "--position", -40]
-    assert start(name, *arguments) == 2
+    assert tried(name, workplace, tmp_path, "--position", -40) == 2
     assert "position -40 is out of range" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["vectors.safetensors"]
 
 
 @pytest.mark.filterwarnings("ignore:2 of 3 roles are left out")
 @pytest.mark.parametrize(
-    ("name", "table"),
+    ("name", "of_roles"),
     [
         ("layer_sweep", "estimated"),
         ("patchscope", "texts"),
@@ -322,21 +337,17 @@ def test_positions_are_checked_at_once(name, workplace, tmp_path, capsys):
         ("reproduce_paper", "best"),
     ],
 )
-def test_one_domain_is_enough(name, table, workplace, tmp_path):
+def test_one_domain_is_enough(name, of_roles, workplace, tmp_path):
     """Of roles whose domain is not asked, nothing is."""
-    options = [option.format(workplace) for option in OPTIONS[name]]
-    arguments = ["--out", tmp_path, *model_options(workplace), *options, "--domain", "verse"]
-    assert start(name, *arguments) == 0
-    assert set(pd.read_parquet(tmp_path / f"{table}.parquet")["role"]) == {"poet"}
+    assert tried(name, workplace, tmp_path, "--domain", "verse") == 0
+    assert set(table(tmp_path, of_roles)["role"]) == {"poet"}
 
 
 def test_random_ablations_are_one_band_a_domain(workplace, tmp_path):
     """They have neither a role nor a layer; additions have both."""
-    options = [option.format(workplace) for option in OPTIONS["layer_sweep"]]
     roles = ["--roles", "poet", "cook", "ship cook"]
-    arguments = ["--out", tmp_path, *model_options(workplace), *options, *roles]
-    assert start("layer_sweep", *arguments) == 0
-    random = pd.read_parquet(tmp_path / "random.parquet").groupby(["kind", "domain"])
+    assert tried("layer_sweep", workplace, tmp_path, *roles) == 0
+    random = table(tmp_path, "random").groupby(["kind", "domain"])
     vectors = RoleVectors.load(tmp_path / "vectors.safetensors")
     each = 2 * len(vectors.contrasts) * (vectors.n_layers - 1)  # layer 0 holds no direction
     assert random.size().to_dict() == {
@@ -347,36 +358,33 @@ def test_random_ablations_are_one_band_a_domain(workplace, tmp_path):
     }
 
 
-def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path, monkeypatch):
-    module = analysis("patchscope")
-    options = [option.format(workplace) for option in OPTIONS["patchscope"]]
-    arguments = list(map(str, ["--out", tmp_path, *model_options(workplace), *options]))
-    asked, patchscope = [], module.patchscope
-
-    def counted(*args, **options):
-        asked.append(options["target"])
-        if len(asked) == 5:
-            raise RoleLensError("stopped")
-        return patchscope(*args, **options)
-
-    monkeypatch.setattr(module, "patchscope", counted)
-    assert main(module.Config, module.run, module.draw, arguments) == 2
-    assert main(module.Config, module.run, module.draw, arguments) == 0
-    assert len(asked) == 2 + 12 + 1  # names, every way once, and the one that failed
-    assert len(pd.read_parquet(tmp_path / "texts.parquet")) == 12 * 2 * 3
+def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path):
+    assert tried("patchscope", workplace, tmp_path) == 0
+    found, texts = table(tmp_path, "texts"), written(tmp_path / "texts", "*.parquet")
+    kinds = Counter(path.name.partition("-")[0] for path in texts)
+    assert kinds == {"persona": 1, "name": 2, "texts": 12}
+    assert len(found) == 12 * 2 * 3
+    lost = sorted(texts)[::4]
+    for path in lost:
+        path.unlink()
+    assert tried("patchscope", workplace, tmp_path) == 0
+    again = written(tmp_path / "texts", "*.parquet")
+    assert set(again) == set(texts)
+    assert sorted(path for path in texts if again[path] != texts[path]) == lost
+    pd.testing.assert_frame_equal(table(tmp_path, "texts"), found)
     # Those of another position are others.
-    assert main(module.Config, module.run, module.draw, [*arguments, "--position", "-2"]) == 0
-    assert len(asked) == 2 * (2 + 12) + 1
+    assert tried("patchscope", workplace, tmp_path, "--position", -2) == 0
+    more = written(tmp_path / "texts", "*.parquet")
+    assert len(more) == len(again) + 12
+    assert again.items() <= more.items()
 
 
 def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path):
     """Its best directions are measured on them, with no p and no verdict."""
-    options = [option.format(workplace) for option in OPTIONS["reproduce_paper"]]
-    assert start("reproduce_paper", "--out", tmp_path, *model_options(workplace), *options) == 0
-    effects = pd.read_parquet(tmp_path / "effects.parquet")
+    assert tried("reproduce_paper", workplace, tmp_path) == 0
+    effects, best = table(tmp_path, "effects"), table(tmp_path, "best").set_index("role")
     assert set(effects["in_domain"]) == {True, False}
     assert not [name for name in effects.columns if name.startswith(("p_", "q_", "verdict", "low"))]
-    best = pd.read_parquet(tmp_path / "best.parquet").set_index("role")
     vectors = RoleVectors.load(tmp_path / "vectors.safetensors")
     n = len(vectors.positions) * (vectors.n_layers - 1)  # layer 0 holds no direction
     assert best["tried"].tolist() == [2 * n] * 3
@@ -391,10 +399,8 @@ def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path
 
 
 def test_the_paper_without_other_domains(workplace, tmp_path):
-    options = [option.format(workplace) for option in OPTIONS["reproduce_paper"]]
-    options[options.index("--max-off-domain") + 1] = "0"
-    assert start("reproduce_paper", "--out", tmp_path, *model_options(workplace), *options) == 0
-    assert set(pd.read_parquet(tmp_path / "effects.parquet")["in_domain"]) == {True}
+    assert tried("reproduce_paper", workplace, tmp_path, "--max-off-domain", 0) == 0
+    assert set(table(tmp_path, "effects")["in_domain"]) == {True}
 
 
 def test_prompts_that_are_there_twice_count_once(workplace, tmp_path):
@@ -405,51 +411,77 @@ def test_prompts_that_are_there_twice_count_once(workplace, tmp_path):
         (twice / path.name).write_text(path.read_text() + "\n" + path.read_text())
     tables = []
     for name, roles in (("once", workplace / "roles"), ("twice", twice)):
-        arguments = [*model_options(workplace), "--prompts", roles, *OPTIONS["geometry"]]
-        assert start("geometry", "--out", tmp_path / name, *arguments) == 0
-        tables.append(pd.read_parquet(tmp_path / name / "separable.parquet"))
+        assert tried("geometry", workplace, tmp_path / name, "--prompts", roles) == 0
+        tables.append(table(tmp_path / name, "separable"))
     pd.testing.assert_frame_equal(*tables)
 
 
 def test_a_layer_without_directions_is_one_line(workplace, tmp_path, capsys):
-    arguments = ["--out", tmp_path, *model_options(workplace), *OPTIONS["geometry"]]
-    assert start("geometry", *arguments, "--layer", 0) == 2
+    assert tried("geometry", workplace, tmp_path, "--layer", 0) == 2
     assert "layer 0 holds no direction at position -1" in capsys.readouterr().err
 
 
 def test_patchscope_of_one_role_has_the_judge_of_all(workplace, tmp_path):
-    options = [option.format(workplace) for option in OPTIONS["patchscope"]]
     found = []
     for name, roles in (("all", []), ("one", ["--roles", "poet"])):
-        arguments = ["--out", tmp_path / name, *model_options(workplace), *options, *roles]
-        assert start("patchscope", *arguments) == 0
-        texts = pd.read_parquet(tmp_path / name / "persona.parquet")
+        assert tried("patchscope", workplace, tmp_path / name, *roles) == 0
+        texts = table(tmp_path / name, "persona")
         found.append(texts[texts["role"] == "poet"].reset_index(drop=True))
     pd.testing.assert_frame_equal(*found)
     assert set(texts["role"]) == {"poet"}
 
 
-@pytest.mark.parametrize(("named", "share"), [(None, 0), ("poet", 1 / 3)])
-def test_patchscope_with_another_judge(named, share, workplace, tmp_path, monkeypatch):
-    """It is asked of all texts, a few at once, and of the improving directions too."""
-    module = analysis("patchscope")
-    asked = []
+class Judge(BaseHTTPRequestHandler):
+    """Says the same of every text."""
 
-    def ask(texts, roles, **options):
-        asked.append(len(texts))
-        return [named] * len(texts)
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        asked = body["messages"][0]["content"], self.headers["Authorization"]
+        self.server.asked.append(asked)
+        answer = {"choices": [{"message": {"content": self.server.says}}]}
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(json.dumps(answer).encode())
 
-    monkeypatch.setattr(endpoint_judge, "ask_endpoint", ask)
-    monkeypatch.setattr(endpoint_judge, "_ASKED_AT_ONCE", 5)
-    options = [option.format(workplace) for option in OPTIONS["patchscope"]]
-    arguments = ["--out", tmp_path, *model_options(workplace), *options, "--judge-url", "http://x"]
-    assert main(module.Config, module.run, module.draw, list(map(str, arguments))) == 0
-    assert max(asked) == 5
-    rates = pd.read_parquet(tmp_path / "rates.parquet")
-    assert rates["judge"].tolist() == pytest.approx([share] * (1 + 2 + 12))  # known ones too
-    improving = pd.read_parquet(tmp_path / "improving.parquet")
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    server = HTTPServer(("127.0.0.1", 0), Judge)
+    server.asked = []
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(("says", "share"), [("none", 0), ("Poet.", 1 / 3)])
+def test_patchscope_with_another_judge(says, share, server, workplace, tmp_path, monkeypatch):
+    """It is asked of all texts, of the improving directions too, and of each once."""
+    server.says = says
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    options = [
+        "--targets",
+        "What is X?",
+        "--judge-url",
+        f"http://127.0.0.1:{server.server_port}/v1",
+    ]
+    assert tried("patchscope", workplace, tmp_path, *options) == 0
+    asked = "\n".join(text for text, _ in server.asked)
+    for name in ("persona", "names", "texts"):
+        assert all(text in asked for text in table(tmp_path, name)["text"])
+    assert {key for _, key in server.asked} == {"Bearer secret"}
+    rates = table(tmp_path, "rates")
+    assert rates["judge"].tolist() == pytest.approx([share] * (1 + 1 + 6))  # known ones too
+    improving = table(tmp_path, "improving")
     assert set(improving["tells"]) == {"ranked first", "named", "judge"}
     assert "<th>judge</th>" in (tmp_path / "report.html").read_text()
+    # Answers are kept.
+    n_asked = len(server.asked)
+    assert tried("patchscope", workplace, tmp_path, *options) == 0
+    assert len(server.asked) == n_asked
 
 
 @pytest.mark.parametrize(
@@ -462,31 +494,51 @@ def test_patchscope_with_another_judge(named, share, workplace, tmp_path, monkey
         ("layer_sweep", ["--max-questions", "1"], "takes at least 2 questions"),
         ("layer_sweep", ["--n-random", "0"], "takes at least 1 random direction, got 0"),
         ("layer_sweep", ["--random-step", "0"], "a step from layer to layer is at least 1, got 0"),
+        ("layer_sweep", ["--coefficient", "inf"], "coefficients must be finite"),
         ("persona_prompts", ["--n-prompts", "0"], "at least one prompt is needed, got 0"),
+        ("logit_lens", ["--n-prompts", "0"], "at least one prompt is needed, got 0"),
+        ("reproduce_paper", ["--coefficients", "nan"], "coefficients must be finite"),
     ],
 )
 def test_refused_before_the_sweeps(name, options, message, workplace, tmp_path, capsys):
-    usual = [option.format(workplace) for option in OPTIONS[name]]
-    arguments = ["--out", tmp_path, *model_options(workplace), *usual, *options]
-    assert start(name, *arguments) == 2
+    assert tried(name, workplace, tmp_path, *options) == 2
     assert message in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["vectors.safetensors"]
 
 
-def test_a_role_without_a_direction_keeps_its_prompts(workplace, tmp_path, monkeypatch):
-    module = analysis("persona_prompts")
-    choose = module.select_by_domain
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("layer_sweep", "random/verse"),
+        ("patchscope", "texts"),
+        ("persona_prompts", "asked/verse"),
+        ("reproduce_paper", "others/verse"),
+    ],
+)
+def test_folders_of_another_run_are_refused_at_once(name, folder, workplace, tmp_path, capsys):
+    """Also those that are written to last."""
+    place = tmp_path / folder
+    place.mkdir(parents=True)
+    (place / "identity.json").write_text('{"model": "another"}')
+    assert tried(name, workplace, tmp_path) == 2
+    assert f"{place} holds the results of another run" in last_line(capsys)
+    assert not list(tmp_path.rglob("*.parquet"))
 
-    def without_poet(*args, **options):
-        chosen = choose(*args, **options)
-        return {role: one for role, one in chosen.items() if role != "poet"}
 
-    monkeypatch.setattr(module, "select_by_domain", without_poet)
-    options = [option.format(workplace) for option in OPTIONS["persona_prompts"]]
-    arguments = list(map(str, ["--out", tmp_path, *model_options(workplace), *options]))
-    assert main(module.Config, module.run, module.draw, arguments) == 0
-    effects = pd.read_parquet(tmp_path / "effects.parquet")
-    kinds = effects.groupby("role")["kind"].agg(set)
+def test_a_role_without_a_direction_keeps_its_prompts(workplace, tmp_path):
+    """Such as one whose directions are so long that all of them are beyond the limit."""
+    model = load_model(workplace / "model")
+    roles, base = load_roles(workplace / "roles"), load_prompts(workplace / "base.txt")
+    vectors = RoleVectors.fit(model, roles, base, compute=QUIET)
+    assert vectors.roles == ("cook", "poet", "ship cook")
+    cook, poet, _ = vectors.role_means - vectors.base_mean
+    # The mean of the other two is the base prompts': both of the cook's directions are short.
+    shifts = torch.stack([0.01 * cook, 3 * poet, -3 * poet])
+    path = tmp_path / "vectors.safetensors"
+    replace(vectors, role_means=vectors.base_mean + shifts).save(path)
+    out, options = tmp_path / "out", ["--vectors", path, "--max-kl", 0.01]
+    assert tried("persona_prompts", workplace, out, *options) == 0
+    kinds = table(out, "effects").groupby("role")["kind"].agg(set)
     assert kinds["poet"] == {"persona", "neutral_persona", "persona_over_neutral"}
     assert kinds["cook"] >= {"persona", "neutral_persona", "add", "both"}
 
@@ -498,18 +550,17 @@ def test_each_effect_is_of_its_own_role_and_prompt(workplace, tmp_path):
         rows = [json.dumps(row(f"What {word} is {i}?", i) | {"domain": domain}) for i in range(20)]
         (tmp_path / "choosing" / f"{domain}.jsonl").write_text("\n".join(rows))
     out = tmp_path / "out"
-    options = [option.format(workplace) for option in OPTIONS["persona_prompts"]]
-    options += ["--validation", tmp_path / "choosing"]
-    assert start("persona_prompts", "--out", out, *model_options(workplace), *options) == 0
+    assert tried("persona_prompts", workplace, out, "--validation", tmp_path / "choosing") == 0
     model = load_model(workplace / "model")
     vectors = RoleVectors.load(out / "vectors.safetensors")
-    effects = pd.read_parquet(out / "effects.parquet").set_index(["role", "kind"])["effect"]
-    choices = pd.read_parquet(out / "choices.parquet").set_index("role")
+    effects = table(out, "effects").set_index(["role", "kind"])["effect"]
+    choices = table(out, "choices").set_index("role")
     questions = load_questions(workplace / "questions" / "food.jsonl")
 
     def logprob(patch=None, system=None):
-        table = evaluate(model, questions, {"it": patch}, system=system, progress=False)
-        return table["logprob_correct"].mean()
+        asking = Asking(system=system)
+        scores = evaluate(model, questions, {"it": patch}, asking, compute=QUIET)
+        return scores["logprob_correct"].mean()
 
     for role, name in (("cook", "a cook"), ("ship cook", "a ship cook")):
         where = choices.loc[role, ["layer", "position", "contrast", "coefficient"]].to_dict()
@@ -520,7 +571,7 @@ def test_each_effect_is_of_its_own_role_and_prompt(workplace, tmp_path):
 
     record = json.loads((out / "results.json").read_text())["settings"]
     prompts = spread(load_prompts(workplace / "base.txt"), record["n_prompts"])
-    shifts = pd.read_parquet(out / "shifts.parquet")
+    shifts = table(out, "shifts")
     for instead in (None, "You are a person."):
         (shift,) = persona_shift(
             model, prompts, ["You are a cook."], vectors.positions, instead_of=[instead]
@@ -533,9 +584,8 @@ def test_each_effect_is_of_its_own_role_and_prompt(workplace, tmp_path):
 
 
 def test_how_far_each_role_moves_the_prediction(workplace, tmp_path):
-    options = [*model_options(workplace), *OPTIONS["logit_lens"]]
-    assert start("logit_lens", "--out", tmp_path, *options) == 0
-    moved = pd.read_parquet(tmp_path / "moved.parquet")
+    assert tried("logit_lens", workplace, tmp_path) == 0
+    moved = table(tmp_path, "moved")
     model = load_model(workplace / "model")
     vectors = RoleVectors.load(tmp_path / "vectors.safetensors")
     layer = 3 * vectors.n_layers // 4

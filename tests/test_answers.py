@@ -4,8 +4,7 @@ from fractions import Fraction
 
 import pytest
 
-from role_lens.scoring.answers.letters import read_letter
-from role_lens.scoring.answers.numbers import read_number
+from role_lens.scoring import read_letter, read_number
 
 CHOICES = ["Bonn", "Paris", "Rome", "Oslo"]
 LETTERS = [

@@ -1,15 +1,27 @@
 import io
 import json
+import subprocess
 import sys
 
 import pandas as pd
 import pytest
-from tiny import CHAT_TEMPLATE, tiny_hf, tiny_tokenizer
+from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
 
-from role_lens import Question, RoleVectors
-from role_lens.cli import main
-from role_lens.interop.lm_eval_task import write_task
-from role_lens.reporting.terminal import reported, say
+import role_lens
+from role_lens import (
+    Question,
+    RoleVectors,
+    load_prompts,
+    load_questions,
+    load_roles,
+    spread,
+)
+from role_lens.cli import COMMANDS, main
+from role_lens.cli.tour import Material, run_demo
+from role_lens.interop import write_task
+from role_lens.reporting import reported, say
+
+ADDED, ABLATED = "add 1 x poet@1 (base, position -1)", "ablate poet@1 (base, position -1)"
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +71,62 @@ def test_one_role_of_few_prompts_is_told_what_it_is(workplace, capsys):
     assert "nan" not in out.lower()
 
 
-@pytest.mark.parametrize("kind", ["add", "ablate", "clamp", "cap"])
-def test_steer_prints_side_by_side(workplace, capsys, kind):
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"role-lens {role_lens.__version__}\n"
+
+
+def test_commands_are_the_files_of_a_folder(capsys):
+    assert set(COMMANDS) == {
+        "compare", "demo", "evaluate", "fit", "info", "lm_eval", "steer", "sweep",
+    }  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        main(["--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert all(name.replace("_", "-") in shown for name in COMMANDS)
+
+
+def steer(workplace, *more, **changes):
     arguments = ["steer", "--prompt", "Hello there?", "--model", f"{workplace}/model"]
-    arguments += ["--kind", kind, "--max-new-tokens", "5", *patching(workplace)]
-    assert main(arguments) == 0
+    return main([*arguments, "--max-new-tokens", "5", *more, *patching(workplace, **changes)])
+
+
+@pytest.mark.parametrize(
+    ("options", "title"),
+    [
+        (["--kinds", "add"], ADDED),
+        (["--kinds", "add", "--coefficient", "-2.5"], "add -2.5 x poet@1 (base, position -1)"),
+        (["--kinds", "ablate", "--contrast", "roles"], "ablate poet@1 (roles, position -1)"),
+        (["--kinds", "clamp"], "clamp 1 x poet@1 (base, position -1)"),
+        (["--kinds", "cap", "--coefficient", "2"], "cap 2 x poet@1 (base, position -1)"),
+        (["--kinds", "cap", "--value", "0.5"], "cap to 0.5 poet@1 (base, position -1)"),
+    ],
+)
+def test_steer_prints_side_by_side(workplace, capsys, monkeypatch, options, title):
+    monkeypatch.setenv("COLUMNS", "120")
+    assert steer(workplace, *options) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert first.split("|")[0].strip() == "plain"
-    assert first.split("|")[1].strip() == f"{kind} poet, layer 1"
+    assert [part.strip() for part in first.split(" | ")] == ["plain", title]
+
+
+def test_steer_prints_a_column_for_each_kind(workplace, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert steer(workplace, "--kinds", "add", "ablate") == 0
+    wide = capsys.readouterr().out
+    assert [part.strip() for part in wide.splitlines()[0].split(" | ")] == [
+        "plain", ADDED, ABLATED,
+    ]  # fmt: skip
+    assert steer(workplace) == 0  # which is what it does by itself
+    assert capsys.readouterr().out == wide
+    # In a narrow terminal titles take several lines, and all end on the same one.
+    monkeypatch.setenv("COLUMNS", "66")
+    assert steer(workplace) == 0
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
+    rule = next(number for number, row in enumerate(rows) if set("".join(row)) == {"-"})
+    assert rule == 2
+    titles = (" ".join(part.strip() for part in column) for column in zip(*rows[:2], strict=True))
+    assert [title.strip() for title in titles] == ["plain", ADDED, ABLATED]
 
 
 @pytest.mark.parametrize("suffix", ["csv", "parquet"])
@@ -80,7 +140,7 @@ def test_evaluate_prints_accuracy_beside_chance(workplace, capsys, suffix):
     assert "chance" in printed
     table = pd.read_csv(out) if suffix == "csv" else pd.read_parquet(out)
     assert table["patch"].tolist() == [
-        "baseline", "baseline", "add poet@1", "add poet@1", "ablate poet@1", "ablate poet@1",
+        "baseline", "baseline", ADDED, ADDED, ABLATED, ABLATED,
     ]  # fmt: skip
 
 
@@ -124,8 +184,10 @@ def test_compare_prints_a_verdict(workplace, capsys):
     arguments += ["--model", f"{workplace}/model", "--vectors", f"{workplace}/v.safetensors"]
     arguments += ["--layers", "1", "--screen", "1", "--positions", "-1", "--max-kl", "None"]
     assert main(arguments) == 2
-    assert "role 'poet' has no domain" in capsys.readouterr().err
-    arguments += ["--domains", "poet", "verse", "ship cook", "food"]
+    refused = capsys.readouterr().err
+    assert "role 'poet' has no domain" in refused
+    assert "--role-domains 'poet'" in refused
+    arguments += ["--role-domains", "poet", "verse", "ship cook", "food"]
     arguments += ["--prompts", f"{workplace}/roles", "--base", f"{workplace}/base.txt"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
@@ -144,7 +206,9 @@ def test_lm_eval_command(workplace, capsys):
     arguments = ["lm-eval", "--tasks", "letters", "--include-path", f"{workplace}/tasks"]
     arguments += ["--model", f"{workplace}/model", "--out", str(out), *patching(workplace)]
     assert main(arguments) == 0
-    assert "ablate poet@1" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert ADDED in printed
+    assert ABLATED in printed
     assert len(pd.read_parquet(out / "samples.parquet")) == 4
     arguments[2] = "numbers"
     assert main(arguments) == 2
@@ -160,7 +224,14 @@ def test_lm_eval_command(workplace, capsys):
         ("steer", {"vectors": "nowhere.safetensors"}, "no vectors at"),
         ("steer", {"prompt": " "}, "prompt 0 is empty"),
         ("steer", {"value": "2"}, "--value is for kinds clamp and cap"),
-        ("steer", {"kind": "cap", "coefficient": "2"}, "--coefficient is for kind add"),
+        ("steer", {"kinds": "ablate", "coefficient": "2"}, "--coefficient is for kinds that have"),
+        (
+            "steer",
+            {"kinds": "rotate"},
+            "unknown kind of patch 'rotate': expected one of ablate, ad",
+        ),
+        ("steer", {"contrast": "odd"}, "unknown contrast 'odd': the vectors have base, roles"),
+        ("steer", {"temperature": "-1"}, "temperature must be 0 or finite"),
         ("evaluate", {"questions": "nowhere.jsonl"}, "no questions at"),
         ("evaluate", {"out": "table.xls"}, ".csv or .parquet"),
         ("evaluate", {"out": "/proc/none/t.csv"}, "can't write to the output folder"),
@@ -168,6 +239,7 @@ def test_lm_eval_command(workplace, capsys):
         ("fit", {"out": "/proc/none/v.safetensors"}, "can't write to the output folder"),
         ("fit", {"out": "new/v.safetensors", "model": "nobody/none"}, "can't load the model"),
         ("fit", {"out": "roles"}, "it is a folder"),
+        ("fit", {"finder": "odds"}, "unknown finder 'odds': expected one of difference_of_means"),
         ("info", {"vectors": "q.jsonl"}, "not a readable safetensors file"),
     ],
 )
@@ -196,6 +268,77 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert sorted(workplace.rglob("*")) == before
 
 
+@pytest.mark.parametrize(
+    ("command", "options", "message"),
+    [
+        ("fit", "--prompts nowhere --out w.safetensors", "no role prompts at"),
+        ("fit", "--finder odds --out w.safetensors", "unknown finder 'odds'"),
+        ("fit", "--out roles", "it is a folder"),
+        ("steer", "--prompt Hi --role poett --layer 1", "unknown role 'poett'"),
+        ("steer", "--prompt Hi --role poet --layer 0", "the direction is zero"),
+        ("steer", "--prompt Hi --role poet --layer 1 --kinds rotate", "unknown kind of patch"),
+        ("steer", "--prompt Hi --role poet --layer 1 --value 2", "--value is for kinds clamp"),
+        ("evaluate", "--role poet --layer 7", "layer 7 is out of range"),
+        ("evaluate", "--role poet --layer 1 --questions none", "no questions at none: expected on"),
+        ("evaluate", "--role poet --layer 1 --out t.xls", ".csv or .parquet"),
+        ("evaluate", "--role poet --layer 1 --numeric", "--numeric, --style and the like are for"),
+        (
+            "sweep",
+            "--layers 1 7 --out s",
+            "layer 7 is out of range: the vectors have layers 0 to 2",
+        ),
+        ("sweep", "--roles baker --out s", "unknown role 'baker'"),
+        ("sweep", "--contrasts odd --out s", "unknown contrast 'odd'"),
+        ("sweep", "--kinds rotate --out s", "unknown kind of patch 'rotate': expected one of"),
+        ("sweep", "--layers 0 --out s", "no candidate with a direction that is not zero"),
+        ("sweep", "--questions builtin --domain odd --out s", "unknown domain 'odd'"),
+        ("compare", "--out s", "role 'poet' has no domain"),
+        ("compare", "--roles baker --out s", "unknown role 'baker'"),
+        ("compare", "--role-domains poet d --roles poet --layers 9 --out s", "at least 20"),
+        ("compare", "--n-random 3 --out s", "at least 20 directions, got 3"),
+        ("lm-eval", "--role poet --layer 7 --tasks t --out s", "layer 7 is out of range"),
+    ],
+)
+def test_what_needs_no_model_is_said_before_one_is_loaded(
+    workplace, capsys, monkeypatch, command, options, message
+):
+    """The name of the model can't be found either, but that would only be known by loading it."""
+    monkeypatch.chdir(workplace)
+    arguments = [command, "--model", "nobody/none", *options.split()]
+    if command == "fit":
+        arguments += [] if "--prompts" in options else ["--prompts", "roles"]
+        arguments += ["--base", "base.txt"]
+    else:
+        arguments += ["--vectors", "v.safetensors"]
+    if command in ("sweep", "compare") and "--questions" not in options:
+        arguments += ["--questions", "q.jsonl"]
+    before = sorted(workplace.rglob("*"))
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("role-lens: ")
+    assert message in captured.err
+    assert "nobody/none" not in captured.err
+    assert sorted(workplace.rglob("*")) == before
+
+
+@pytest.mark.xfail(strict=True, reason="tyro catches what records inside of records refuse")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["evaluate", "--role", "poet", "--layer", "1", "--scoring", "odds"],
+        ["compare", "--out", "s", "--screen", "0"],
+    ],
+)
+def test_refused_options_are_one_line_whatever_record_they_are_of(capsys, arguments):
+    try:
+        code = main([*arguments, "--vectors", "v.safetensors"])
+    except SystemExit as stop:
+        code = stop.code
+    assert code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("role-lens: ")
+
+
 def test_unknown_command_exits_with_2():
     with pytest.raises(SystemExit) as stop:
         main(["dance"])
@@ -203,34 +346,67 @@ def test_unknown_command_exits_with_2():
 
 
 def test_interruption(monkeypatch, capsys):
-    def interrupted(*args, **kwargs):
-        raise KeyboardInterrupt
+    class Interrupted(io.StringIO):
+        def write(self, text):
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("role_lens.cli.RoleVectors.load", interrupted)
-    assert main(["info", "--vectors", "x"]) == 130
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Interrupted())
+        assert main(["--version"]) == 130
     assert capsys.readouterr().err == "role-lens: interrupted\n"
 
 
-@pytest.mark.packaged
-def test_demo(packaged, tmp_path, capsys, monkeypatch):
-    """The whole tour, on fewer prompts and questions."""
-    from role_lens import load_prompts, load_questions, load_roles
+def test_warnings_come_without_the_place_in_the_source():
+    """In a process of its own, since pytest takes warnings before they are printed."""
+    script = (
+        "import sys, warnings; from role_lens.reporting import reported\n"
+        "sys.exit(reported(lambda: warnings.warn('too few\u2026', stacklevel=2)))"
+    )
+    command = [sys.executable, "-X", "utf8", "-c", script]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
+    assert done.stderr == "role-lens: warning: too few…\n"
 
-    demo = sys.modules["role_lens.cli.demo"]
-    roles = {role: prompts[:4] for role, prompts in load_roles("builtin").items()}
-    monkeypatch.setattr(demo, "load_roles", lambda source: roles)
-    monkeypatch.setattr(demo, "load_prompts", lambda source: load_prompts(source)[:8])
-    monkeypatch.setattr(demo, "load_questions", lambda s, domain: load_questions(s)[:4])
-    out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out)]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == str(out)
-    assert sorted(p.name for p in out.iterdir()) == [
+
+@pytest.fixture(scope="module")
+def material():
+    """Little of what is built in."""
+    roles = {role: spread(prompts, 4) for role, prompts in load_roles("builtin").items()}
+    questions = load_questions("builtin", domain="econ")[:4]
+    return Material(roles, spread(load_prompts("builtin"), 8), questions)
+
+
+def check_demo(folder, said):
+    assert sorted(p.name for p in folder.iterdir()) == [
         "by_layer.csv", "by_layer.png", "cosines.png", "logit_lens.csv", "scores.csv",
         "scores.png", "scores_cloze.parquet", "scores_letter.parquet", "steered.csv",
         "vectors.safetensors",
     ]  # fmt: skip
-    assert len(RoleVectors.load(out / "vectors.safetensors").roles) == 29
-    assert pd.read_csv(out / "scores.csv")["n"].tolist() == [4] * 6
+    assert len(RoleVectors.load(folder / "vectors.safetensors").roles) == 29
+    scores = pd.read_csv(folder / "scores.csv")
+    assert scores["n"].tolist() == [4] * 6
+    assert scores["patch"].tolist() == ["baseline", "add economist", "ablate economist"] * 2
+    assert pd.read_csv(folder / "steered.csv")["role"].tolist() == [
+        "plain", "lawyer", "nurse", "sheriff",
+    ]  # fmt: skip
+    text = "\n".join(said)
+    assert [line[:2] for line in text.splitlines() if line[:1].isdigit()] == [
+        "1.", "2.", "3.", "4.", "5.",
+    ]  # fmt: skip
+
+
+def test_demo(material, tmp_path):
+    """The whole tour, on few prompts and questions, and a tiny model."""
+    said = []
+    model = tiny_bridge("llama", max_position_embeddings=1024)
+    assert run_demo(model, material, tmp_path / "demo", said.append) == tmp_path / "demo"
+    check_demo(tmp_path / "demo", said)
+
+
+@pytest.mark.packaged
+def test_demo_of_the_packaged_model(packaged, material, tmp_path):
+    said = []
+    run_demo(packaged, material, tmp_path, said.append)
+    check_demo(tmp_path, said)
 
 
 def test_a_terminal_that_can_not_show_what_the_model_wrote(monkeypatch):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from role_lens import Patch, RoleLensError, generate
+from role_lens import Patch, RoleLensError, Sampling, encode_chat, generate
 
 MASKS = ("all", "prompt", "generated", "last")
 PROMPTS = ["Go.", "Tell me, at some length, what you had today.", "And then?"]
@@ -25,7 +25,8 @@ def test_same_text_with_and_without_cache_in_a_batch_and_alone(model, tokens):
     for name, patch in patches_for(model, tokens).items():
         options = {"patch": patch, "max_new_tokens": 8}
         batched = generate(model, PROMPTS, **options)
-        assert generate(model, PROMPTS, use_cache=False, **options) == batched, name
+        uncached = generate(model, PROMPTS, sampling=Sampling(use_cache=False), **options)
+        assert uncached == batched, name
         assert [generate(model, p, **options) for p in PROMPTS] == batched, name
 
 
@@ -42,8 +43,6 @@ def test_masks_differ(llama):
 
 
 def test_greedy_text_is_the_models_own(llama):
-    from role_lens._run.tokens import encode_chat
-
     ids = torch.tensor(encode_chat(llama, ["Go."]))
     with torch.no_grad():
         expected = llama.original_model.generate(ids, max_new_tokens=10, do_sample=False)
@@ -59,13 +58,30 @@ def test_stops_at_the_stop_token(llama):
 
 
 def test_sampling_is_seeded(llama):
-    options = {"max_new_tokens": 12, "temperature": 1.5}
-    first = generate(llama, "Go.", seed=1, **options)
-    assert generate(llama, "Go.", seed=1, **options) == first
-    assert generate(llama, "Go.", seed=2, **options) != first
+    def sample(prompts, seed):
+        return generate(llama, prompts, max_new_tokens=12, sampling=Sampling(1.5, seed))
+
+    first = sample("Go.", 1)
+    assert sample("Go.", 1) == first
+    assert sample("Go.", 2) != first
     # No two seeds share random numbers, not even of different prompts.
-    texts = [generate(llama, ["Go."] * 4, seed=seed, **options) for seed in (0, 1)]
+    texts = [sample(["Go."] * 4, seed) for seed in (0, 1)]
     assert len({*texts[0], *texts[1]}) == 8
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1.0}, "temperature must be 0 or"),
+        ({"temperature": 1e-4}, "temperature must be 0 or finite and at least 0.001, got 0.0001"),
+        ({"temperature": float("inf")}, "temperature must be 0 or"),
+        ({"temperature": float("nan")}, "temperature must be 0 or"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+    ],
+)
+def test_sampling_that_can_not_be(options, message):
+    with pytest.raises(RoleLensError, match=message):
+        Sampling(**options)
 
 
 @pytest.mark.parametrize(
@@ -74,9 +90,8 @@ def test_sampling_is_seeded(llama):
         ("", {}, "prompt 0 is empty"),
         ([], {}, "empty list"),
         ("Go.", {"max_new_tokens": 0}, "max_new_tokens must be at least 1"),
-        ("Go.", {"temperature": -1.0}, "temperature must be 0 or"),
-        ("Go.", {"temperature": float("nan")}, "temperature must be 0 or"),
         ("Go.", {"max_new_tokens": 1000}, "and 999 are to follow, more than .* context of 256"),
+        ("Go.", {"patch": Patch.add(torch.ones(32), layer=9)}, "layer 9 is out of range"),
     ],
 )
 def test_bad_input(llama, prompts, options, message):
@@ -93,5 +108,5 @@ def test_packaged_model(packaged, tokens):
     patch = Patch.add(direction, layer=15, coefficient=3.0, tokens=tokens)
     options = {"patch": patch, "max_new_tokens": 12}
     batched = generate(packaged, PROMPTS, **options)
-    assert generate(packaged, PROMPTS, use_cache=False, **options) == batched
+    assert generate(packaged, PROMPTS, sampling=Sampling(use_cache=False), **options) == batched
     assert [generate(packaged, p, **options) for p in PROMPTS] == batched

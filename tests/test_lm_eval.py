@@ -1,5 +1,6 @@
 import functools
 import json
+from contextlib import contextmanager
 
 import lm_eval.tasks
 import numpy as np
@@ -10,10 +11,8 @@ from tiny import HAS_HOOKED_TRANSFORMER, QUIET, tiny_bridge, tiny_hf, tiny_hooke
 from transformers import AutoTokenizer
 
 from role_lens import Asking, Patch, Question, RoleLensError, evaluate
-from role_lens.interop import lm_eval as interop
-from role_lens.interop.lm_eval import evaluate_tasks
-from role_lens.interop.lm_eval_task import write_task
-from role_lens.statistics.paired import bootstrap_interval
+from role_lens.interop import TaskOptions, evaluate_tasks, write_task
+from role_lens.statistics import bootstrap_interval
 
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def")[: 2 + i % 2], i % 2, "s", "d")
@@ -55,7 +54,10 @@ metric_list:
 
 @pytest.fixture(scope="module", autouse=True)
 def only_own_tasks():
-    """Without lm-eval's index of its own tasks, which takes seconds to make."""
+    """Without lm-eval's index of its own tasks, which takes seconds to make.
+
+    A patch of lm-eval's own class: there is no option that leaves them out.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             "lm_eval.tasks.TaskManager",
@@ -82,6 +84,11 @@ def patch(llama):
     return Patch.add(direction, layer=1, coefficient=3.0)
 
 
+def own(folder, **options):
+    """Options of lm-eval with the task files of a folder."""
+    return TaskOptions(include_path=folder, **options)
+
+
 def hooks(model):
     return [name for name, point in model.hook_dict.items() if point.fwd_hooks]
 
@@ -106,7 +113,7 @@ def found(tasks, tmp_path_factory):
     patches = {"baseline": None, "a / b": Patch.add(direction, layer=1, coefficient=3.0)}
     before = {task: plain(model, tiny_hf("llama"), task, tasks) for task in TASKS}
     out = tmp_path_factory.mktemp("out")
-    results = evaluate_tasks(model, TASKS, patches, include_path=tasks, out=out)
+    results = evaluate_tasks(model, TASKS, patches, out=out, options=own(tasks))
     assert not hooks(model)
     after = {task: plain(model, model.original_model, task, tasks) for task in TASKS}
     return results, before, after, out
@@ -126,10 +133,8 @@ def test_without_a_patch_it_is_lm_eval(found, task):
 
 @pytest.mark.parametrize("architecture", ["qwen2", "gemma3", "pythia", "gpt2"])
 def test_other_architectures_without_a_patch(tasks, architecture):
-    found = evaluate_tasks(
-        tiny_bridge(architecture), ["tiny_words"], {"baseline": None}, include_path=tasks
-    )
     model = tiny_bridge(architecture)
+    found = evaluate_tasks(model, ["tiny_words"], {"baseline": None}, options=own(tasks))
     untouched = plain(model, tiny_hf(architecture), "tiny_words", tasks)
 
     def likelihoods(results):
@@ -173,6 +178,7 @@ def test_written_files(found):
         "baseline.json",
         "baseline.samples.jsonl",
         "effects.csv",
+        "identity.json",
         "samples.parquet",
     ]
     written = json.loads((out / "baseline.json").read_text())
@@ -181,60 +187,129 @@ def test_written_files(found):
     assert len((out / "a_b.samples.jsonl").read_text().splitlines()) == 2 * len(QUESTIONS)
 
 
-def test_a_stopped_run_goes_on(llama, tasks, patch, tmp_path, monkeypatch):
-    patches = {"baseline": None, "patched": patch}
-    options = {"include_path": tasks, "out": tmp_path}
-    evaluate, left = interop._evaluate, iter([1])
+@contextmanager
+def passes(model, stop=False):
+    """A list that tells of every pass through the model whether a patch was on it.
 
-    def stopping(*args):
-        if next(left, None) is None:
+    Args:
+        stop: interrupt the first pass with a patch.
+    """
+    made = []
+
+    def look(*args):
+        if stop and hooks(model):
             raise KeyboardInterrupt
-        return evaluate(*args)
+        made.append(bool(hooks(model)))
 
-    monkeypatch.setattr(interop, "_evaluate", stopping)
-    with pytest.raises(KeyboardInterrupt):
-        evaluate_tasks(llama, ["tiny_words"], patches, **options)
-    run = []
-    monkeypatch.setattr(interop, "_evaluate", lambda *args: run.append(args) or evaluate(*args))
-    again = evaluate_tasks(llama, ["tiny_words"], patches, **options)
-    assert len(run) == 1
-    fresh = evaluate_tasks(llama, ["tiny_words"], patches, include_path=tasks)
+    # A hook of torch's: those of TransformerLens are refused.
+    handle = model.original_model.register_forward_pre_hook(look)
+    try:
+        yield made
+    finally:
+        handle.remove()
+
+
+def test_a_stopped_run_goes_on(llama, tasks, patch, tmp_path):
+    patches = {"baseline": None, "patched": patch}
+
+    def run(patches, out=tmp_path):
+        return evaluate_tasks(llama, ["tiny_words"], patches, out=out, options=own(tasks))
+
+    with passes(llama, stop=True) as made, pytest.raises(KeyboardInterrupt):
+        run(patches)
+    assert made
+    assert (tmp_path / "baseline.json").exists()
+    assert not hooks(llama)
+    with passes(llama) as made:
+        again = run(patches)
+    assert made
+    assert all(made)  # nothing but the patched part is run
+    fresh = run(patches, out=None)
     pd.testing.assert_frame_equal(again.effects, fresh.effects)
     pd.testing.assert_frame_equal(again.samples, fresh.samples)
-    evaluate_tasks(llama, ["tiny_words"], {"baseline": patch}, **options)  # not what is there
-    evaluate_tasks(llama, ["tiny_words"], {"baseline": patch}, limit=3, **options)
-    assert len(run) == 5
+    with passes(llama) as made:
+        run(patches)
+    assert not made
+    with passes(llama) as made:
+        other = run({"baseline": patch})  # of this name there is another patch
+    assert all(made)
+    assert other.samples["baseline"].equals(fresh.samples["patched"])
+    assert run(patches).samples.equals(fresh.samples)
 
 
-def test_nothing_stale_is_read(llama, tmp_path):
-    """Other questions in the same task file, another chat template, a model with hooks."""
-    options = {"include_path": tmp_path / "tasks", "out": tmp_path / "out"}
-    options |= {"apply_chat_template": True}
+def test_other_runs_are_refused_by_what_differs(llama, tasks, tmp_path):
+    """Other questions in the same task file, other options, another chat template, another model, a
+    model with hooks."""
+    folder, out = tmp_path / "tasks", tmp_path / "out"
+    chat = {"apply_chat_template": True}
 
-    def run():
-        return evaluate_tasks(llama, ["ours"], {"baseline": None}, **options)
+    def run(model=llama, tasks=("ours",), include_path=folder, **options):
+        how = own(include_path, **{**chat, **options})
+        return evaluate_tasks(model, tasks, {"baseline": None}, out=out, options=how)
 
-    write_task(QUESTIONS, tmp_path / "tasks", "ours")
+    write_task(QUESTIONS, folder, "ours")
     first = run()
-    write_task(QUESTIONS[:5], tmp_path / "tasks", "ours")
-    assert len(run().samples) == 5
-    write_task(QUESTIONS, tmp_path / "tasks", "ours")
+    write_task(QUESTIONS[:5], folder, "ours")
+    with pytest.raises(RoleLensError, match=r"another run, which differs in documents \("):
+        run()
+    write_task(QUESTIONS, folder, "ours")
+    for options in ({"limit": 3}, {"apply_chat_template": False}, {"gen_kwargs": "top_k=3"}):
+        with pytest.raises(RoleLensError, match=r"differs in options \(.* there, .* here\)"):
+            run(**options)
+    with pytest.raises(
+        RoleLensError, match=r"differs in tasks \(\['ours'\] there, \['tiny_words'\]"
+    ):
+        run(tasks=["tiny_words"], include_path=tasks)
+    with pytest.raises(RoleLensError, match="differs in weights"):
+        run(tiny_bridge("llama", seed=4))
+    with (
+        Patch.add(torch.ones(llama.cfg.d_model), layer=1).on(llama),
+        pytest.raises(RoleLensError, match="carries hooks"),
+    ):
+        run()
     template = llama.tokenizer.chat_template
     llama.tokenizer.chat_template = "{{ messages[0].content }}!"
     try:
-        other = run()
+        with pytest.raises(RoleLensError, match="differs in tokenizer"):
+            run()
+        elsewhere = evaluate_tasks(
+            llama, ["ours"], {"baseline": None}, options=own(folder, apply_chat_template=True)
+        )
     finally:
         llama.tokenizer.chat_template = template
 
     def responses(found):
         return [sample["filtered_resps"] for sample in found.results["baseline"]["samples"]["ours"]]
 
-    assert responses(other) != responses(first)
-    with (
-        Patch.add(torch.ones(llama.cfg.d_model), layer=1).on(llama),
-        pytest.raises(RoleLensError, match="carries hooks"),
-    ):
-        run()
+    assert responses(elsewhere) != responses(first)
+    assert run(batch_size=2).samples.equals(first.samples)  # it makes no difference
+
+
+def test_other_versions_are_another_run(llama, tasks, tmp_path):
+    def run():
+        options = own(tasks, limit=2)
+        evaluate_tasks(llama, ["tiny_words"], {"b": None}, out=tmp_path, options=options)
+
+    run()
+    record = tmp_path / "identity.json"
+    kept = json.loads(record.read_text())
+    for name in ("lm-eval", "transformers"):
+        record.write_text(json.dumps({**kept, f"version of {name}": "0.0"}))
+        with pytest.raises(RoleLensError, match=rf"differs in version of {name} \('0.0' there"):
+            run()
+
+
+def test_damaged_results_are_made_again(llama, tasks, tmp_path):
+    def run():
+        options = own(tasks, limit=2)
+        return evaluate_tasks(llama, ["tiny_words"], {"b": None}, out=tmp_path, options=options)
+
+    fresh = run()
+    for name in ("b.json", "b.samples.jsonl"):
+        (tmp_path / name).write_text('{"cut')
+        pd.testing.assert_frame_equal(run().samples, fresh.samples)
+    (tmp_path / "b.samples.jsonl").unlink()
+    pd.testing.assert_frame_equal(run().samples, fresh.samples)
 
 
 def test_other_examples_are_another_run(llama, tasks, tmp_path):
@@ -245,20 +320,18 @@ def test_other_examples_are_another_run(llama, tasks, tmp_path):
     text = text.replace("    test:", f"    train: {shots}\n    test:")
     (tmp_path / "with_examples.yaml").write_text(text)
 
-    def prompt(choices):
+    def prompt(choices, out):
         shots.write_text(json.dumps({"question": "What?", "choices": choices, "answer": 0}) + "\n")
+        options = own(tmp_path, num_fewshot=1)
         found = evaluate_tasks(
-            llama,
-            ["with_examples"],
-            {"baseline": None},
-            include_path=tmp_path,
-            out=tmp_path / "out",
-            num_fewshot=1,
+            llama, ["with_examples"], {"b": None}, out=tmp_path / out, options=options
         )
-        return str(found.results["baseline"]["samples"]["with_examples"][0]["arguments"])
+        return str(found.results["b"]["samples"]["with_examples"][0]["arguments"])
 
-    assert "first" in prompt(["first", "x"])
-    assert "second" in prompt(["second", "x"])
+    assert "first" in prompt(["first", "x"], "one")
+    with pytest.raises(RoleLensError, match="differs in documents"):
+        prompt(["second", "x"], "one")
+    assert "second" in prompt(["second", "x"], "other")
 
 
 def test_numbers_of_numpy_survive_the_folder(llama, patch, tmp_path):
@@ -280,7 +353,7 @@ def test_numbers_of_numpy_survive_the_folder(llama, patch, tmp_path):
         "  - {metric: count, aggregation: mean, higher_is_better: true}\n"
     )
     patches = {"baseline": None, "patched": patch}
-    options = {"include_path": tmp_path, "out": tmp_path / "out"}
+    options = {"out": tmp_path / "out", "options": own(tmp_path)}
     fresh = evaluate_tasks(llama, ["tiny_numbers"], patches, **options)
     assert len(fresh.samples) == 2 * len(QUESTIONS)
     (tmp_path / "out" / "patched.json").unlink()
@@ -302,7 +375,7 @@ def test_groups(llama, tasks, patch, tmp_path):
         text = TASK.format(data=tmp_path / file).replace("tiny_words", name)
         (tmp_path / f"{name}.yaml").write_text(text)
     patches = {"baseline": None, "patched": patch}
-    found = evaluate_tasks(llama, ["tiny_more"], patches, include_path=tmp_path)
+    found = evaluate_tasks(llama, ["tiny_more"], patches, options=own(tmp_path))
     rows = found.effects[found.effects["metric"] == "acc"].set_index("task")
     sizes = {"tiny_words": 12, "tiny_again": 6, "tiny_both": 18, "tiny_more": 18}
     assert rows["n"].to_dict() == sizes
@@ -320,7 +393,7 @@ def test_processed_weights_stay_as_they_are(tasks):
     tokens = torch.tensor([[5, 6, 7]])
     with torch.no_grad():
         before = model(tokens)
-        evaluate_tasks(model, ["tiny_words"], {"baseline": None}, include_path=tasks)
+        evaluate_tasks(model, ["tiny_words"], {"baseline": None}, options=own(tasks))
         assert torch.equal(model(tokens), before)
     assert "tie_weights" not in vars(model.original_model)
 
@@ -328,9 +401,8 @@ def test_processed_weights_stay_as_they_are(tasks):
 def test_letters_are_scored_as_by_evaluate(llama, patch, tmp_path):
     write_task(QUESTIONS, tmp_path, "our_letters", template="mmlu")
     patches = {"baseline": None, "patched": patch}
-    found = evaluate_tasks(
-        llama, ["our_letters"], patches, include_path=tmp_path, apply_chat_template=True
-    )
+    options = own(tmp_path, apply_chat_template=True)
+    found = evaluate_tasks(llama, ["our_letters"], patches, options=options)
     table = evaluate(llama, QUESTIONS, patches, asking=Asking(template="mmlu"), compute=QUIET)
     for name, ours in table.groupby("patch"):
         samples = sorted(found.results[name]["samples"]["our_letters"], key=lambda s: s["doc_id"])
@@ -346,41 +418,43 @@ def test_letters_are_scored_as_by_evaluate(llama, patch, tmp_path):
             assert sample["acc"] == row.correct
 
 
-def test_hooks_are_gone_after_an_error(llama, tasks, patch, monkeypatch):
-    def fail(*args, **options):
-        assert hooks(llama)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("lm_eval.simple_evaluate", fail)
-    with pytest.raises(KeyboardInterrupt):
-        evaluate_tasks(llama, ["tiny_words"], {"patched": patch}, include_path=tasks)
+def test_hooks_are_gone_after_an_error(llama, tasks, patch):
+    with passes(llama, stop=True) as made, pytest.raises(KeyboardInterrupt):
+        evaluate_tasks(llama, ["tiny_words"], {"patched": patch}, options=own(tasks))
+    assert not made  # it was patched when it was interrupted
     assert not hooks(llama)
+    assert "tie_weights" not in vars(llama.original_model)
 
 
 def test_refused(llama, tasks, patch, tmp_path):
+    def run(names, patches, options=None):
+        evaluate_tasks(llama, names, patches, options=options or own(tasks))
+
     with pytest.raises(RoleLensError, match=r"knows no task 'tiny_wrods'.*tiny_words"):
-        evaluate_tasks(llama, ["tiny_wrods"], {"p": patch}, include_path=tasks)
-    with pytest.raises(RoleLensError, match="at least one task"):
-        evaluate_tasks(llama, [], {"p": patch})
+        run(["tiny_wrods"], {"p": patch})
+    with pytest.raises(RoleLensError, match="at least one task and one patch"):
+        run([], {"p": patch})
+    with pytest.raises(RoleLensError, match="at least one task and one patch"):
+        run(["tiny_words"], {})
     masked = Patch.add(patch.direction, layer=1, tokens="prompt")
     with pytest.raises(RoleLensError, match="must be for all tokens"):
-        evaluate_tasks(llama, ["tiny_words"], {"p": masked}, include_path=tasks)
+        run(["tiny_words"], {"p": masked})
     (tmp_path / "lost.yaml").write_text(
         TASK.format(data=tmp_path / "lost.jsonl").replace("tiny_words", "lost_words")
     )
     with pytest.raises(RoleLensError, match=r"can't run lost_words: .*lost\.jsonl"):
-        evaluate_tasks(llama, ["lost_words"], {"p": patch}, include_path=tmp_path)
+        run(["lost_words"], {"p": patch}, own(tmp_path))
     with pytest.raises(RoleLensError, match="can't run tiny_words"):
-        evaluate_tasks(llama, ["tiny_words"], {"p": patch}, include_path=tasks, limit=0)
+        run(["tiny_words"], {"p": patch}, own(tasks, limit=0))
     with pytest.raises(RoleLensError, match="got the string 'tiny_words'"):
-        evaluate_tasks(llama, "tiny_words", {"p": patch}, include_path=tasks)
-    with pytest.raises(RoleLensError, match="leave use_cache out"):
-        evaluate_tasks(llama, ["tiny_words"], {"p": patch}, use_cache="file")
+        run("tiny_words", {"p": patch})
     with pytest.raises(RoleLensError, match="names of patches must differ"):
-        evaluate_tasks(llama, ["tiny_words"], {"a b": patch, "a/b": patch})
+        run(["tiny_words"], {"a b": patch, "a/b": patch})
+    with pytest.raises(RoleLensError, match="and not be of"):
+        run(["tiny_words"], {"metric": patch})
     huge = Patch.add(patch.direction, layer=1, coefficient=3e38)
     with pytest.raises(RoleLensError, match="activations are NaN or infinite"):
-        evaluate_tasks(llama, ["tiny_words"], {"p": huge}, include_path=tasks)
+        run(["tiny_words"], {"p": huge})
     assert not hooks(llama)
     with pytest.raises(RoleLensError, match="at least one question"):
         write_task([], tmp_path, "empty")
@@ -391,4 +465,4 @@ def test_refused(llama, tasks, patch, tmp_path):
 @pytest.mark.skipif(not HAS_HOOKED_TRANSFORMER, reason="needs TransformerLens 3.9")
 def test_hooked_transformers_have_no_modules_for_lm_eval(tasks):
     with pytest.raises(RoleLensError, match="a TransformerBridge"):
-        evaluate_tasks(tiny_hooked("llama"), ["tiny_words"], {"b": None}, include_path=tasks)
+        evaluate_tasks(tiny_hooked("llama"), ["tiny_words"], {"b": None}, options=own(tasks))

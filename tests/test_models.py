@@ -13,7 +13,9 @@ from role_lens import Patch, RoleLensError, load_model
 from role_lens._run.fingerprint import check_fingerprint, fingerprint
 from role_lens.models import (
     PACKAGED_MODEL,
+    PACKAGED_WHEEL,
     has_sliding_window,
+    local_folder,
     model_name,
     slow_in_two_bytes,
     stop_token_ids,
@@ -31,6 +33,19 @@ def test_a_built_model_is_passed_through(model):
     assert load_model(model) is model
     with pytest.raises(RoleLensError, match="already built"):
         load_model(model, dtype=torch.bfloat16)
+    with pytest.raises(RoleLensError, match="already built"):
+        load_model(model, device="cpu")
+
+
+def test_what_is_no_model_is_refused():
+    """Also a class that has the right name only, and a model of torch's."""
+
+    class TransformerBridge:
+        pass
+
+    for other, name in ((TransformerBridge(), "TransformerBridge"), (torch.nn.Linear(1, 1), "Lin")):
+        with pytest.raises(RoleLensError, match=f"expected a TransformerLens model.*got {name}"):
+            load_model(other)
 
 
 def test_local_folder(folder, llama):
@@ -122,27 +137,30 @@ def test_fingerprint_survives_bfloat16(folder):
 
 
 @pytest.mark.packaged
-def test_packaged_model(packaged, monkeypatch):
+def test_packaged_model(packaged):
     """The converted copy holds what the GGUF file holds, and is made once."""
-    from role_lens.models import _packaged_gguf
-
     assert (packaged.cfg.n_layers, packaged.cfg.d_model) == (30, 576)
-    reader = gguf.GGUFReader(_packaged_gguf())
+    files = importlib.metadata.files(PACKAGED_WHEEL) or []
+    (file,) = (str(one.locate()) for one in files if one.suffix == ".gguf")
+    reader = gguf.GGUFReader(file)
     tensor = next(t for t in reader.tensors if t.name == "blk.3.ffn_down.weight")
     expected = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
     found = packaged.original_model.state_dict()
     name = next(n for n in found if "layers.3." in n and "down_proj" in n)
     torch.testing.assert_close(found[name], torch.tensor(expected), atol=0, rtol=0)
 
-    def again(gguf_file, folder):
-        raise AssertionError("converted a second time")
+    def written():
+        folder = local_folder(PACKAGED_MODEL)
+        assert folder is not None
+        return {one: one.stat().st_mtime_ns for one in folder.iterdir()}
 
-    monkeypatch.setattr("role_lens.models._dequantise", again)
+    before = written()
     load_model(PACKAGED_MODEL)
+    assert written() == before
 
 
 def test_weights_go_where_the_model_says_it_is(folder, monkeypatch):
-    monkeypatch.setattr("role_lens.models.get_device", lambda: torch.device("meta"))
+    monkeypatch.setattr("transformer_lens.utilities.get_device", lambda: torch.device("meta"))
     model = load_model(folder)
     assert {p.device.type for p in model.parameters()} == {"meta"}
 

@@ -1,26 +1,55 @@
+from contextlib import contextmanager
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
 from tiny import QUIET
 
-from role_lens import Grid, Patch, Question, evaluate
-from role_lens.experiments import null_band
-from role_lens.experiments.controls import rotated
-from role_lens.experiments.null_band import choose_random
-from role_lens.scoring.divergence import answer_logprobs, mean_kl
+from role_lens import Grid, Question, Selection, TestPlan, evaluate
+from role_lens.experiments import choose_random, rotated
+from role_lens.scoring import Asker, answer_logprobs, mean_kl
 
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def"), i % 3, "s", "d") for i in range(8)
 ]
-NEUTRAL = ["Hello?", "Say something."]
+NEUTRAL = ("Hello?", "Say something.")
 SMALL = 0.05  # a coefficient at which first-order estimates are nearly exact
+GRID = Grid(contrasts=("base", "roles"), coefficients=(SMALL,))
+LITTLE = replace(GRID, roles=("poet",), positions=(-1,))
+N = TestPlan().n_random  # the fewest that there may be
 
 
-def run(llama, vectors, out, n=3, coefficients=(SMALL,), **options):
-    options = {"max_kl": None, "leave_out_last": None, "seed": 0, "neutral": NEUTRAL, **options}
-    options = {"most_tries": None, **options}
-    grid = Grid(contrasts=("base", "roles"), coefficients=coefficients)
-    return choose_random(llama, vectors, QUESTIONS, out, grid, n, compute=QUIET, **options)
+def run(llama, vectors, out, grid=GRID, seed=0, **guards):
+    guards = {"max_kl": None, "leave_out_last": None, "neutral": NEUTRAL, **guards}
+    asked = Asker(llama, compute=QUIET).ask(QUESTIONS)
+    return choose_random(asked, vectors, out, Selection(grid, **guards), TestPlan(seed=seed))
+
+
+@contextmanager
+def passes(model, most=None):
+    """A list that grows with every pass through the model; the pass after `most` is interrupted."""
+    made = []
+
+    def count(*args):
+        if len(made) == most:
+            raise KeyboardInterrupt
+        made.append(1)
+
+    handle = model.register_forward_pre_hook(count)
+    try:
+        yield made
+    finally:
+        handle.remove()
+
+
+def same(some, others):
+    """Whether two choices are of the same directions, in the same order."""
+
+    def told(one):
+        return one.role, one.number, one.layer, one.coefficient, one.direction.tolist()
+
+    return list(map(told, some)) == list(map(told, others))
 
 
 def candidates(turned, role):
@@ -44,7 +73,7 @@ def effects(llama, patches):
 def test_the_best_of_all_rotated_candidates_is_chosen(llama, vectors, tmp_path):
     chosen = run(llama, vectors, tmp_path)
     assert [(one.role, one.number) for one in chosen] == [
-        (role, number) for number in range(3) for role in ("poet", "cook")
+        (role, number) for number in range(N) for role in ("poet", "cook")
     ]
     for one in chosen[:4]:
         tried = list(candidates(rotated(vectors, seed=one.number), one.role))
@@ -56,81 +85,75 @@ def test_the_best_of_all_rotated_candidates_is_chosen(llama, vectors, tmp_path):
         )
 
 
+def kl_on(llama):
+    """The divergence that a patch makes on the neutral prompts."""
+    before = answer_logprobs(llama, NEUTRAL)
+    return lambda patch: mean_kl(before, answer_logprobs(llama, NEUTRAL, patch))
+
+
 def test_guards(llama, vectors, tmp_path):
     assert {one.layer for one in run(llama, vectors, tmp_path, leave_out_last=0.5)} == {1}
-    before = answer_logprobs(llama, NEUTRAL)
-
-    def kl(patch: Patch) -> float:
-        return mean_kl(before, answer_logprobs(llama, NEUTRAL, patch))
-
-    free = run(llama, vectors, tmp_path)
-    limit = min(kl(one.patch) for one in free) * 0.99
-    within = run(llama, vectors, tmp_path, max_kl=limit)
+    kl = kl_on(llama)
+    free = run(llama, vectors, tmp_path, LITTLE)
+    limit = sorted(kl(one.patch) for one in free)[2] * 0.99
+    within = run(llama, vectors, tmp_path, LITTLE, max_kl=limit)
     assert within
     assert all(kl(one.patch) <= limit * 1.001 for one in within)
-    assert not run(llama, vectors, tmp_path, max_kl=-1.0)
-    few = run(llama, vectors, tmp_path, max_kl=limit, most_tries=1)
+    assert not run(llama, vectors, tmp_path, replace(LITTLE, screen=1), max_kl=-1.0)
+    few = run(llama, vectors, tmp_path, replace(LITTLE, screen=1), max_kl=limit)
     assert {(one.role, one.number) for one in few} < {(one.role, one.number) for one in within}
 
 
 def test_tried_are_directions_at_all_coefficients(llama, vectors, tmp_path):
     """Where the largest coefficients are beyond the limit a smaller one is taken, as for a role."""
-    before = answer_logprobs(llama, NEUTRAL)
-    alone = run(llama, vectors, tmp_path, most_tries=1)
-    largest = max(mean_kl(before, answer_logprobs(llama, NEUTRAL, one.patch)) for one in alone)
-    options = {"most_tries": 1, "max_kl": 1.01 * largest}
-    sizes = (SMALL, 100 * SMALL, 1000 * SMALL)
-    chosen = run(llama, vectors, tmp_path, coefficients=sizes, **options)
+    one_direction = replace(LITTLE, screen=1)
+    alone = run(llama, vectors, tmp_path, one_direction)
+    limit = 1.01 * max(map(kl_on(llama), (one.patch for one in alone)))
+    sizes = replace(one_direction, coefficients=(SMALL, 100 * SMALL, 1000 * SMALL))
+    chosen = run(llama, vectors, tmp_path, sizes, max_kl=limit)
     for one, other in zip(chosen, alone, strict=True):
         assert torch.equal(one.direction, other.direction)
         assert one.coefficient == SMALL
 
 
-def test_kept_for_the_next_run(llama, vectors, tmp_path, monkeypatch):
-    first = run(llama, vectors, tmp_path)
-    other = run(llama, vectors, tmp_path, seed=1)
+def test_kept_for_the_next_run(llama, vectors, tmp_path):
+    def choose(seed):
+        return run(llama, vectors, tmp_path, LITTLE, seed, max_kl=9.0)
+
+    first, other = choose(0), choose(1)
     assert not any(torch.equal(a.direction, b.direction) for a in first for b in other)
-
-    def refuse(*args, **options):
-        raise AssertionError("computed again")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(null_band, "kept_gradient", refuse)
-        again = run(llama, vectors, tmp_path)
-    for a, b in zip(first, again, strict=True):
-        assert (a.role, a.number, a.layer, a.coefficient) == (
-            b.role,
-            b.number,
-            b.layer,
-            b.coefficient,
-        )
-        assert torch.equal(a.direction, b.direction)
+    (tmp_path / "gradient.npy").unlink()  # so that whoever chooses again has to run the model
+    with passes(llama) as made:
+        assert same(choose(0), first)
+        assert not made
     files = list(tmp_path.glob("random-*.parquet"))
-    assert len(files) == 2 * 3
+    assert len(files) == 2 * N
     for file in files:
         file.write_bytes(b"damaged")
-    run(llama, vectors, tmp_path)
-    run(llama, vectors, tmp_path, seed=1)
-    assert [len(pd.read_parquet(file)) for file in files] == [2] * 6
+    assert same(choose(0), first)
+    assert same(choose(1), other)
+    assert [len(pd.read_parquet(file)) for file in files] == [1] * 2 * N
 
 
-def test_a_stopped_run_goes_on_after_its_last_rotation(llama, vectors, tmp_path, monkeypatch):
-    whole = run(llama, vectors, tmp_path / "whole")
-    turned = []
+def test_seeds_share_no_rotation(llama, vectors, tmp_path):
+    """Rotations are numbered across seeds: a seed's first follows the last of the one before."""
+    chosen = run(llama, vectors, tmp_path, seed=1)
+    for one in chosen[:2]:
+        turned = candidates(rotated(vectors, seed=N + one.number), one.role)
+        assert any(torch.equal(patch.direction, one.direction) for patch in turned)
 
-    def stopped(vectors, *, seed):
-        if len(turned) == 2:
-            raise KeyboardInterrupt
-        turned.append(seed)
-        return rotated(vectors, seed=seed)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(null_band, "rotated", stopped)
-        with pytest.raises(KeyboardInterrupt):
-            run(llama, vectors, tmp_path / "own")
-    turned.clear()
-    monkeypatch.setattr(null_band, "rotated", stopped)
-    again = run(llama, vectors, tmp_path / "own")
-    assert turned == [2]
-    for one, other in zip(again, whole, strict=True):
-        assert torch.equal(one.direction, other.direction)
+def test_a_stopped_run_goes_on_after_its_last_rotation(llama, vectors, tmp_path):
+    with passes(llama) as made:
+        whole = run(llama, vectors, tmp_path / "whole", LITTLE, max_kl=9.0)
+    own = tmp_path / "own"
+    with passes(llama, most=len(made) // 2), pytest.raises(KeyboardInterrupt):
+        run(llama, vectors, own, LITTLE, max_kl=9.0)
+    written = {file.name: file.stat().st_mtime_ns for file in own.glob("random-*.parquet")}
+    assert 0 < len(written) < N
+    with passes(llama) as rest:
+        assert same(run(llama, vectors, own, LITTLE, max_kl=9.0), whole)
+    assert len(rest) < len(made)
+    files = list(own.glob("random-*.parquet"))
+    assert len(files) == N
+    assert written.items() <= {file.name: file.stat().st_mtime_ns for file in files}.items()

@@ -2,14 +2,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny import QUIET
 
-from role_lens import Patch, RoleLensError
+from role_lens import (
+    DirectionSpec,
+    Grid,
+    Patch,
+    Question,
+    RoleLensError,
+    activations_at,
+    encode_chat,
+    evaluate,
+)
 from role_lens._run.forward import last_logits
-from role_lens._run.tokens import encode_chat, pad_left
-from role_lens.patches.patch import attached
-from role_lens.patches.token_masks import TokenWindow
+from role_lens._run.tokens import pad_left
+from role_lens.patches import KINDS, TokenWindow, attached
 
-KINDS = {
+MADE = {
     "add": lambda d: Patch.add(d, layer=1, coefficient=2.0),
     "ablate": Patch.ablate,
     "clamp": lambda d: Patch.clamp(d, layer=1, value=3.0),
@@ -87,18 +96,18 @@ def test_clamp_and_cap_by_hand(model):
     batch, direction = batch_of(model), direction_for(model)
     unit = direction / direction.norm()
     x = stream(model, batch)[0]["blocks.1.hook_resid_pre"]
-    clamped = stream(model, batch, KINDS["clamp"](direction))[0]["blocks.1.hook_resid_pre"]
+    clamped = stream(model, batch, MADE["clamp"](direction))[0]["blocks.1.hook_resid_pre"]
     torch.testing.assert_close(clamped @ unit, torch.full(x.shape[:2], 3.0), atol=1e-4, rtol=0)
-    capped = stream(model, batch, KINDS["cap"](direction))[0]["blocks.1.hook_resid_pre"]
+    capped = stream(model, batch, MADE["cap"](direction))[0]["blocks.1.hook_resid_pre"]
     torch.testing.assert_close(capped @ unit, (x @ unit).clamp(max=0.1), atol=1e-4, rtol=1e-4)
     for changed in (clamped, capped):  # nothing but the projection changes
         across = changed - (changed @ unit)[..., None] * unit
         torch.testing.assert_close(across, x - (x @ unit)[..., None] * unit, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MADE)
 def test_batched_equals_one_by_one(model, kind):
-    patch = KINDS[kind](direction_for(model))
+    patch = MADE[kind](direction_for(model))
     sequences = encode_chat(model, ["Why?", "A rather longer prompt than the other.", "No."])
     with patch.on(model):
         together = last_logits(model, pad_left(model, sequences, range(3)))
@@ -107,11 +116,11 @@ def test_batched_equals_one_by_one(model, kind):
             torch.testing.assert_close(alone[0], together[i], atol=2e-4, rtol=2e-4)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", MADE)
 def test_inputs_are_not_mutated(kind):
     direction = torch.randn(8)
     kept = direction.clone()
-    patch = KINDS[kind](direction)
+    patch = MADE[kind](direction)
     x = torch.randn(2, 3, 8)
     before = x.clone()
     changed = patch.apply(x, torch.tensor([[True, False, True]] * 2))
@@ -127,7 +136,7 @@ def test_inputs_are_not_mutated(kind):
 @given(st.integers(0, 10_000), st.sampled_from(["ablate", "clamp", "cap"]))
 def test_projections_are_idempotent_and_keep_the_type(seed, kind):
     generator = torch.Generator().manual_seed(seed)
-    patch = KINDS[kind](torch.randn(6, generator=generator))
+    patch = MADE[kind](torch.randn(6, generator=generator))
     x = torch.randn(2, 3, 6, generator=generator)
     once = patch.apply(x)
     torch.testing.assert_close(patch.apply(once), once, atol=1e-5, rtol=1e-5)
@@ -135,7 +144,7 @@ def test_projections_are_idempotent_and_keep_the_type(seed, kind):
 
 
 def test_hooks_are_gone_after_an_exception(model):
-    batch, patch = batch_of(model), KINDS["add"](direction_for(model))
+    batch, patch = batch_of(model), MADE["add"](direction_for(model))
     plain = last_logits(model, batch)
 
     def fail(x, hook):
@@ -204,3 +213,112 @@ def test_unknown_token_mask():
 
     with pytest.raises(RoleLensError, match="tokens must be one of"):
         check_tokens("first")
+
+
+def test_kinds_are_the_files_of_a_folder():
+    assert KINDS.names == ("ablate", "add", "cap", "clamp") == tuple(sorted(MADE))
+    assert {name: KINDS[name].number for name in KINDS} == {
+        "ablate": None,
+        "add": "coefficient",
+        "cap": "value",
+        "clamp": "value",
+    }
+    assert [name for name in KINDS if KINDS[name].raw] == ["add"]
+    assert [name for name in KINDS if KINDS[name].everywhere] == ["ablate"]
+    assert "rotate" not in KINDS
+
+
+def test_unknown_kinds_are_refused_at_once(vectors):
+    message = "unknown kind of patch 'rotate': expected one of ablate, add, cap, clamp"
+    for refuse in (
+        lambda: KINDS["rotate"],
+        lambda: KINDS.check("rotate"),
+        lambda: Patch.of("rotate", torch.ones(4), layer=1),
+        lambda: vectors.patch("rotate", DirectionSpec("nobody", layer=99)),
+        lambda: Grid(kinds=("add", "rotate")),
+    ):
+        with pytest.raises(RoleLensError, match=message):
+            refuse()
+    with pytest.raises(RoleLensError, match="unknown kind of patch '_add'"):
+        KINDS["_add"]
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_where_a_kind_acts(llama, kind):
+    """Hook points that the model has, in the first layer and not before it."""
+    found = KINDS[kind]
+    layers = () if found.everywhere else (2, 1)
+    names = found.hook_points(layers, llama.cfg.n_layers)
+    assert set(names) <= set(llama.hook_dict)
+    first = found.first_layer(layers)
+    assert min(int(name.split(".")[1]) for name in names) == first
+    assert first == (0 if kind == "ablate" else 1)
+    n = llama.cfg.n_layers
+    writes = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
+    everywhere = [f"blocks.{layer}.{write}" for layer in range(n) for write in writes]
+    few = ["blocks.2.hook_resid_pre", "blocks.1.hook_resid_pre"]
+    assert names == (everywhere if kind == "ablate" else few)
+    patch = Patch.of(kind, torch.ones(llama.cfg.d_model), layer=layers, value=2.0)
+    assert patch.hook_names(n) == names
+    assert patch.first_layer == first
+    with patch.on(llama):
+        assert all(llama.hook_dict[name].fwd_hooks for name in names)
+
+
+@pytest.mark.parametrize("kind", MADE)
+def test_of_makes_what_the_kind_s_own_name_makes(kind):
+    direction = torch.tensor([3.0, 0.0, 4.0])
+    value = {"add": 2.0, "clamp": 3.0, "cap": 0.1}.get(kind, 0.0)
+    by_name = Patch.of(kind, direction, layer=1, value=value, tokens="last", fingerprint=(0.5,))
+    options = {} if kind == "ablate" else {"layer": 1, "value": value}
+    if kind == "add":
+        options["coefficient"] = options.pop("value")
+    own = getattr(Patch, kind)(direction, **options, tokens="last", fingerprint=(0.5,))
+    for patch in (by_name, own):
+        assert (patch.kind, patch.value, patch.tokens) == (kind, value, "last")
+        assert patch.fingerprint == (0.5,)
+        assert patch.layers == (() if kind == "ablate" else (1,))
+        assert float(patch.direction.norm()) == pytest.approx(5.0 if kind == "add" else 1.0)
+    x = torch.randn(2, 3, 3)
+    assert torch.equal(by_name.apply(x), own.apply(x))
+
+
+@pytest.mark.parametrize("kind", ["clamp", "cap"])
+def test_a_projection_is_by_default_that_of_the_role_times_the_coefficient(llama, vectors, kind):
+    """Mean projection of the role's prompts on the unit direction."""
+    spec = DirectionSpec("cook", layer=2, position=-2, contrast="roles", coefficient=-1.5)
+    direction = vectors.direction("cook", layer=2, position=-2, contrast="roles")
+    prompts = encode_chat(llama, vectors.prompts.roles["cook"])
+    stream = activations_at(llama, prompts, [(2, -2)])[0]
+    mean = float((stream @ (direction / direction.norm())).mean())
+    patch = vectors.patch(kind, spec)
+    assert patch.value == pytest.approx(-1.5 * mean, rel=1e-4)
+    assert (patch.layers, patch.kind) == ((2,), kind)
+    torch.testing.assert_close(patch.direction, direction / direction.norm())
+    once = getattr(vectors, kind)("cook", layer=2, position=-2, contrast="roles")
+    assert once.value == pytest.approx(mean, rel=1e-4)
+    assert vectors.patch(kind, spec, value=0.25).value == 0.25
+
+
+def test_numbers_that_a_kind_lacks_or_does_not_take(vectors):
+    spec = DirectionSpec("poet", layer=1)
+    for kind in ("add", "clamp", "cap"):
+        with pytest.raises(RoleLensError, match=f"{kind} needs a coefficient"):
+            vectors.patch(kind, spec.alone)
+    for kind in ("add", "ablate"):
+        with pytest.raises(RoleLensError, match=f"{kind} takes no value, got 2.0"):
+            vectors.patch(kind, spec, value=2.0)
+    assert vectors.patch("ablate", spec).value == vectors.patch("ablate", spec.alone).value == 0
+    assert vectors.patch("clamp", spec.alone, value=2.0).value == 2.0
+
+
+def test_kinds_differ_in_what_they_do_to_answers(llama, vectors):
+    """One table holds them all, and each acts on its own."""
+    questions = [Question("q", "Which?", ("ink", "oil", "egg"), 1, "s", "d")]
+    spec = DirectionSpec("poet", layer=1, coefficient=-2.0)
+    patches = {"none": None, **{kind: vectors.patch(kind, spec) for kind in KINDS}}
+    together = evaluate(llama, questions, patches, compute=QUIET).set_index("patch")
+    assert together["logprob_correct"].nunique() == len(patches)
+    for name, patch in patches.items():
+        alone = evaluate(llama, questions, {name: patch}, compute=QUIET)["logprob_correct"].item()
+        assert together["logprob_correct"][name] == pytest.approx(alone, abs=1e-5)

@@ -3,10 +3,8 @@ import torch
 from conftest import build
 from tiny import QUIET
 
-from role_lens import RoleVectors
-from role_lens._run.activations import activations_at
-from role_lens._run.tokens import encode_chat
-from role_lens.reading.persona_shifts import persona_shift, shift_along_directions
+from role_lens import RoleVectors, activations_at, encode_chat
+from role_lens.reading import persona_shift, shift_along_directions
 
 ROLES = {"poet": ["Rhyme?", "Ode!"], "cook": ["Salt?", "Stew!"], "nurse": ["Pulse?", "Drip!"]}
 PROMPTS = ["Tea?", "Lunch at noon!", "So it goes."]

@@ -1,18 +1,28 @@
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from role_lens.scoring import prefixes
 from role_lens.scoring.prefixes import shared_prefixes
 
 SEQUENCES = st.lists(st.lists(st.integers(0, 1), min_size=1, max_size=5), min_size=1, max_size=6)
 
 
-def cost(sequences, groups, of_a_group):
+def cost_of_a_group():
+    """How many shared tokens it takes for two sequences to leave a third one, found by trying."""
+
+    def divided(n):
+        return len(shared_prefixes([[0] * n + [1], [0] * n + [2], [9]])) == 2
+
+    return next(n for n in itertools.count() if divided(n)) - 1
+
+
+COST = cost_of_a_group()
+
+
+def cost(sequences, groups):
     return sum(
-        length + sum(len(sequences[i]) - length for i in index) + of_a_group
-        for length, index in groups
+        length + sum(len(sequences[i]) - length for i in index) + COST for length, index in groups
     )
 
 
@@ -31,29 +41,31 @@ def longest(sequences, index):
     """Length of the longest common prefix that leaves each sequence a token of its own."""
     if len(index) == 1:
         return 0
-    length = 0
-    while all(len(sequences[i]) > length + 1 for i in index) and (
-        len({sequences[i][length] for i in index}) == 1
-    ):
-        length += 1
-    return length
+    some = [sequences[i] for i in index]
+    most = min(map(len, some)) - 1
+    first, last = min(some), max(some)  # the others are in between
+    return next((n for n in range(most) if first[n] != last[n]), most)
 
 
-@given(SEQUENCES, st.integers(0, 6))
-def test_as_good_as_the_best_division(sequences, of_a_group):
-    prefixes._COST_OF_A_GROUP, before = of_a_group, prefixes._COST_OF_A_GROUP
-    try:
-        groups = shared_prefixes(sequences)
-    finally:
-        prefixes._COST_OF_A_GROUP = before
+@given(SEQUENCES, st.sampled_from([1, 45, 90, 130, 260, 300]))
+@settings(deadline=None)
+def test_as_good_as_the_best_division(letters, times):
+    """Every letter stands for so many equal tokens, which is worth a group or isn't."""
+    sequences = [[letter for letter in some for _ in range(times)] for some in letters]
+    groups = shared_prefixes(sequences)
     assert sorted(i for _, index in groups for i in index) == list(range(len(sequences)))
     for length, index in groups:
         assert length == longest(sequences, index)
     best = min(
-        cost(sequences, [(longest(sequences, index), index) for index in parts], of_a_group)
+        cost(sequences, [(longest(sequences, index), index) for index in parts])
         for parts in divisions(sorted(range(len(sequences)), key=lambda i: sequences[i]))
     )
-    assert cost(sequences, groups, of_a_group) == best
+    assert cost(sequences, groups) == best
+
+
+def test_a_group_has_to_be_worth_its_batches():
+    assert 2 < COST < 1000
+    assert shared_prefixes([[1, 2, 3], [1, 2, 4], [9]]) == [(0, [0, 1, 2])]
 
 
 def test_subjects_with_examples_of_their_own():

@@ -1,7 +1,7 @@
 import pytest
 
-from role_lens import RoleLensError, load_prompts, load_roles
-from role_lens.prompts import split, spread
+from role_lens import RoleLensError, load_prompts, load_roles, spread
+from role_lens.prompts import split
 
 
 def test_folder_of_files(tmp_path):

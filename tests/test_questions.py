@@ -3,8 +3,7 @@ import json
 import pytest
 
 from role_lens import Question, RoleLensError, load_questions
-from role_lens.questions.domains import MMLU_DOMAINS
-from role_lens.questions.question import question_text
+from role_lens.questions import DOMAIN_ROLES, MMLU_DOMAINS, SOURCES, home_domains, question_text
 
 ROW = {"question": "Two and two?", "choices": ["3", "4"], "answer": 1}
 
@@ -69,6 +68,46 @@ def test_templates():
     assert question_text(question, "mmlu") == (
         f"{question.question}\nA. {a}\nB. {b}\nC. {c}\nD. {d}\nAnswer:"
     )
+
+
+def test_sources_are_the_files_of_a_folder():
+    assert SOURCES.names == ("builtin", "mmlu")
+    assert load_questions("builtin") == SOURCES["builtin"]("test")
+    with pytest.raises(RoleLensError, match="unknown question source 'gsm': expected one of built"):
+        SOURCES["gsm"]
+    with pytest.raises(
+        RoleLensError, match="no questions at gsm: expected one of builtin, mmlu, or"
+    ):
+        load_questions("gsm")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"question": " "}, "question q: the text is empty"),
+        ({"choices": ("4",)}, "question q: expected at least 2 choices, got 1"),
+        ({"choices": ("4", "")}, "question q: a choice is empty"),
+        ({"answer": 2}, "question q: the answer 2 is outside the choices, 0 to 1"),
+    ],
+)
+def test_questions_that_can_not_be(change, message):
+    fields = {"id": "q", "question": "2+2?", "choices": ("3", "4"), "answer": 1}
+    with pytest.raises(RoleLensError, match=message):
+        Question(**{**fields, **change}, subject="s", domain="d")
+
+
+def test_a_subject_of_mmlu_tells_the_domain(tmp_path):
+    path = write(tmp_path / "q.jsonl", {**ROW, "subject": "econometrics"}, {**ROW, "subject": "x"})
+    assert [one.domain for one in load_questions(path)] == ["econ", "x"]
+    assert [one.id for one in load_questions(path, subject="econometrics")] == ["q:1"]
+
+
+def test_a_domain_of_one_s_own_is_before_the_paper_s():
+    homes = home_domains({"Nurse": "care", "ship_cook": "food"})
+    assert homes["nurse"] == "care"
+    assert homes["ship cook"] == "food"
+    assert homes["lawyer"] == "law"
+    assert set(home_domains().values()) == set(DOMAIN_ROLES)
 
 
 def test_mmlu_without_a_network():

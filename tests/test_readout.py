@@ -5,20 +5,23 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import QUIET, tiny_bridge
+from tiny import QUIET, tiny_bridge, tiny_tokenizer
+from tokenizers import pre_tokenizers
 
 from role_lens import Patch, RoleVectors
 from role_lens.directions import cosine_similarity
-from role_lens.reading.geometry import geometry_by_layer, likeness_by_chance, role_tree
-from role_lens.reading.lens import (
+from role_lens.reading import (
+    geometry_by_layer,
     layer_logprobs,
-    lens_logits,
+    likeness_by_chance,
     logit_lens,
     most_likely,
     name_logits,
+    role_tree,
 )
-from role_lens.reporting.figures import plot_by_layer, plot_cosines, plot_scores
-from role_lens.scoring.divergence import answer_logprobs, kl_divergence
+from role_lens.reading.lens import lens_logits
+from role_lens.reporting import plot_by_layer, plot_cosines, plot_scores
+from role_lens.scoring import answer_logprobs, kl_divergence
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +62,7 @@ def test_geometry_by_layer(vectors):
     a, b = vectors.directions("base")[:, -1, 2]
     assert row.mean_cosine == pytest.approx(float(torch.cosine_similarity(a, b, dim=0)), abs=1e-5)
     assert row.mean_norm == pytest.approx(float((a.norm() + b.norm()) / 2), rel=1e-5)
-    d = vectors.separation[0, :, -1, 2]
+    d = vectors.separation["base"][:, -1, 2]
     expected = (0.5 * (1 + torch.erf(d / 2))).mean()
     assert row.auc == pytest.approx(float(expected), abs=1e-5)
 
@@ -77,10 +80,18 @@ def test_likeness_by_chance(vectors, numbers):
         base_mean=means[3][None, None],
         role_counts=torch.tensor(numbers[:3]),
         base_count=numbers[3],
-        separation=torch.zeros(2, 3, 1, 1),
+        separation={},
     )
     found = geometry_by_layer(drawn)[["contrast", "mean_cosine", "shared"]]
     pd.testing.assert_frame_equal(likeness_by_chance(drawn), found, atol=0.02)
+
+
+def test_geometry_of_merged_vectors(vectors):
+    """Their separation can't be told from their means; all else is there."""
+    table = geometry_by_layer(vectors.merge(vectors))
+    assert table[["d_prime", "auc"]].isna().all(axis=None)
+    alone = geometry_by_layer(vectors).drop(columns=["d_prime", "auc"])
+    pd.testing.assert_frame_equal(table.drop(columns=["d_prime", "auc"]), alone, rtol=1e-4)
 
 
 def test_geometry_of_one_role(vectors):
@@ -169,18 +180,16 @@ def test_name_logits_are_the_mean_logit_of_the_name_s_tokens(model):
         torch.testing.assert_close(found[:, column], expected)
 
 
-def test_names_are_read_without_a_space_of_their_own(llama, monkeypatch):
+def test_names_are_read_without_a_space_of_their_own(llama):
     """Some tokenizers begin every text with one, which would count as a token of the name."""
     rows = torch.randn(4, llama.cfg.d_model)
-    expected = name_logits(llama, rows, ["poet"])
-    kind = type(llama.tokenizer)
-    encode = kind.__call__
-
-    def prefixed(self, text, **options):
-        return encode(self, f" {text}", **options)
-
-    monkeypatch.setattr(kind, "__call__", prefixed)
-    torch.testing.assert_close(name_logits(llama, rows, ["poet"]), expected)
+    tokenizer = tiny_tokenizer(template=None)
+    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    model = tiny_bridge("llama", tokenizer=tokenizer)
+    assert len(model.tokenizer("poet")["input_ids"]) == len(" poet")
+    torch.testing.assert_close(
+        name_logits(model, rows, ["poet"]), name_logits(llama, rows, ["poet"])
+    )
 
 
 def test_logits_of_a_half_precision_model_are_not_rounded():

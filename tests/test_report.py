@@ -7,11 +7,9 @@ import pandas as pd
 import pytest
 import torch
 
-from role_lens import Patch, RoleLensError
-from role_lens._run.activations import activations_at
-from role_lens._run.tokens import encode_chat
-from role_lens.reading.token_view import TokenView, circuitsvis_script, project_tokens
-from role_lens.reporting.report import Report
+from role_lens import Patch, RoleLensError, activations_at, encode_chat
+from role_lens.reading import TokenView, circuitsvis_script, project_tokens, views_on_one_scale
+from role_lens.reporting import Report, plot_scores
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -67,9 +65,24 @@ def test_hostile_text_stays_text(tmp_path):
     assert shown["maxValue"] == -shown["minValue"] == 3.0
 
 
-def test_nothing_comes_from_elsewhere(tmp_path):
-    from role_lens.reporting.figures import plot_scores
+def test_a_page_is_written_whole_or_not_at_all(tmp_path):
+    report = Report("t", "q", {})
+    report.write(tmp_path / "report.html")
+    with pytest.raises(RoleLensError, match=r"can't write .*report\.html/inside"):
+        report.write(tmp_path / "report.html" / "inside")
+    assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
+
+def test_views_on_one_scale():
+    views, largest = views_on_one_scale([(["a", "b"], [0.5, -2.0]), (["c"], [1.0])])
+    assert views == [TokenView(("a", "b"), (0.5, -2.0)), TokenView(("c",), (1.0,))]
+    assert largest == 2.0
+    assert '"maxValue": 2.0' in views[1].html(largest)
+    assert '"maxValue": 1.0' in views[1].html()
+    assert views_on_one_scale([]) == ([], 0.0)
+
+
+def test_nothing_comes_from_elsewhere(tmp_path):
     summary = pd.DataFrame(
         {"patch": ["a"], "scoring": ["letter"], "accuracy": [0.5], "n": [9], "chance": [0.25]}
     )

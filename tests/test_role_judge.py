@@ -3,7 +3,7 @@ import pytest
 from tiny import QUIET
 
 from role_lens import Asking, Question, RoleLensError, evaluate, generate
-from role_lens.judges.likelihood import (
+from role_lens.judges import (
     hit_rates,
     judged,
     names_role,

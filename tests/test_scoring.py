@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny import CHAT_TEMPLATE, QUIET, items_of, tiny_bridge, unchecked, tiny_tokenizer
+from tiny import CHAT_TEMPLATE, QUIET, items_of, tiny_bridge, tiny_tokenizer, unchecked
 
 from role_lens import (
     Asking,

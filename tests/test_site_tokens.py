@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from role_lens.reporting.analysis import Results
+from role_lens.reporting import Results
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "tokens.py"
 

@@ -3,7 +3,7 @@ from collections import Counter
 import pytest
 
 from role_lens import Question, RoleLensError
-from role_lens.questions.splits import (
+from role_lens.questions import (
     check_numbers,
     distinct,
     divide,

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from role_lens import RoleLensError
-from role_lens.reading.stability import (
+from role_lens.reading import (
     bootstrap_cosines,
     held_out_auc,
     leave_one_out,

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from role_lens.judges.telling import improving_and_telling, telling_rates
+from role_lens.judges import improving_and_telling, telling_rates
 
 ROLES = ["nurse", "poet", "cook"]
 

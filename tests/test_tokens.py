@@ -2,17 +2,11 @@ import pytest
 import torch
 from tiny import CHAT, CHAT_TEMPLATE, QUIET, tiny_bridge, tiny_tokenizer
 
-from role_lens import RoleLensError, RoleVectors
+from role_lens import RoleLensError, RoleVectors, chat_text, encode_chat
 from role_lens._run.budget import Budget, in_batches
 from role_lens._run.forward import last_logits, next_logits
 from role_lens._run.residual_stream import residual_stream
-from role_lens._run.tokens import (
-    chat_text,
-    encode_chat,
-    encode_text,
-    pad_left,
-    post_instruction_tokens,
-)
+from role_lens._run.tokens import encode_text, pad_left, post_instruction_tokens
 
 TEXTS = ["Hi?", "A much longer prompt, to be padded against.", "Three."]
 

@@ -1,9 +1,10 @@
-"""Sums the residual stream over groups of prompts, and reads it for single prompts.
+"""Reads the residual stream of many prompts: sums over groups of prompts, or each prompt's own.
 
     sum_activations(model, groups, positions=[-1]).mean()    # group x position x layer x d_model
+    activations_at(model, sequences, [(15, -1)])             # place x prompt x d_model
 
-One pass gives all layers and positions for all groups, in float64; memory doesn't grow with the
-number of prompts.
+Either takes one pass over the prompts for all layers and positions. The sums are in float64, and
+need no more memory for more prompts.
 """
 
 import warnings
@@ -106,13 +107,20 @@ def sum_activations(
 def activations_at(
     model: Model, sequences: Sequence[Sequence[int]], places: Sequence[tuple[int, int]]
 ) -> Float[Tensor, "place prompt d_model"]:
-    """The residual stream of every sequence at some places, float32.
+    """Residual stream of single prompts at some layers and positions, float32.
 
     Args:
-        places: layer, and token position from the end.
+        sequences: token ids of each prompt, such as `encode_chat` gives.
+        places: pairs of a layer (its input is read) and a token position, negative, counted from
+            the end.
 
     Raises:
         RoleLensError: a position that the shortest sequence doesn't have.
+
+    Example:
+        >>> sequences = encode_chat(model, ["Tea?", "Lunch!"])
+        >>> activations_at(model, sequences, [(1, -1), (2, -1), (2, -2)]).shape
+        torch.Size([3, 2, 32])
     """
     positions = sorted({position for _, position in places})
     with torch.inference_mode(False):  # or nothing could be trained on it

@@ -2,8 +2,9 @@
 
     logits, pairs = bridge_pass(model, part)
 
-The blocks before are passed over, and the pass is left after the last one that is wanted; all
-else (positions, masks, the final norm and softcap, the unembedding) is the model's.
+The blocks before the first one that is wanted only hand the residual stream on, and the pass is
+left after the last one. All else (positions, masks, the final norm and softcap, the unembedding) is
+the model's own code.
 """
 
 from collections.abc import Callable, Iterator, Mapping

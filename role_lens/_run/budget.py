@@ -1,6 +1,9 @@
-"""Decides how many tokens a batch may hold: from the memory at hand, less after running out of it.
+"""Decides how many tokens a batch may hold, and makes batches of sequences of like length.
 
-for batch, result in in_batches(model, sequences, token_budget(model), run): ...
+    for batch, result in in_batches(model, sequences, token_budget(model), run): ...
+
+On a GPU the budget comes from the free memory, and is halved whenever a pass runs out of it. On a
+CPU it is what suits the cache.
 """
 
 from collections.abc import Callable, Iterator, Sequence

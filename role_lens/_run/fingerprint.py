@@ -2,8 +2,9 @@
 
     check_fingerprint(fingerprint(model), other_model)    # raises: other weights
 
-The fingerprint is functional, so it is the same for both TransformerLens model classes, for
-float32 and bfloat16, and on every device; hashes of the weights are not.
+A fingerprint is some coordinates of the residual stream on fixed tokens. Unlike a hash of the
+weights it is the same, up to rounding, for both TransformerLens model classes, for float32 and
+bfloat16, and on every device.
 """
 
 from typing import Any, TypeAlias
@@ -62,7 +63,7 @@ def check_fingerprint(expected: Fingerprint, model: Model) -> None:
     if len(found) != len(expected):
         raise RoleLensError(
             f"the vectors are from a model of {len(expected) // _COORDINATES} layers, this one has "
-            f"{len(found) // _COORDINATES}"
+            f"{len(found) // _COORDINATES}: load the model that they were fitted on"
         )
     worst, difference = _worst_layer(found, expected)
     if not difference <= _TOLERANCE:

@@ -1,6 +1,8 @@
-"""Runs forward passes that give the last logits, and nothing that isn't needed.
+"""Runs forward passes that give the logits of the last tokens only.
 
-last_logits(model, batch)    # batch x 1 x d_vocab, of a left-padded batch
+    last_logits(model, batch)    # batch x 1 x d_vocab, of a left-padded batch
+
+The unembedding of all other tokens is never computed.
 """
 
 from typing import Any

@@ -1,6 +1,8 @@
-"""A transformers cache that joins a block's keys and values to earlier ones.
+"""Lets tokens attend to keys and values of earlier tokens: a cache as transformers models take it.
 
-model(tokens, past_key_values=JoinedCache(past, keep=True))
+    model(tokens, past_key_values=JoinedCache(past, keep=True))
+
+Each block's new keys and values are joined to those of a `Past`, and kept if that is asked for.
 """
 
 from typing import Any

@@ -1,7 +1,9 @@
-"""Keys and values of tokens that were run before, for batches whose rows continue them.
+"""Holds keys and values of tokens that were run before, for batches whose rows continue them.
 
-rows = past.select(torch.tensor([0, 0, 1]))   # three rows that continue two earlier texts
-keys, values = rows.pair(layer=3)
+    rows = past.select(torch.tensor([0, 0, 1]))   # three rows that continue two earlier texts
+    keys, values = rows.pair(layer=3)
+
+What texts have in common at their beginning, such as a chat preamble, then runs only once.
 """
 
 from collections.abc import Mapping

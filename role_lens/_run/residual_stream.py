@@ -1,6 +1,8 @@
-"""Reads the residual stream entering every block, at some tokens of each row.
+"""Reads the residual stream entering every block, at some tokens of each row of a batch.
 
-residual_stream(model, batch, positions=[-1])    # layer x batch x position x d_model
+    residual_stream(model, batch, positions=[-1])    # layer x batch x position x d_model
+
+For any number of prompts see `activations`, which makes the batches.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,9 @@
-"""Turns prompts into token batches: chat template, post-instruction positions, padding.
+"""Turns prompts into tokens by the chat template, and tokens into padded batches.
 
-batch = pad_left(model, encode_chat(model, ["Tea?", "What time is it?"]), range(2))
+    batch = pad_left(model, encode_chat(model, ["Tea?", "What time is it?"]), range(2))
+
+It also finds the post-instruction tokens: those that the chat template puts after every
+instruction, where prompts of any content can be compared.
 """
 
 from collections.abc import Sequence
@@ -33,13 +36,21 @@ def has_chat_template(model: Model) -> bool:
 
 
 def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
-    """One user turn, up to where the assistant's answer begins.
+    r"""Format a prompt as one user turn, up to where the assistant's answer begins.
 
-    The tokenizer's own chat template; without one the plain format `User: …\\n\\nAssistant:`.
+    The tokenizer's own chat template is used; where it has none, the plain format `User:
+    …\n\nAssistant:`.
+
+    Args:
+        system: system message; None for the template's own default.
 
     Raises:
         RoleLensError: the template refuses the conversation (some take no system message), or
             leaves the system message out.
+
+    Example:
+        >>> chat_text(model, "Tea?")
+        '<|start|>user\nTea?<|end|>\n<|start|>assistant\n'
     """
     if not has_chat_template(model):
         head = f"{system}\n\n" if system is not None else ""
@@ -58,10 +69,14 @@ def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
 
 
 def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None) -> list[list[int]]:
-    """Token ids of each prompt as one user turn (see `chat_text`).
+    """Token ids of each prompt, formatted as one user turn by `chat_text`.
 
     Raises:
-        RoleLensError: an empty list, an empty prompt, or one longer than the context.
+        RoleLensError: an empty list, an empty prompt, or one longer than the model's context.
+
+    Example:
+        >>> [len(ids) for ids in encode_chat(model, ["Tea?", "Lunch!"])]
+        [23, 25]
     """
     if isinstance(prompts, str):  # or its letters would be taken for prompts
         raise RoleLensError(f"expected a list of prompts, got the string {prompts[:60]!r}")
@@ -82,7 +97,12 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
 
 
 def encode_text(model: Model, text: str, *, special: bool) -> list[int]:
-    """Token ids of a text; `special` lets the tokenizer add its own, but no second BOS or EOS."""
+    """Token ids of a text.
+
+    Args:
+        special: let the tokenizer add its own special tokens, but no second BOS token and no EOS
+            token.
+    """
     ids = list(model.tokenizer(text, add_special_tokens=special)["input_ids"])
     bos, eos = model.tokenizer.bos_token_id, model.tokenizer.eos_token_id
     if special and len(ids) > 1 and ids[0] == ids[1] == bos:
@@ -93,7 +113,8 @@ def encode_text(model: Model, text: str, *, special: bool) -> list[int]:
 
 
 def check_length(model: Model, length: int, prompt: str, *, following: int = 0) -> None:
-    """Raise a RoleLensError if a prompt, with what is to follow it, exceeds the context."""
+    """Raise a RoleLensError if a prompt, with the tokens that are to follow it, exceeds the
+    context."""
     if length + following > model.cfg.n_ctx:
         more = f" and {following} are to follow" if following else ""
         raise RoleLensError(

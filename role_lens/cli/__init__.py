@@ -1,7 +1,9 @@
-"""The command line: `role-lens`, with a file for each command in `role_lens.cli.commands`.
+"""The command line `role-lens`, with a file for each command in `role_lens.cli.commands`.
 
-role-lens fit --out roles.safetensors
-python -m role_lens.cli --version
+    role-lens fit --out roles.safetensors
+    role-lens --version
+
+A command's options are the arguments of its `run`, and help shows their docstrings.
 """
 
 import sys

@@ -1,4 +1,9 @@
-"""`python -m role_lens.cli`, the same as `role-lens`."""
+"""Runs the command line where `role-lens` is not on the path.
+
+    python -m role_lens.cli fit --out roles.safetensors
+
+All commands and options are those of `role-lens`.
+"""
 
 import sys
 

@@ -1,6 +1,8 @@
-"""The tour behind `role-lens demo`: every part of the package once.
+"""The tour behind `role-lens demo`: fit, look at, read, steer with and score role vectors.
 
-run_demo(model, Material(roles, base, questions), Path("role-lens-demo"), print)
+    run_demo(model, Material(roles, base, questions), Path("role-lens-demo"), print)
+
+Every step says what it does and what comes out, and writes its tables and figures.
 """
 
 from collections.abc import Callable, Mapping, Sequence

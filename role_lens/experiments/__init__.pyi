@@ -1,7 +1,7 @@
 from .calibration import Declared, declared_improved, drawn_changes, resampled_changes
 from .comparison import compare
 from .condition_kinds import ConditionKind, Pair
-from .condition_scores import score_conditions
+from .condition_scores import open_conditions, score_conditions
 from .conditions import Condition, baseline, judged_conditions, persona_conditions
 from .controls import rotated, shared_and_specific, shuffled_directions
 from .judgement import LEVEL, DomainScores, judge, measure, summary, tally, verdict
@@ -10,9 +10,12 @@ from .options import MIN_RANDOM, Exam, Grid, Selection, TestPlan
 from .random_sweep import sweep_random
 from .selection import Choice, best_first, folder_of, select, select_by_domain
 from .store import TABLE, Store, open_store
-from .sweeps import read_changes, read_sweep, sweep, sweep_asked
+from .sweeps import open_sweep, read_changes, read_sweep, sweep, sweep_asked
 
 __all__ = [
+    "LEVEL",
+    "MIN_RANDOM",
+    "TABLE",
     "Choice",
     "Condition",
     "ConditionKind",
@@ -20,13 +23,10 @@ __all__ = [
     "DomainScores",
     "Exam",
     "Grid",
-    "LEVEL",
-    "MIN_RANDOM",
     "Pair",
     "RandomChoice",
     "Selection",
     "Store",
-    "TABLE",
     "TestPlan",
     "baseline",
     "best_first",
@@ -38,7 +38,9 @@ __all__ = [
     "judge",
     "judged_conditions",
     "measure",
+    "open_conditions",
     "open_store",
+    "open_sweep",
     "persona_conditions",
     "read_changes",
     "read_sweep",

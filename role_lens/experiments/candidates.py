@@ -1,6 +1,8 @@
-"""Which candidate directions a sweep tries: every combination of roles, layers, positions and so on.
+"""Lists the candidate directions of a grid: all combinations of roles, layers, positions and so on.
 
-candidates_of(vectors, Grid(roles=("economist",), layers=(10, 15)))
+    candidates_of(vectors, Grid(roles=("economist",), layers=(10, 15)))
+
+A candidate is a direction, a coefficient, and what is done with them.
 """
 
 import itertools
@@ -15,34 +17,34 @@ from role_lens.patches.patch import Patch
 from role_lens.vectors import RoleVectors
 
 COLUMNS = ("kind", "contrast", "role", "position", "layer", "coefficient")
-"""Columns of tables that name a candidate; the unchanged model is of kind `none`."""
+"""Columns of tables that name a candidate; the unpatched model is of kind `none`."""
 BASELINE = "none"
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A direction and what is done with it."""
+    """A direction that is tried, and what is done with it."""
 
     kind: str
     spec: DirectionSpec
 
     @property
     def labels(self) -> dict[str, Any]:
-        """As the columns of tables."""
+        """The candidate as columns of tables."""
         return {"kind": self.kind, **{name: getattr(self.spec, name) for name in COLUMNS[1:]}}
 
     @property
     def first_layer(self) -> int:
-        """The first layer at which it changes the model."""
+        """The first layer at which the candidate changes the model."""
         return KINDS[self.kind].first_layer((self.spec.layer,))
 
     def patch(self, vectors: RoleVectors) -> Patch:
-        """What it does to the model."""
+        """What the candidate does to the model."""
         return vectors.patch(self.kind, self.spec)
 
 
 def candidates_of(vectors: RoleVectors, grid: Grid) -> list[Candidate]:
-    """The candidates of a grid, but for those whose direction is zero.
+    """The candidates of a grid, except those whose direction is zero.
 
     Raises:
         RoleLensError: roles, layers, positions or contrasts that the vectors don't have, or no

@@ -1,12 +1,12 @@
-"""Scores all questions in one cell after the other, and keeps finished cells in a store.
+"""Scores all questions in one cell after another, and keeps finished cells in a run folder.
 
     cells = Cells(open_store("econ-sweep", asked.identity), asked)
     cells.score([cell, other], label_types)
     cells.tables()
 
-A cell is one way of changing the model: a candidate of a sweep, or a condition of a comparison.
-Finished cells are parquet parts, each written whole or not at all, so a run can be killed at any
-time.
+A cell is one way of changing or asking the model: a candidate of a sweep, or a condition of a
+comparison. Finished cells are written as parquet files, called parts, each whole or not at all, so
+a run can be killed at any time.
 """
 
 import hashlib
@@ -36,29 +36,29 @@ _COLUMNS = ("cell", "question", "kind", "predicted", "correct", "logprob_correct
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One way of changing the model, under which all questions are asked."""
+    """One way of changing or asking the model, in which all questions are asked."""
 
     labels: Mapping[str, Any]
-    """What names it in tables, `kind` among them."""
+    """What names the cell in tables, `kind` among them."""
     content: Mapping[str, Any]
-    """What makes it different from others of the same run, as JSON values."""
+    """What makes the cell different from others of the same run, as JSON values."""
     first_layer: int
     """The first layer whose input it changes."""
     form: Hashable
     """What cells must have in common to share a batch."""
     patches: Callable[[], Combined]
-    """Makes its patches, when they are needed."""
+    """Makes the cell's patches, when they are needed."""
     system: str | None = None
     """System message in the place of the usual one; None for the usual one."""
 
     @property
     def key(self) -> str:
-        """The same for the same content."""
+        """A hash of the content, by which finished cells are known."""
         return _digest(self.content)
 
 
 class FinishedCells:
-    """The finished cells of a folder, for reading."""
+    """The finished cells of a run folder, for reading."""
 
     def __init__(self, path: Path, questions: pd.DataFrame) -> None:
         self.path = path
@@ -66,9 +66,12 @@ class FinishedCells:
         self._parts = path / "parts"
 
     def tables(self, *, set_aside: bool = True) -> Iterator[pd.DataFrame]:
-        """The finished parts one after the other, without cells that an earlier one had.
+        """The finished parts one after another, without cells that an earlier part had.
 
-        A part that can't be read is reported, and set aside to be computed again if wanted.
+        A part that can't be read is reported in a warning.
+
+        Args:
+            set_aside: rename such a part, so that its cells are computed again.
 
         Raises:
             RoleLensError: the folder can't be read for a reason that lies outside it.
@@ -92,7 +95,7 @@ class FinishedCells:
             yield table
 
     def by_key(self, keys: Sequence[str]) -> dict[str, pd.DataFrame]:
-        """The rows of some cells, one per question."""
+        """Cell key -> its rows, one per question."""
         wanted, found = set(keys), {}
         for table in self.tables():
             for key, part in table[table["cell"].isin(wanted)].groupby("cell"):
@@ -109,7 +112,7 @@ class FinishedCells:
 
 
 class Cells(FinishedCells):
-    """Cells of the same questions, scored and kept in a store."""
+    """Cells of the same questions, scored and kept in a run folder."""
 
     def __init__(self, store: Store, asked: AskedQuestions) -> None:
         super().__init__(store.path, asked.describe())
@@ -125,7 +128,7 @@ class Cells(FinishedCells):
         """
         scorers = _Scorers(self._asked)
         finished = {key for table in self.tables() for key in table["cell"].unique()}
-        # A block is the unit of progress, so that the time left is right: early layers take longest.
+        # A block is the unit of progress, so that the time left is right: early layers take longer.
         cost = [self._asked.model.cfg.n_layers - cell.first_layer for cell in cells]
         done = [cell.key in finished for cell in cells]
         with tqdm(

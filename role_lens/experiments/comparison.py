@@ -1,8 +1,11 @@
-"""Runs a comparison: chooses a direction per role, tests it once on other questions beside its
-controls, and writes the verdict.
+"""Runs a comparison: chooses a direction per role, tests it once on other questions, beside
+controls.
 
     table = compare(model, vectors, Exam(load_questions("builtin")), "verdict")
     table[["role", "add", "verdict"]]
+
+The parts are in other files: `selection`, `null_band`, `conditions`, `condition_scores`, and
+`judgement`, which gives the verdict.
 """
 
 import warnings
@@ -53,49 +56,57 @@ def compare(
     plan: TestPlan = TestPlan(),
     compute: Compute = Compute(),
 ) -> pd.DataFrame:
-    """Choose a direction for each role, test it once on other questions, beside its controls.
+    """Choose a direction for each role, and test it once on other questions, beside its controls.
 
-    A role's direction is chosen by `select` on the validation questions of its own domain, and
-    random ones by `choose_random` from rotations of all its candidates. With the choice fixed, the
-    test questions are asked plain, with the persona prompt, with the direction added and ablated,
-    with its shared and its specific part added (each at its own size and as long as the whole),
-    and with the random directions. In the role's own domain also with the other phrasings of the
-    persona prompt and one without a role, with directions from shuffled labels and with every
-    other role's direction.
+    A role's direction is chosen by `select`, on the validation questions of its own domain. Random
+    directions are chosen alike by `choose_random`, from random rotations of all the role's
+    candidates; their effects are the null band. With these choices fixed, the test questions are
+    asked
+
+    - plain (the baseline), and with the persona prompt "You are a <role>.";
+    - with the direction added, and with it ablated;
+    - with its shared part added, and with its specific part, each at its own size and as long as
+      the whole (see `shared_and_specific`);
+    - with the random directions added;
+    - only in the role's own domain: with the other phrasings of the persona prompt and one without
+      a role, with directions from shuffled labels, and with every other role's direction.
 
     Args:
-        vectors: directions from shuffled labels need the prompts of the fit, see
+        vectors: role vectors. Directions from shuffled labels need the prompts of the fit, see
             `RoleVectors.with_prompts`; the built-in ones are known.
-        exam: the questions that test and those that choose, how they are asked, and whose domain
-            is which.
-        out: folder for the results; a run that was stopped goes on where it was.
-        selection: candidates, objective and guards; a grid without roles takes those whose domain
-            has questions. Random directions are chosen for log p(correct), which is what is
-            judged, whatever the objective.
+        exam: the questions that test and those that choose, how they are asked, and which role
+            belongs to which domain.
+        out: run folder; a run that was stopped goes on where it was.
+        selection: candidates, objective and limits. A grid without roles takes those whose domain
+            has questions. Random directions are chosen for log p(correct), which is what is judged,
+            whatever the objective.
         plan: numbers of controls, limits of questions, permutations, seed.
         compute: batches and progress.
 
     Returns:
-        One row per role and domain, see `summary`: effects (mean change of log p(correct), nats)
-        side by side; for the addition an interval, adjusted p values, and the verdict; and what
-        was chosen. `out` holds it as `comparison.parquet`, the effects of all conditions as
-        `effects.parquet`, what was chosen as `choices.parquet`, and the options as
+        One row per role and domain, see `role_lens.experiments.summary`: effects (mean change of
+        log p(correct), nats) side by side; for the addition an interval, adjusted p values, and the
+        verdict; and what was chosen. `out` holds it as `comparison.parquet`, the effects of all
+        conditions as `effects.parquet`, what was chosen as `choices.parquet`, and the options as
         `comparison.json`.
 
     Raises:
-        RoleLensError: a role without a domain, fewer than 20 questions of a domain to choose or
-            to test (the same ones for both leave none), and all that `select` and `sweep` raise.
+        RoleLensError: a role without a domain, fewer than 20 questions of a domain to choose or to
+            test (questions that are given for both only test), and all that `select` and `sweep`
+            raise.
 
     Warns:
-        UserWarning: roles for which fewer random directions were within the limit of the KL
-            divergence, prompts that aren't known, a chat template without system messages.
+        UserWarning: fewer random directions of some role than planned were within the limit of the
+            KL divergence, the prompts of the fit aren't known, or the chat template takes no system
+            message.
 
     Example:
-        >>> exam = Exam(many_questions, domains={"poet": "verse", "cook": "food"})
-        >>> selection, plan = Selection(max_kl=None), TestPlan(n_shuffled=0, max_off_domain=0)
-        >>> table = compare(model, vectors, exam, folder / "verdict", selection, plan)
-        >>> table["role"].tolist()
-        ['cook', 'poet']
+        >>> exam = Exam(many_questions, domains={"poet": "verse"})
+        >>> selection = Selection(Grid(roles=("poet",), layers=(1,)), max_kl=None)
+        >>> plan, quiet = TestPlan(n_shuffled=0, max_off_domain=0), Compute(progress=False)
+        >>> table = compare(model, vectors, exam, folder / "run", selection, plan, quiet)
+        >>> table[["role", "domain", "n"]].values.tolist()
+        [['poet', 'verse', 20]]
     """
     prepared = _prepare(Asker(model, exam.asking, compute), vectors, exam, out, selection, plan)
     chosen = _choose(prepared, vectors)
@@ -105,8 +116,7 @@ def compare(
 
 
 def check_exam(vectors: RoleVectors, exam: Exam, selection: Selection, plan: TestPlan) -> None:
-    """Raise a RoleLensError if `compare` would refuse these questions, roles or candidates, for
-    reasons that need no model."""
+    """Raise a RoleLensError if `compare` would refuse an exam, for reasons that need no model."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # `compare` will warn
         divided = _divide(vectors, exam, selection, plan)
@@ -115,14 +125,14 @@ def check_exam(vectors: RoleVectors, exam: Exam, selection: Selection, plan: Tes
 
 @dataclass(frozen=True, eq=False)
 class _Divided:
-    """Who is judged on what."""
+    """Which role is judged on which questions."""
 
     homes: Mapping[str, str]
     """Role -> its domain."""
     choosing: Mapping[str, Sequence[Question]]
     """Domain -> the questions that choose."""
     tests: Sequence[tuple[str, bool, Sequence[Question]]]
-    """Domain, whether for its own roles, and the questions that test."""
+    """Domain, whether it is that of the tested roles, and the questions that test."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +158,7 @@ class _Prepared:
     """Domain -> the questions that choose."""
     tests: Sequence[_Test]
     prompt_tokens: Any
-    """Of the prompts of the fit, for shuffled labels; None to go without."""
+    """Tokens of the prompts of the fit, for directions from shuffled labels; None to go without."""
     folder: Path
 
 

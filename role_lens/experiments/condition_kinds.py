@@ -1,8 +1,8 @@
-"""The kinds of condition of a comparison, and what is reported of each.
+"""Lists the kinds of condition of a comparison, and how each is reported.
 
     ConditionKind.ADD.tested            # True: one condition per role, tested against the baseline
     ConditionKind.RANDOM.ranged         # True: several per role, of which the range is given
-    Pair.ADD_OVER_PERSONA.value         # which two kinds are tested against each other
+    Pair.ADD_OVER_PERSONA.value         # the two kinds that are tested against each other
 
 An unknown kind raises at once, so that no condition is silently left untested.
 """
@@ -16,9 +16,10 @@ Report = Literal["reference", "tested", "shown", "ranged"]
 
 
 class ConditionKind(Enum):
-    """What is done to the model, or how it is asked.
+    """The kinds of condition: what is done to the model, or how it is asked.
 
     Example:
+        >>> from role_lens.experiments import ConditionKind
         >>> ConditionKind.PERSONA.tested, ConditionKind.of("other").ranged
         (True, True)
         >>> [kind.value for kind in ConditionKind if kind.report == "ranged"]
@@ -26,6 +27,8 @@ class ConditionKind(Enum):
     """
 
     report: Report
+    """`reference` is the baseline; `tested` kinds are tested against it, `shown` ones aren't;
+    `ranged` kinds have several conditions per role, of which the range is given."""
 
     def __new__(cls, name: str, report: Report) -> "ConditionKind":
         """A kind by its name in tables."""
@@ -35,24 +38,27 @@ class ConditionKind(Enum):
         return kind
 
     BASELINE = "none", "reference"
-    """The unchanged model, asked in the usual way."""
+    """The unpatched model, asked in the usual way."""
     PERSONA = "persona", "tested"
     """The persona prompt "You are a <role>." as system message."""
     ADD = "add", "tested"
+    """The role's direction, added."""
     BOTH = "both", "tested"
-    """Persona prompt and addition."""
+    """Persona prompt and addition together."""
     ABLATE = "ablate", "tested"
+    """The role's direction, ablated."""
     SHARED = "shared", "tested"
-    """The component along the mean of all roles' directions, added."""
+    """The direction's component along the mean of all roles' directions, added."""
     SHARED_MATCHED = "shared_matched", "tested"
     """The same, as long as the role's direction."""
     SPECIFIC = "specific", "tested"
     """The rest of the direction, added."""
     SPECIFIC_MATCHED = "specific_matched", "tested"
+    """The same, as long as the role's direction."""
     NEUTRAL_PERSONA = "neutral_persona", "shown"
-    """A system message without a role: "You are a person."."""
+    """A system message of that form without a role: "You are a person."."""
     RANDOM = "random", "ranged"
-    """Random directions that were chosen like the role's."""
+    """Random directions that were chosen as the role's was."""
     SHUFFLED = "shuffled", "ranged"
     """Directions from shuffled labels, as long as the role's."""
     OTHER = "other", "ranged"
@@ -75,7 +81,7 @@ class ConditionKind(Enum):
 
     @property
     def tested(self) -> bool:
-        """Whether it is tested against the unchanged model: it has one condition per role."""
+        """Whether it is tested against the baseline; such a kind has one condition per role."""
         return self.report == "tested"
 
     @property
@@ -85,11 +91,14 @@ class ConditionKind(Enum):
 
 
 class Pair(Enum):
-    """Kinds that are tested against another than the unchanged model, question by question.
+    """Pairs of kinds that are tested against each other, question by question.
+
+    The value holds the two kinds; the effect is that of the first minus that of the second.
 
     Example:
-        >>> Pair.ADD_OVER_PERSONA.value[0].value, Pair.ADD_OVER_PERSONA.label
-        ('add', 'add_over_persona')
+        >>> from role_lens.experiments import Pair
+        >>> [kind.value for kind in Pair.ADD_OVER_PERSONA.value], Pair.ADD_OVER_PERSONA.label
+        (['add', 'persona'], 'add_over_persona')
     """
 
     ADD_OVER_PERSONA = ConditionKind.ADD, ConditionKind.PERSONA
@@ -99,10 +108,11 @@ class Pair(Enum):
 
     @property
     def label(self) -> str:
-        """Its name in tables."""
+        """The pair's name in tables."""
         return self.name.lower()
 
 
 TESTED = (*(kind.value for kind in ConditionKind if kind.tested), *(pair.label for pair in Pair))
 """Names in tables of all that is tested, in the order of the tables."""
 RANGED = tuple(kind.value for kind in ConditionKind if kind.ranged)
+"""Names in tables of the kinds of which the range is given."""

@@ -1,6 +1,8 @@
-"""Scores questions under conditions, in a folder that a stopped run goes on with.
+"""Scores questions under the conditions of a comparison, and keeps the scores in a run folder.
 
-score_conditions(asked, [baseline(), *others], "in_domain/econ", domain="econ", in_domain=True)
+    score_conditions(asked, [baseline(), *others], "in_domain/econ", domain="econ", in_domain=True)
+
+A run that was stopped goes on where it was.
 """
 
 from collections.abc import Sequence
@@ -27,19 +29,25 @@ def score_conditions(
     domain: str,
     in_domain: bool,
 ) -> DomainScores:
-    """Scores of every question under every condition; finished ones are read from the folder.
+    """Score every question under every condition; finished ones are read from the run folder.
 
     Args:
-        domain, in_domain: passed on to the result.
+        asked: the questions, tokenised by `Asker.ask`.
+        conditions: what is done to the model, the baseline among them.
+        out: run folder.
+        domain: domain of the questions; the result says it.
+        in_domain: whether it is the own domain of the conditions' roles; the result says it.
 
     Raises:
-        RoleLensError: the folder holds the results of something else, the model carries hooks.
+        RoleLensError: the folder holds the results of another run, or the model carries hooks.
 
     Example:
-        >>> asked = Asker(model).ask(questions)
-        >>> found = score_conditions(asked, [baseline()], folder / "s", domain="d", in_domain=True)
-        >>> found.logprob.shape == (1, len(questions))
-        True
+        >>> from role_lens.experiments import baseline, score_conditions
+        >>> from role_lens.scoring import Asker
+        >>> asked = Asker(model, compute=Compute(progress=False)).ask(questions)
+        >>> found = score_conditions(asked, [baseline()], folder / "d", domain="d", in_domain=True)
+        >>> found.logprob.shape    # condition, question
+        (1, 4)
     """
     finished = Cells(open_conditions(asked, out), asked)
     cells = [_cell(condition) for condition in conditions]
@@ -55,10 +63,16 @@ def score_conditions(
 
 
 def open_conditions(asked: AskedQuestions, out: str | Path) -> Store:
-    """The store for these questions.
+    """Open the run folder of these questions, to find out early whether it can be used.
 
     Raises:
-        RoleLensError: it holds the results of something else, which is better known early.
+        RoleLensError: the folder holds the results of another run, or the model carries hooks.
+
+    Example:
+        >>> from role_lens.experiments import open_conditions
+        >>> from role_lens.scoring import Asker
+        >>> open_conditions(Asker(model).ask(questions), folder / "run").path == folder / "run"
+        True
     """
     return open_store(out, asked.identity)
 

@@ -1,6 +1,8 @@
-"""What is done to the model to judge a role vector: the vector, its parts, and the controls.
+"""Makes the conditions that judge a role vector: the vector, its parts, and the controls.
 
-[baseline(), *judged_conditions(vectors, choice, ask_persona=True)]
+    [baseline(), *judged_conditions(vectors, choice, ask_persona=True)]
+
+Their kinds are those of `ConditionKind`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,33 +27,59 @@ _ROUNDING = 1e-4  # of a direction's length: what is shorter is not one
 
 @dataclass(frozen=True, eq=False)
 class Condition:
-    """One way of asking all questions."""
+    """One way of changing or asking the model, in which all questions are asked.
+
+    Example:
+        >>> from role_lens.experiments import Condition, ConditionKind
+        >>> Condition(ConditionKind.PERSONA, "poet", system="You are a poet.").labels
+        {'kind': 'persona', 'role': 'poet', 'detail': None}
+    """
 
     kind: ConditionKind
     role: str | None = None
+    """The role that it is about; None for the baseline."""
     detail: str | None = None
     """Which of several: the number of a phrasing or direction, or another role."""
     patches: Combined = ()
+    """What is done to the model; the empty tuple for nothing."""
     system: str | None = None
     """System message in the place of the usual one; None for the usual one."""
 
     @property
     def labels(self) -> dict[str, Any]:
-        """As the columns `kind, role, detail` of tables."""
+        """The condition as the columns `kind, role, detail` of tables."""
         return {"kind": self.kind.value, "role": self.role, "detail": self.detail}
 
 
 def baseline() -> Condition:
-    """The unchanged model."""
+    """The baseline: the unpatched model, asked in the usual way.
+
+    Example:
+        >>> from role_lens.experiments import baseline
+        >>> baseline().labels
+        {'kind': 'none', 'role': None, 'detail': None}
+    """
     return Condition(ConditionKind.BASELINE)
 
 
 def judged_conditions(
     vectors: RoleVectors, choice: Choice, *, ask_persona: bool
 ) -> list[Condition]:
-    """What is tested: persona prompt, addition, ablation, shared and specific part.
+    """Conditions that are tested: persona prompt, addition, ablation, shared and specific part.
 
-    There are no parts where the mean of the roles' directions is zero, or is the role's own.
+    There are no parts where the mean of the roles' directions is zero, or is the role's own
+    direction but for its length.
+
+    Args:
+        choice: the direction that was chosen for the role.
+        ask_persona: make the condition of the persona prompt, which some chat templates don't
+            allow.
+
+    Example:
+        >>> from role_lens.experiments import Choice, judged_conditions
+        >>> choice = Choice(DirectionSpec("poet", layer=1), 0.1, 0.0, 0.02, 20, 10)
+        >>> [one.kind.value for one in judged_conditions(vectors, choice, ask_persona=True)]
+        ['add', 'ablate', 'persona', 'shared', 'shared_matched', 'specific', 'specific_matched']
     """
     role = choice.role
     patch = choice.patch(vectors)
@@ -73,8 +101,19 @@ def judged_conditions(
 
 
 def persona_conditions(role: str, addition: Patch | None) -> list[Condition]:
-    """Persona prompt, one without a role, addition, and persona prompt and addition together; only
-    the prompts where no direction was chosen."""
+    """Conditions that hold a role vector against persona prompts.
+
+    They are the persona prompt, one without a role, and if there is an addition, the addition alone
+    and together with the persona prompt.
+
+    Args:
+        addition: the patch that adds the role's direction; None where no direction was chosen.
+
+    Example:
+        >>> from role_lens.experiments import persona_conditions
+        >>> [one.kind.value for one in persona_conditions("poet", vectors.add("poet", layer=1))]
+        ['persona', 'neutral_persona', 'add', 'both']
+    """
     persona = persona_prompts(role)[0]
     prompts = [
         Condition(ConditionKind.PERSONA, role, system=persona),
@@ -90,7 +129,7 @@ def persona_conditions(role: str, addition: Patch | None) -> list[Condition]:
 
 
 def random_conditions(random: Sequence[RandomChoice]) -> list[Condition]:
-    """The null band."""
+    """Conditions of the null band: each adds one of the random directions."""
     return [
         Condition(ConditionKind.RANDOM, one.role, str(one.number), (one.patch,)) for one in random
     ]
@@ -103,8 +142,11 @@ def other_conditions(
     *,
     ask_persona: bool,
 ) -> list[Condition]:
-    """Directions from shuffled labels and those of the other roles, both as long as the role's
-    own, the other phrasings of the persona prompt, and one without a role."""
+    """Conditions that are not tested, all of one role in its own domain.
+
+    They are directions from shuffled labels and those of the other roles, both as long as the
+    role's own, the other phrasings of the persona prompt, and one without a role.
+    """
     others = vectors.directions(choice.spec.contrast)[
         :, vectors.positions.index(choice.spec.position), choice.spec.layer
     ]
@@ -152,7 +194,7 @@ def _like(patch: Patch, direction: Float[Tensor, " d_model"]) -> Patch:
 def _parts(
     vectors: RoleVectors, choice: Choice, raw: Float[Tensor, " d_model"]
 ) -> dict[str, Float[Tensor, " d_model"]]:
-    """Shared and specific part, where neither is nothing but rounding."""
+    """Shared and specific part; none where either is nothing but rounding."""
     where = (slice(None), vectors.positions.index(choice.spec.position), choice.spec.layer)
     # Of contrast `base` whatever was chosen: with contrast `roles` the mean is about zero.
     directions = vectors.directions("base")[where]

@@ -1,7 +1,9 @@
-"""Directions that a role's direction is compared with: rotated ones, from shuffled labels, and its
-shared and specific part.
+"""Makes directions that a role's direction is compared with.
 
     rotated(vectors, seed=0).direction("nurse", layer=15)    # a random one, as long
+
+They are rotated directions, directions from shuffled labels, and the direction's own shared and
+specific part.
 """
 
 from dataclasses import replace
@@ -16,10 +18,18 @@ from role_lens.vectors import RoleVectors
 
 
 def rotated(vectors: RoleVectors, *, seed: int = 0) -> RoleVectors:
-    """The same vectors after one random rotation about the base mean, uniform among all: every
-    direction is a random one, of the same length and at the same angles to all others.
+    """Rotate role vectors at random about the base mean: every direction becomes a random one.
 
-    Its provenance is that of the vectors it was made from.
+    It is one rotation for all of them, uniform among all rotations. So directions keep their
+    lengths and the angles between them. Means turn too, and the provenance stays that of the
+    original vectors.
+
+    Example:
+        >>> from role_lens.experiments import rotated
+        >>> own = vectors.direction("poet", layer=1)
+        >>> random = rotated(vectors, seed=0).direction("poet", layer=1)
+        >>> torch.allclose(own.norm(), random.norm(), rtol=1e-3), torch.allclose(own, random)
+        (True, False)
     """
     generator = torch.Generator().manual_seed(seed)
     q, r = torch.linalg.qr(torch.randn((vectors.d_model,) * 2, generator=generator))
@@ -46,8 +56,20 @@ def shuffled_directions(
     *,
     seed: int = 0,
 ) -> Float[Tensor, "n d_model"]:
-    """Differences of means after the labels of role and base prompts were shuffled; the numbers of
-    each kept, raw size."""
+    """Differences of means between role and base prompts whose labels were shuffled.
+
+    Each has as many prompts of either label as there were; directions are raw (not normalised).
+
+    Args:
+        role: activations of the role's prompts.
+        base: activations of the base prompts.
+        n: number of directions.
+
+    Example:
+        >>> from role_lens.experiments import shuffled_directions
+        >>> shuffled_directions(torch.ones(10, 32), torch.zeros(20, 32), n=5).shape
+        torch.Size([5, 32])
+    """
     both = torch.cat([role, base]).double()
     generator = torch.Generator().manual_seed(seed)
     directions = []
@@ -60,11 +82,22 @@ def shuffled_directions(
 def shared_and_specific(
     direction: Float[Tensor, " d_model"], shared: Float[Tensor, " d_model"]
 ) -> tuple[Float[Tensor, " d_model"], Float[Tensor, " d_model"]]:
-    """A direction's component along the shared one (the mean of all roles' directions, of contrast
-    `base`), and the rest.
+    """Split a direction into its shared part, the component along another one, and the rest.
+
+    Args:
+        direction: a role's direction.
+        shared: the mean of all roles' directions, of contrast `base`.
+
+    Returns:
+        Shared and specific part; their sum is the direction.
 
     Raises:
         RoleLensError: the shared direction is zero.
+
+    Example:
+        >>> from role_lens.experiments import shared_and_specific
+        >>> shared_and_specific(torch.tensor([3.0, 4.0]), torch.tensor([1.0, 0.0]))
+        (tensor([3., 0.]), tensor([0., 4.]))
     """
     along = unit(shared)
     part = einops.einsum(direction, along, "d_model, d_model ->") * along

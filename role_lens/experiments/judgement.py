@@ -1,8 +1,10 @@
-"""From scores to a verdict: the effect of each condition, whether it may be chance, and in words.
+"""Turns scores into a verdict: effects of conditions, whether they may be chance, and in words.
 
-effects = judge(scores)           # a row per condition, with p values
-summary(effects, homes)           # a row per role and domain
-tally(effects)                    # how many are helped and hurt
+    effects = judge(scores)           # a row per condition, with p values
+    summary(effects, homes)           # a row per role and domain
+    tally(effects)                    # how many are helped and hurt
+
+An effect is a mean change of log p(correct), in nats.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +18,7 @@ from numpy import ndarray
 
 from role_lens.experiments.condition_kinds import RANGED, TESTED, ConditionKind, Pair
 from role_lens.statistics.paired import (
+    SignFlipTest,
     bootstrap_interval,
     mcnemar,
     q_values,
@@ -24,46 +27,73 @@ from role_lens.statistics.paired import (
 )
 
 LEVEL = 0.05
+"""The level of all tests: 5 %."""
 _PLACE = ["role", "domain", "in_domain"]
 
 
 @dataclass(frozen=True, eq=False)
 class DomainScores:
-    """What one domain's questions gave under several conditions, the baseline among them."""
+    """Scores of one domain's questions under several conditions, the baseline among them.
+
+    Example:
+        >>> from role_lens.experiments import baseline, score_conditions
+        >>> from role_lens.scoring import Asker
+        >>> asked = Asker(model, compute=Compute(progress=False)).ask(questions)
+        >>> found = score_conditions(asked, [baseline()], folder / "d", domain="d", in_domain=True)
+        >>> found.conditions["kind"].tolist(), found.correct.shape
+        (['none'], (1, 4))
+    """
 
     domain: str
+    """Domain of the questions."""
     in_domain: bool
-    """Whether the roles of these conditions belong to the domain."""
+    """Whether it is the own domain of the conditions' roles."""
     conditions: pd.DataFrame
     """Columns `kind, role, detail`; the row of kind `none` is the baseline."""
     logprob: Float[ndarray, "condition question"]
     """log p(correct), in nats."""
     correct: Bool[ndarray, "condition question"]
+    """Whether the answer is correct."""
 
 
 def judge(
     scores: Sequence[DomainScores], *, permutations: int = 10_000, seed: int = 0
 ) -> pd.DataFrame:
-    """Effects of all conditions, tested where one condition stands for a role.
+    """Measure the effects of all conditions, and test the kinds that have one condition per role.
 
-    A change is paired, question by question, with the unchanged model, or for a `Pair` of
-    kinds with another condition. Every kind is a family of its own, inside the roles' domains
-    and outside of them: p values are adjusted for all roles and domains in it. "Helps" and "hurts"
+    A change is paired, question by question, with the baseline, or for a `Pair` of kinds with the
+    other condition. p values are adjusted for all roles and domains of the same kind of condition;
+    those inside the roles' own domains and those outside are adjusted apart. "Helps" and "hurts"
     are two one-sided tests, each at 5 %.
 
+    Args:
+        scores: scores of all domains.
+        permutations: number of permutations in a sign-flip test.
+
     Returns:
-        One row per domain, role and condition: `role, domain, in_domain, kind, detail, n`,
-        `effect` (mean change of log p(correct), nats), `sem`, `baseline, baseline_accuracy` (of
-        what it is compared with), `accuracy_change`; for the tested kinds also
-        `low, high` (90 % bootstrap interval of the effect), `p_helps, p_hurts` (alone) and
-        `p_helps_adjusted, p_hurts_adjusted`, `q_helps` (false discovery rate), `p_mcnemar` (of the
-        accuracy, two-sided, alone) and `detectable` (the smallest effect that the test would have
-        found with 80 % power); for single kinds, not pairs, the `verdict`; for the addition
-        `p_random`, its rank among the role's `n_random` random directions, (1 + as good ones) /
-        (1 + all).
+        One row per domain, role and condition: `role, domain, in_domain, kind, detail, n`
+        (questions), `effect` (mean change of log p(correct), nats), `sem` (its standard error),
+        `baseline, baseline_accuracy` (log p(correct) and accuracy of what it is compared with),
+        `accuracy_change`. For kinds and pairs that are tested also `low, high` (90 % bootstrap
+        interval of the effect), `p_helps, p_hurts` (alone) and `p_helps_adjusted,
+        p_hurts_adjusted`, `q_helps` (false discovery rate), `p_mcnemar` (of the accuracy,
+        two-sided, alone) and `detectable` (the smallest effect that the test would have found with
+        80 % power). For kinds that are tested, not pairs, the `verdict`. For the addition
+        `p_random`, its rank among the role's `n_random` random directions: (1 + those that are as
+        good) / (1 + all).
 
     Raises:
         RoleLensError: an unknown kind of condition.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from role_lens.experiments import DomainScores, judge
+        >>> labels = pd.DataFrame({"kind": ["none", "add"], "role": [None, "poet"], "detail": None})
+        >>> logprob = np.array([[-1.0] * 30, [-0.9, -0.8] * 15])    # baseline, with the addition
+        >>> scores = DomainScores("verse", True, labels, logprob, correct=logprob > -0.85)
+        >>> judge([scores])[["role", "kind", "verdict"]].values.tolist()
+        [['poet', 'add', 'helps by 0.15']]
     """
     table = pd.DataFrame([row for one in scores for row in _rows(one)])
     changes, answers = table.pop("change").tolist(), table.pop("answers").tolist()
@@ -74,10 +104,7 @@ def judge(
     ]
     for _, family in table[judged].groupby(["in_domain", "kind"], sort=False):
         matrix = _side_by_side([changes[i] for i in family.index])
-        helps, hurts = (
-            sign_flip_test(matrix, alternative=way, permutations=permutations, seed=seed)
-            for way in ("greater", "less")
-        )
+        helps, hurts = both_tails(matrix, permutations=permutations, seed=seed)
         table.loc[family.index, "p_helps"] = helps.p
         table.loc[family.index, "p_hurts"] = hurts.p
         table.loc[family.index, "p_helps_adjusted"] = helps.p_adjusted
@@ -89,11 +116,38 @@ def judge(
     return _with_verdicts(table)
 
 
+def both_tails(
+    changes: Float[ndarray, "candidate question"], *, permutations: int, seed: int
+) -> tuple[SignFlipTest, SignFlipTest]:
+    """The tests of "helps" and of "hurts", adjusted for all candidates of a family.
+
+    Args:
+        changes: of log p(correct), in nats; NaN where a candidate was not asked a question.
+    """
+    helps, hurts = (
+        sign_flip_test(changes, alternative=way, permutations=permutations, seed=seed)
+        for way in ("greater", "less")
+    )
+    return helps, hurts
+
+
 def measure(scores: Sequence[DomainScores]) -> pd.DataFrame:
-    """Effects of all conditions, untested: for directions that were chosen on these questions.
+    """Measure the effects of all conditions, without tests.
+
+    That is for directions that were chosen on these questions, which can't be tested on them.
 
     Returns:
         The columns of `judge` up to `accuracy_change`.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from role_lens.experiments import DomainScores, measure
+        >>> labels = pd.DataFrame({"kind": ["none", "add"], "role": [None, "poet"], "detail": None})
+        >>> logprob = np.array([[-1.0] * 30, [-0.9, -0.8] * 15])    # baseline, with the addition
+        >>> scores = DomainScores("verse", True, labels, logprob, correct=logprob > -0.85)
+        >>> measure([scores])[["effect", "accuracy_change"]].round(2).values.tolist()
+        [[0.15, 0.5]]
     """
     rows = [row for one in scores for row in _rows(one)]
     return pd.DataFrame(rows).drop(columns=["change", "answers"])
@@ -107,11 +161,18 @@ def verdict(
     detectable: float,
     random: Sequence[float] = (),
 ) -> str:
-    """What the numbers say, in words.
+    """Say in words what the numbers of one condition mean.
 
     Args:
-        p_helps, p_hurts: adjusted.
+        effect: mean change of log p(correct), in nats.
+        p_helps, p_hurts: adjusted p values.
+        detectable: the smallest effect that the test would have found, in nats.
         random: effects of random directions that were chosen alike.
+
+    Example:
+        >>> from role_lens.experiments import verdict
+        >>> verdict(0.05, p_helps=0.01, p_hurts=1.0, detectable=0.03, random=[0.02, 0.06])
+        'helps by 0.05, but so do 1 of 2 random directions'
     """
     if p_helps <= LEVEL:
         beside = _beside("but", [bool(other >= effect) for other in random])
@@ -134,16 +195,26 @@ def _beside(word: str, as_far: Sequence[bool]) -> str:
 
 
 def tally(effects: pd.DataFrame) -> pd.DataFrame:
-    """How many roles each kind of condition helps and hurts, after adjustment.
+    """Count the roles that each kind of condition helps and hurts, after adjustment.
 
     Args:
         effects: what `judge` returns.
 
     Returns:
-        One row per kind, in the roles' own domains and outside of them: `in_domain, kind, n`
-        (roles and domains), `mean_effect` over them, `helps, hurts` (numbers of them), and for the
-        addition `above_random` (above all of its random directions) and `by_chance`, how many
-        would be if it were one of them.
+        One row per kind, in the roles' own domains and outside of them: `in_domain, kind, n` (roles
+        and domains), `mean_effect` over them (nats), `helps, hurts` (numbers of them), and for the
+        addition `above_random` (number above all of their random directions) and `by_chance`, how
+        many would be if the addition were one of these.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from role_lens.experiments import DomainScores, judge, tally
+        >>> labels = pd.DataFrame({"kind": ["none", "add"], "role": [None, "poet"], "detail": None})
+        >>> logprob = np.array([[-1.0] * 30, [-0.9, -0.8] * 15])    # baseline, with the addition
+        >>> scores = DomainScores("verse", True, labels, logprob, correct=logprob > -0.85)
+        >>> tally(judge([scores]))[["kind", "n", "helps", "hurts"]].values.tolist()
+        [['add', 1, 1, 0]]
     """
     rows = []
     tested = effects[effects["kind"].isin(TESTED)]
@@ -249,18 +320,30 @@ def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def summary(effects: pd.DataFrame, homes: Mapping[str, str]) -> pd.DataFrame:
-    """One row per role and domain, the roles' own domains first.
+    """Put the effects of a role on a domain into one row, the roles' own domains first.
 
     Args:
         effects: what `judge` returns.
-        homes: role -> its domain; a role without effects there (no direction was chosen for it)
+        homes: role -> its own domain. A role without effects there (no direction was chosen for it)
             gets a row that says so.
 
     Returns:
-        `role, domain, in_domain, n, baseline_accuracy, baseline` (mean log p(correct)); the effects
-        of all tested kinds side by side; the range of those of which there are several, such as
-        `random_low, random_high`; and for the addition `low, high, accuracy_change, p_mcnemar,
-        p_helps_adjusted, p_hurts_adjusted, q_helps, p_random, n_random, detectable, verdict`.
+        `role, domain, in_domain, n` (questions), `baseline_accuracy, baseline` (mean log
+        p(correct), nats); the effects of all tested kinds and pairs side by side; the range of the
+        kinds that have several conditions, such as `random_low, random_high`; and for the addition
+        `low, high, accuracy_change, p_mcnemar, p_helps_adjusted, p_hurts_adjusted, q_helps,
+        p_random, n_random, detectable, verdict`.
+
+    Example:
+        >>> import numpy as np
+        >>> import pandas as pd
+        >>> from role_lens.experiments import DomainScores, judge, summary
+        >>> labels = pd.DataFrame({"kind": ["none", "add"], "role": [None, "poet"], "detail": None})
+        >>> logprob = np.array([[-1.0] * 30, [-0.9, -0.8] * 15])    # baseline, with the addition
+        >>> scores = DomainScores("verse", True, labels, logprob, correct=logprob > -0.85)
+        >>> table = summary(judge([scores]), {"poet": "verse", "cook": "food"})
+        >>> table[["role", "verdict"]].values.tolist()
+        [['cook', 'no direction was chosen'], ['poet', 'helps by 0.15']]
     """
     wide = effects[effects["kind"].isin(TESTED)].pivot(
         index=_PLACE, columns="kind", values="effect"

@@ -2,8 +2,8 @@
 
     choose_random(asked, vectors, "selection", Selection(), TestPlan(n_random=20))
 
-The best of many random directions does more than any one of them, so a chosen direction has to be
-held against chosen ones.
+The best of many random directions does more than any one of them. So a direction that was chosen
+has to be compared with random ones that were chosen too.
 """
 
 from collections.abc import Callable
@@ -34,18 +34,31 @@ _COLUMNS = ["role", "number", "layer", "coefficient", "direction"]
 
 @dataclass(frozen=True, eq=False)
 class RandomChoice:
-    """A random direction in the place of a role's."""
+    """A random direction that was chosen as a role's own was.
+
+    Example:
+        >>> from role_lens.experiments import choose_random
+        >>> from role_lens.scoring import Asker
+        >>> asked = Asker(model, compute=Compute(progress=False)).ask(many_questions)
+        >>> band = choose_random(asked, vectors, folder / "run", Selection(max_kl=None), TestPlan())
+        >>> band[0].role, band[0].patch.layers == (band[0].layer,)
+        ('poet', True)
+    """
 
     role: str
+    """The role whose candidates were rotated."""
     number: int
-    """Of the rotation that it is from; the roles share them."""
+    """Number of the rotation that the direction is from; the roles share rotations."""
     layer: int
+    """The layer whose input it is added to."""
     coefficient: float
+    """How many times it is added."""
     direction: Float[Tensor, " d_model"]
+    """The raw direction."""
 
     @property
     def patch(self) -> Patch:
-        """Adds the direction."""
+        """The patch that adds the direction."""
         return Patch.add(self.direction, layer=self.layer, coefficient=self.coefficient)
 
 
@@ -56,23 +69,32 @@ def choose_random(
     selection: Selection,
     plan: TestPlan,
 ) -> list[RandomChoice]:
-    """Random directions for each role of a grid, each the best of as many as the role had.
+    """Choose random directions for each role of a grid, each the best of as many as the role had.
 
-    All of a role's candidates are turned by one random rotation, which keeps their lengths and
-    the angles between them, and the best of them within the guards is taken, as `select` does; but
-    by the estimate of its effect alone, from one gradient for all of them. The roles share the
-    rotations, as they share their questions.
+    All of a role's candidates are turned by one random rotation, which keeps their lengths and the
+    angles between them. The best of them within the limits is taken, as `select` does, but by the
+    estimate of its effect alone, from one gradient for all of them. The roles share the rotations,
+    as they share their questions.
 
     Args:
         asked: the questions that choose.
-        out: the folder of `select`; they are kept there, a file for each rotation, for a run that
-            goes on.
-        selection: as for `select`. Of the screened directions the first, in the order of their
-            estimates, within the limit of the KL divergence is taken.
+        out: run folder of `select`. Choices are kept there, a file for each rotation, so that a
+            stopped run goes on where it was.
+        selection: as for `select`. The screened directions are tried in the order of their
+            estimates, and the first within the limit of the KL divergence is taken.
         plan: the number of random directions, and the seed.
 
     Returns:
-        Of each role as many as had any direction within the limit, at most `plan.n_random`.
+        For each role a choice from each rotation that has a direction within the limit, at most
+        `plan.n_random`.
+
+    Example:
+        >>> from role_lens.experiments import choose_random
+        >>> from role_lens.scoring import Asker
+        >>> asked = Asker(model, compute=Compute(progress=False)).ask(many_questions)
+        >>> band = choose_random(asked, vectors, folder / "run", Selection(max_kl=None), TestPlan())
+        >>> len(band)    # 20 rotations, 2 roles
+        40
     """
     selection = selection.within(vectors.n_layers)
     store = open_sweep(asked, vectors, out)

@@ -1,10 +1,10 @@
-"""What a sweep tries, how a direction is chosen, and how it is tested, each as one record.
+"""Holds what a sweep tries, how a direction is chosen, and how it is tested, each as one record.
 
     Grid(roles=("economist",), layers=(10, 15, 20), screen=10)
     Selection(objective="accuracy", max_kl=0.05)
     TestPlan(n_random=40, max_questions=60)
 
-The command line makes flags of them, and a run's record holds them.
+The command line makes options of their fields, and a run's record holds them.
 """
 
 import math
@@ -20,16 +20,20 @@ from role_lens.questions.splits import MIN_QUESTIONS
 from role_lens.scoring.asking import Asking
 
 MIN_RANDOM = 20
+"""The fewest random directions of a null band."""
 Objective = Literal["logprob", "accuracy"]
+"""What is largest for the chosen direction: the mean of log p(correct), or the accuracy."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Which candidate directions to try: every combination. None takes all that the vectors have.
+    """Which candidate directions to try: every combination of these.
+
+    None takes all that the vectors have.
 
     Raises:
-        RoleLensError: an unknown kind, layers or positions that are no whole numbers,
-            coefficients that are not finite, screening of what can't be estimated.
+        RoleLensError: an unknown kind, layers or positions that are no whole numbers, coefficients
+            that are not finite, or screening of what can't be estimated.
 
     Example:
         >>> Grid(roles=("poet",), layers=(1, 2), coefficients=(1.0, 2.0)).coefficients
@@ -37,19 +41,20 @@ class Grid:
     """
 
     roles: tuple[str, ...] | None = None
-    """Default: all in the file, or all whose domain has questions."""
+    """Roles whose directions are tried. Default: all in the file, or all whose domain has
+    questions."""
     layers: tuple[int, ...] | None = None
     """Layers whose directions are tried."""
     positions: tuple[int, ...] | None = None
     """Token positions whose directions are tried, from the end of the formatted prompt."""
     contrasts: tuple[str, ...] | None = ("base",)
-    """Role minus base prompts (`base`), minus the mean of the other roles (`roles`), or another
-    finder's contrast."""
+    """Role minus base prompts (`base`), role minus the mean of the other roles (`roles`), or
+    another finder's contrast."""
     kinds: tuple[str, ...] = ("add",)
-    """What is done with the directions."""
+    """What is done with the directions: `add`, `ablate`, `clamp`, `cap`."""
     coefficients: tuple[float, ...] = (1.0,)
-    """How many times the raw direction is added; of clamp and cap, times the role prompts' mean
-    projection. An ablation has none."""
+    """How many times the raw direction is added; for clamp and cap, how many times the role
+    prompts' mean projection is set. An ablation has none."""
     screen: int | None = None
     """Compute exactly only this many directions of each role, at all coefficients: those with the
     highest effect as estimated by `attribute`. None for all. For additions only."""
@@ -77,30 +82,31 @@ class Grid:
 
 @dataclass(frozen=True)
 class Selection:
-    """How a direction is chosen for each role on validation questions: from which candidates, by
-    what, and within which guards.
+    """How a direction is chosen for each role on validation questions.
+
+    It says from which candidates, by which objective, and within which limits.
 
     Raises:
-        RoleLensError: an unknown objective, other kinds than additions, a share out of range.
+        RoleLensError: an unknown objective, other kinds than additions, or a share out of range.
 
     Example:
-        >>> Selection(objective="accuracy", max_kl=None).objective
-        'accuracy'
+        >>> Selection(objective="accuracy", max_kl=None).within(n_layers=30).grid.layers[-1]
+        23
     """
 
     grid: Grid = Grid(contrasts=None, screen=10)
     """The candidates, additions only."""
     objective: Objective = "logprob"
-    """Largest mean log p(correct), or largest accuracy; the screening estimates the former in
-    either case."""
+    """What is largest for the chosen direction: the mean of log p(correct), or the accuracy.
+    Screening estimates the former in either case."""
     max_kl: float | None = 0.1
     """Largest mean KL divergence, in nats, of the first answer token on neutral prompts; a
-    candidate beyond it gives way to the next best. None: no limit."""
+    candidate beyond it gives way to the next best. None for no limit."""
     leave_out_last: float | None = 0.2
     """Share of the layers, the last ones, that are not tried (Arditi et al., arXiv 2406.11717,
-    appendix C), unless the grid names its layers. None: all are tried."""
+    appendix C), unless the grid names its layers. None tries all."""
     neutral: tuple[str, ...] | None = None
-    """Prompts for the KL divergence; default: every eighth of the built-in base prompts."""
+    """Prompts for the KL divergence. Default: every eighth of the built-in base prompts."""
 
     def __post_init__(self) -> None:
         if self.objective not in get_args(Objective):
@@ -131,7 +137,8 @@ class TestPlan:
     """How a choice is tested: controls, limits of questions, permutations, seed.
 
     Raises:
-        RoleLensError: numbers that no test can do with.
+        RoleLensError: fewer than 20 random directions or questions, no permutations, or a negative
+            seed or number.
 
     Example:
         >>> TestPlan(max_questions=60, max_off_domain=0).n_random
@@ -141,19 +148,20 @@ class TestPlan:
     __test__ = False  # or pytest would take it for a class of tests
 
     n_random: int = MIN_RANDOM
-    """Random directions that are chosen like the role's, at least 20."""
+    """Number of random directions that are chosen as the role's is, at least 20."""
     n_shuffled: int = 5
-    """Directions from shuffled labels of role and base prompts."""
+    """Number of directions from shuffled labels of role and base prompts."""
     max_validation: int | None = None
-    """Most questions of a domain that choose, at least 20; stratified by subject, as the next."""
+    """Most questions of a domain that choose, at least 20. Samples keep the share of each
+    subject."""
     max_questions: int | None = None
     """Most test questions of a role's own domain, at least 20."""
     max_off_domain: int | None = None
-    """Most test questions of every other domain, at least 20; 0: none."""
+    """Most test questions of every other domain, at least 20; 0 for none."""
     permutations: int = 10_000
-    """Of the sign-flip tests."""
+    """Number of permutations in a sign-flip test."""
     seed: int = 0
-    """Of the splits and of all random directions."""
+    """Seed of the splits and of all random directions."""
 
     def __post_init__(self) -> None:
         if self.n_random < MIN_RANDOM:
@@ -179,7 +187,9 @@ class TestPlan:
 
 @dataclass(frozen=True)
 class Exam:
-    """Which questions test, which choose, how they are asked, and which domain is whose.
+    """The questions of a comparison: which test, which choose, and how they are asked.
+
+    It also says which role belongs to which domain.
 
     Example:
         >>> Exam(questions, domains={"poet": "verse"}).asking.scoring
@@ -187,10 +197,10 @@ class Exam:
     """
 
     questions: Sequence[Question]
-    """Those that test, of any number of domains."""
+    """Questions that test, of any number of domains."""
     validation: Sequence[Question] | None = None
-    """Those that choose; None to take half of `questions`, stratified by subject. Questions that
-    are in both are dropped from these, and repeats from either."""
+    """Questions that choose; None to take half of `questions`, keeping the share of each subject.
+    Those that are among `questions` too are dropped from these, and repeats from either."""
     asking: Asking = Asking()
     """How they are asked."""
     domains: Mapping[str, str] = field(default_factory=dict)

@@ -1,6 +1,8 @@
 """Sweeps random directions at every place of a grid: the null band of a sweep.
 
-sweep_random(asked, vectors, "random", Grid(roles=("economist",)), n=20)
+    sweep_random(asked, vectors, "random", Grid(roles=("economist",)), n=20)
+
+Nothing is chosen here; `choose_random` chooses.
 """
 
 from pathlib import Path
@@ -24,16 +26,19 @@ def sweep_random(
     *,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """A sweep in which every direction is a random one of the same length, n times.
+    """Sweep a grid n times, each time with random directions of the same lengths.
 
-    Nothing is chosen here: each candidate of the grid stands beside n random ones at its place. A
-    chosen candidate has to be held against chosen ones, see `choose_random`.
+    Nothing is chosen here: each candidate of the grid stands beside n random directions at its
+    place. A candidate that was chosen has to be compared with random directions that were chosen
+    too, see `choose_random`.
 
     Args:
-        out: folder for the results, one sweep in it for each random rotation of the vectors; a run
-            that was stopped goes on, with as many threads as it began with: the last bits of a
+        asked: the questions, tokenised by `Asker.ask`.
+        out: run folder, with a sweep in it for each random rotation of the vectors. A run that was
+            stopped goes on where it was, with as many threads as it began with: the last bits of a
             rotation depend on them, and other vectors are refused.
         grid: as for `sweep`.
+        n: number of random rotations.
 
     Returns:
         As `sweep`, without the baseline and with the `number` of the rotation.
@@ -42,7 +47,9 @@ def sweep_random(
         RoleLensError: n below 1, and all that `sweep` raises.
 
     Example:
-        >>> asked = Asker(model).ask(questions)
+        >>> from role_lens.experiments import sweep_random
+        >>> from role_lens.scoring import Asker
+        >>> asked = Asker(model, compute=Compute(progress=False)).ask(questions)
         >>> grid = Grid(roles=("poet",), layers=(1,), positions=(-1,))
         >>> sweep_random(asked, vectors, folder / "random", grid, 2)["number"].tolist()
         [0, 1]

@@ -1,7 +1,9 @@
-"""Orders candidates by their estimated effects, from one gradient that is kept in a store.
+"""Orders candidates by their estimated effects, from one gradient that is kept in a run folder.
 
-gradient = kept_gradient(store, asked)
-by_estimate(vectors, candidates, gradient, n=10)["economist"]    # the best first
+    gradient = kept_gradient(store, asked)
+    by_estimate(vectors, candidates, gradient, n=10)["economist"]    # the best first
+
+The estimates are those of `attribute`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,10 +23,10 @@ from role_lens.vectors import RoleVectors
 
 
 def kept_gradient(store: Store, asked: AskedQuestions) -> Float[Tensor, "layer d_model"]:
-    """Mean over questions of the gradient that `attribute` takes, from the store if it is there.
+    """Mean over questions of the gradient that `attribute` takes; kept in the run folder.
 
     Args:
-        store: of these questions.
+        store: run folder of these questions.
     """
     cfg = asked.model.cfg
     shape = (cfg.n_layers, cfg.d_model)
@@ -57,8 +59,8 @@ def by_estimate(
     Args:
         gradient: of the mean of log p(correct) with respect to the residual stream entering each
             block, summed over tokens.
-        n: only this many directions of each role, the first ones, at all coefficients; None for
-            all.
+        n: take only this many directions of each role, the first ones, at all coefficients; None
+            for all.
     """
     candidates = list(candidates)
     effects = {

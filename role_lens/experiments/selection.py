@@ -1,7 +1,9 @@
-"""Chooses a direction for each role on validation questions, within guards.
+"""Chooses a direction for each role on validation questions, within limits.
 
-choices = select(model, vectors, questions, "selection", Selection(max_kl=0.05))
-choices["economist"].spec
+    choices = select(model, vectors, questions, "selection", Selection(max_kl=0.05))
+    choices["economist"].spec
+
+What is chosen has to be tested on other questions, as `compare` does.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,19 +36,24 @@ class Choice:
     """The direction chosen for a role, and what adding it did to the validation questions.
 
     Example:
+        >>> from role_lens.experiments import Choice
         >>> spec = DirectionSpec("poet", layer=1)
-        >>> Choice(spec, 0.1, 0.0, 0.02, 20, 10).patch(vectors).layers
+        >>> choice = Choice(spec, 0.1, accuracy_change=0.0, kl=0.02, n_questions=20, n_tried=10)
+        >>> choice.patch(vectors).layers
         (1,)
     """
 
     spec: DirectionSpec
+    """Which direction, and how many times it is added."""
     effect: float
     """Mean change of log p(correct), in nats; too good by having been chosen for it."""
     accuracy_change: float
+    """Change of the accuracy."""
     kl: float
-    """Mean KL divergence of the first answer token on neutral prompts, in nats; NaN where there
-    was no limit."""
+    """Mean KL divergence of the first answer token on neutral prompts, in nats; NaN where there was
+    no limit."""
     n_questions: int
+    """Number of validation questions."""
     n_tried: int
     """Candidates that were computed exactly."""
 
@@ -56,11 +63,11 @@ class Choice:
         return self.spec.role
 
     def patch(self, vectors: RoleVectors) -> Patch:
-        """Adds the direction."""
+        """The patch that adds the direction."""
         return vectors.patch("add", self.spec)
 
     def row(self) -> dict[str, Any]:
-        """As a row of a table."""
+        """The choice as a row of a table."""
         flat = {name: value for name, value in vars(self).items() if name != "spec"}
         return {**vars(self.spec), **flat}
 
@@ -74,12 +81,13 @@ def select(
     asking: Asking = Asking(),
     compute: Compute = Compute(),
 ) -> dict[str, Choice | None]:
-    """The best addition for each role of a grid on these questions.
+    """Choose the best addition for each role of a grid on these questions.
 
     Args:
         questions: for choosing only; what is chosen has to be tested on others.
-        out: folder for the scores, of the kind that `sweep` writes; a run that was stopped goes on.
-        selection: candidates, objective and guards.
+        out: run folder, of the kind that `sweep` writes; a run that was stopped goes on where it
+            was.
+        selection: candidates, objective and limits.
         asking: scoring, layout, system message and examples.
         compute: batches and progress.
 
@@ -91,9 +99,11 @@ def select(
         RoleLensError: fewer than 20 questions, and all that `sweep` raises.
 
     Example:
-        >>> choices = select(model, vectors, many_questions, folder / "s", Selection(max_kl=None))
-        >>> sorted(choices)
-        ['cook', 'poet']
+        >>> selection, quiet = Selection(Grid(layers=(1,)), max_kl=None), Compute(progress=False)
+        >>> asked = many_questions[:20]
+        >>> choices = select(model, vectors, asked, folder / "run", selection, compute=quiet)
+        >>> choices["poet"].spec.layer, choices["poet"].n_questions
+        (1, 20)
     """
     return select_asked(Asker(model, asking, compute).ask(questions), vectors, out, selection)
 
@@ -101,7 +111,7 @@ def select(
 def select_asked(
     asked: AskedQuestions, vectors: RoleVectors, out: str | Path, selection: Selection
 ) -> dict[str, Choice | None]:
-    """As `select`, of questions that are tokenised already."""
+    """Choose as `select` does, on questions that are tokenised already."""
     if len(asked) < MIN_QUESTIONS:
         raise RoleLensError(
             f"choosing needs at least {MIN_QUESTIONS} validation questions, got {len(asked)}"
@@ -131,15 +141,25 @@ def select_by_domain(
     selection: Selection,
     homes: Mapping[str, str],
 ) -> dict[str, Choice]:
-    """`select` for each domain's own roles; those for which nothing was chosen are left out.
+    """Choose for each role on its own domain's questions, as `select` does.
+
+    Roles for which nothing was chosen are left out.
 
     Args:
         asked: domain -> the questions that choose.
-        out: folder for the scores, a folder in it for each domain.
-        homes: role -> its domain.
+        out: run folder, with a folder in it for each domain.
+        homes: role -> its own domain.
 
     Raises:
         RoleLensError: nothing was chosen for any role, and all that `select` raises.
+
+    Example:
+        >>> from role_lens.experiments import select_by_domain
+        >>> from role_lens.scoring import Asker
+        >>> asker, selection = Asker(model, compute=Compute(progress=False)), Selection(max_kl=None)
+        >>> asked = {"verse": asker.ask(many_questions[:40])}
+        >>> list(select_by_domain(asked, vectors, folder / "run", selection, {"poet": "verse"}))
+        ['poet']
     """
     chosen: dict[str, Choice] = {}
     for domain, some in asked.items():
@@ -155,12 +175,32 @@ def select_by_domain(
 
 
 def folder_of(out: str | Path, domain: str) -> Path:
-    """A domain's folder, whatever its name holds."""
+    """Path of a domain's folder in a run folder, whatever characters the domain's name has.
+
+    Example:
+        >>> from role_lens.experiments import folder_of
+        >>> folder_of("run", "natural science/1").name
+        'natural science%2F1'
+    """
     return Path(out) / quote(domain, safe=" ").replace(".", "%2E")
 
 
 def best_first(effects: pd.DataFrame, objective: Objective = "logprob") -> pd.DataFrame:
-    """Candidates by `effect` or by `accuracy_change`, which break each other's ties."""
+    """Sort candidates by `effect` or by `accuracy_change`, the best first.
+
+    Each breaks the other's ties.
+
+    Args:
+        effects: rows of what `sweep` returns.
+        objective: `logprob` sorts by `effect`, `accuracy` by `accuracy_change`.
+
+    Example:
+        >>> import pandas as pd
+        >>> from role_lens.experiments import best_first
+        >>> effects = pd.DataFrame({"effect": [0.1, 0.2], "accuracy_change": [0.05, 0.0]})
+        >>> best_first(effects).index.tolist(), best_first(effects, "accuracy").index.tolist()
+        ([1, 0], [0, 1])
+    """
     order = ["effect", "accuracy_change"]
     if objective == "accuracy":
         order.reverse()

@@ -1,7 +1,9 @@
-"""Makes directions from a role's and the base prompts with their labels mixed.
+"""Makes directions from a role's and the base prompts with their labels shuffled.
 
-tokens = prompt_tokens(model, vectors)
-shuffled_by_role(model, vectors, choices, tokens, n=5, seed=0)["economist"]
+    tokens = prompt_tokens(model, vectors)
+    shuffled_by_role(model, vectors, choices, tokens, n=5, seed=0)["economist"]
+
+They need the prompts that the vectors were fitted on.
 """
 
 import warnings
@@ -28,8 +30,11 @@ TokenIds: TypeAlias = list[list[int]]
 def prompt_tokens(
     model: Model, vectors: RoleVectors
 ) -> tuple[dict[str, TokenIds], TokenIds] | None:
-    """Token sequences of each role's prompts, and of the base prompts: those of the vectors, or the
-    built-in ones if it was these. None, with a warning, where they aren't known."""
+    """Token sequences of each role's prompts, and of the base prompts.
+
+    The prompts are those of the vectors, or the built-in ones if the vectors were fitted on these.
+    None, with a warning, where they aren't known.
+    """
     prompts = vectors.prompts or _builtin(vectors)
     if prompts is None:
         warnings.warn(
@@ -51,8 +56,10 @@ def shuffled_by_role(
     n: int,
     seed: int,
 ) -> dict[str, Float[Tensor, "n d_model"]]:
-    """For each role, directions from its own and the base prompts with their labels mixed, at the
-    chosen place."""
+    """Directions from each role's and the base prompts with their labels shuffled.
+
+    They are taken at the layer and position of the role's chosen direction.
+    """
     if tokens is None:
         return {choice.role: torch.zeros((0, vectors.d_model)) for choice in choices}
     places = [(choice.spec.layer, choice.spec.position) for choice in choices]

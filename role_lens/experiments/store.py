@@ -1,12 +1,12 @@
-"""A folder of results that a stopped run goes on with.
+"""Keeps results in run folders, so that a stopped run goes on where it was.
 
     store = open_store("econ-sweep", identity)
     table = store.keep("texts.parquet", make_texts, TABLE)    # made once, then read
 
-Everything that is resumed is kept here: cells of sweeps and comparisons (`role_lens.experiments.
-cells`), tables, gradients, answers of a judge, lm-eval's samples. Files are written whole or not at
-all. A folder says what its results belong to, the versions of the packages included; one of
-something else is refused, naming what differs.
+Everything that is resumed is kept here: cells of sweeps and comparisons
+(`role_lens.experiments.cells`), tables, gradients, answers of a role judge, lm-eval's samples.
+Files are written whole or not at all. A run folder says what its results belong to, the versions of
+the packages included; a run of something else is refused, naming what differs.
 """
 
 import json
@@ -36,8 +36,10 @@ class Form(Generic[Kept]):
     """How something is read from a file, and written to one."""
 
     read: Callable[[Path], Kept]
-    """May raise OSError, ValueError or pyarrow's errors: then it is made anew."""
+    """Reads the file. If it raises OSError, ValueError or one of pyarrow's errors, the content is
+    made anew."""
     write: Callable[[Path, Kept], None]
+    """Writes the file."""
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
@@ -46,13 +48,22 @@ def _write_array(path: Path, array: np.ndarray) -> None:
 
 
 TABLE: Form[pd.DataFrame] = Form(pd.read_parquet, write_table)
-"""A table as parquet."""
+"""The form of a table: parquet."""
 ARRAY: Form[np.ndarray] = Form(lambda path: np.load(path), _write_array)
-"""A numpy array; pickles are refused."""
+"""The form of a numpy array; pickles are refused."""
 
 
 class Store:
-    """A folder of results of one run; `open_store` opens it."""
+    """A run folder, opened by `open_store`; files in it are made once, and then read.
+
+    Example:
+        >>> import pandas as pd
+        >>> from role_lens.experiments import TABLE, open_store
+        >>> store = open_store(folder / "run", {"model": "tiny-llama"})
+        >>> first = store.keep("n.parquet", lambda: pd.DataFrame({"n": [1]}), TABLE)
+        >>> store.keep("n.parquet", lambda: pd.DataFrame({"n": [2]}), TABLE)["n"].tolist()
+        [1]
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -60,6 +71,11 @@ class Store:
     def keep(self, name: str, make: Callable[[], Kept], form: Form[Kept]) -> Kept:
         """What is in the file of this name; made and written there if there is none, or a damaged
         one.
+
+        Args:
+            name: name of the file.
+            make: makes the content.
+            form: how it is read and written, such as `TABLE`.
 
         Raises:
             RoleLensError: the file can't be written, and all that `make` raises.
@@ -75,15 +91,23 @@ class Store:
 
 
 def open_store(path: str | Path, identity: Mapping[str, Any]) -> Store:
-    """A folder to go on with, or a new one.
+    """Open a run folder: a new one, or one to go on with.
 
     Args:
         identity: what all results in it have in common, as JSON values; the versions of the
             packages are added.
 
     Raises:
-        RoleLensError: the folder can't be written to, or holds the results of something else,
-            naming what differs.
+        RoleLensError: the folder can't be written to, or holds the results of another run; the
+            message names what differs.
+
+    Example:
+        >>> from role_lens.experiments import open_store
+        >>> open_store(folder / "run", {"model": "tiny-llama"}).path == folder / "run"
+        True
+        >>> open_store(folder / "run", {"model": "another"})
+        Traceback (most recent call last):
+        role_lens.errors.RoleLensError: ...
     """
     folder = make_folder(path)
     versions = {f"version of {name}": version for name, version in package_versions().items()}
@@ -100,7 +124,7 @@ def open_store(path: str | Path, identity: Mapping[str, Any]) -> Store:
 
 
 def read_identity(path: str | Path) -> dict[str, Any]:
-    """What the results in a folder have in common.
+    """What the results in a run folder have in common.
 
     Raises:
         RoleLensError: the folder holds no results, or its record is damaged.
@@ -132,7 +156,7 @@ def read_record(path: str | Path, record: str) -> dict[str, Any] | None:
     """The record that `write_results` wrote; None where there is none.
 
     Raises:
-        RoleLensError: it is damaged.
+        RoleLensError: the record is damaged.
     """
     file = as_path(path) / record
     return _read_object(file) if file.exists() else None

@@ -1,7 +1,9 @@
-"""Scores every candidate of a grid on every question, in a folder that a stopped run goes on with.
+"""Scores every candidate direction of a grid on every question, in a run folder.
 
-effects = sweep(model, vectors, questions, "econ-sweep", Grid(roles=("economist",)))
-read_sweep("econ-sweep")     # the scores of every question
+    effects = sweep(model, vectors, questions, "econ-sweep", Grid(roles=("economist",)))
+    read_sweep("econ-sweep")     # the scores of every question
+
+A run that was stopped goes on where it was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -38,7 +40,7 @@ _NOTHING = Cell(
     form=BASELINE,
     patches=tuple,
 )
-"""The unchanged model."""
+"""The unpatched model."""
 
 
 def sweep(
@@ -50,35 +52,37 @@ def sweep(
     asking: Asking = Asking(),
     compute: Compute = Compute(),
 ) -> pd.DataFrame:
-    """Score every candidate of a grid on every question, and the unchanged model.
+    """Score every candidate direction of a grid on every question, and the unpatched model.
 
-    Each candidate is a cell with a content key; finished cells are in the folder and are not
-    computed again, so a run that was stopped goes on where it was. Candidates whose direction is
-    zero (layer 0 of models without absolute positions) are left out.
+    Finished candidates are kept in the run folder and not computed again, so that a run that was
+    stopped goes on where it was. Candidates whose direction is zero are left out, such as those at
+    layer 0 of models without learned absolute positions.
 
     Args:
-        out: folder for the results; a new one, or one of the same model, vectors, questions and
-            scoring, and the same versions of the packages.
+        out: run folder: a new one, or one of the same model, vectors, questions and asking, and of
+            the same versions of the packages.
         grid: the candidates.
         asking: scoring, layout, system message and examples.
         compute: batches and progress.
 
     Returns:
         One row per candidate, the baseline first: `kind, contrast, role, position, layer,
-        coefficient, n` (questions), `accuracy, accuracy_change, effect` (mean over questions of
-        the change of `logprob_correct` against the baseline, in nats), `sem` (its standard error)
-        and `choice_mass`. Also written to `effects.parquet`; `read_sweep` gives the scores of
-        every question.
+        coefficient, n` (questions), `accuracy, accuracy_change, effect` (mean over questions of the
+        change of `logprob_correct` against the baseline, in nats), `sem` (its standard error) and
+        `choice_mass`. Also written to `effects.parquet`; `read_sweep` gives the scores of every
+        question.
 
     Raises:
         RoleLensError: no questions, an empty grid or one outside the vectors, vectors of another
-            model, a model that carries hooks, a folder that can't be written to or holds another
-            sweep.
+            model, a model that carries hooks, or a folder that can't be written to or holds another
+            run.
 
     Example:
         >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
-        >>> sweep(model, vectors, questions, folder / "s", grid)[["kind", "layer", "n"]].to_dict("list")
-        {'kind': ['none', 'add', 'add'], 'layer': [<NA>, 1, 2], 'n': [4, 4, 4]}
+        >>> quiet = Compute(progress=False)
+        >>> effects = sweep(model, vectors, questions, folder / "run", grid, compute=quiet)
+        >>> effects[["kind", "layer", "n"]].values.tolist()[1:]    # after the baseline
+        [['add', 1, 4], ['add', 2, 4]]
     """
     return sweep_asked(Asker(model, asking, compute).ask(questions), vectors, out, grid)
 
@@ -86,7 +90,20 @@ def sweep(
 def sweep_asked(
     asked: AskedQuestions, vectors: RoleVectors, out: str | Path, grid: Grid
 ) -> pd.DataFrame:
-    """As `sweep`, of questions that are tokenised already."""
+    """Sweep as `sweep` does, on questions that are tokenised already.
+
+    Args:
+        asked: the questions, tokenised by `Asker.ask`.
+        out, grid: as for `sweep`.
+
+    Example:
+        >>> from role_lens.experiments import sweep_asked
+        >>> from role_lens.scoring import Asker
+        >>> asked = Asker(model, compute=Compute(progress=False)).ask(questions)
+        >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
+        >>> sweep_asked(asked, vectors, folder / "run", grid)["kind"].tolist()
+        ['none', 'add', 'add']
+    """
     if not asked.questions:
         raise RoleLensError("sweep needs at least one question")
     vectors.check(asked.model)
@@ -105,28 +122,35 @@ def sweep_asked(
 
 
 def open_sweep(asked: AskedQuestions, vectors: RoleVectors, out: str | Path) -> Store:
-    """The store of a sweep of these vectors on these questions.
+    """Open the run folder of a sweep of these vectors on these questions.
 
     Raises:
-        RoleLensError: it holds something else, or the model carries hooks.
+        RoleLensError: the folder holds the results of another run, or the model carries hooks.
+
+    Example:
+        >>> from role_lens.experiments import open_sweep
+        >>> from role_lens.scoring import Asker
+        >>> open_sweep(Asker(model).ask(questions), vectors, folder / "run").path == folder / "run"
+        True
     """
     return open_store(out, {**asked.identity, "vectors": hash_of_vectors(vectors)})
 
 
 def read_sweep(path: str | Path) -> pd.DataFrame:
-    """All finished cells of a sweep's folder: one row per candidate and question.
+    """Read all finished candidates of a sweep's run folder: one row per candidate and question.
 
     Returns:
         The columns of `evaluate`, with `kind, contrast, role, position, layer, coefficient` in the
         place of `patch`; the baseline, of kind `none`, first.
 
     Raises:
-        RoleLensError: the folder holds no sweep, or none of its cells is finished.
+        RoleLensError: the folder holds no sweep, or none of its candidates is finished.
 
     Example:
         >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
-        >>> effects = sweep(model, vectors, questions, folder / "s", grid)
-        >>> len(read_sweep(folder / "s")) == len(effects) * len(questions)
+        >>> quiet = Compute(progress=False)
+        >>> effects = sweep(model, vectors, questions, folder / "run", grid, compute=quiet)
+        >>> len(read_sweep(folder / "run")) == len(effects) * len(questions)
         True
     """
     folder = finished_cells(path)
@@ -150,8 +174,9 @@ def read_changes(
     *,
     candidates: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Float[np.ndarray, "candidate question"]]:
-    """The candidates of a sweep's folder, and what each changed against the unpatched model, for
-    the tests of `role_lens.statistics`.
+    """Read the candidates of a sweep's run folder, and what each changed against the baseline.
+
+    The changes are what the tests of `role_lens.statistics` take.
 
     Args:
         score: log p(correct), in nats; or whether the answer is correct: 1 where it became so, -1
@@ -159,15 +184,20 @@ def read_changes(
         candidates: only these, and in their order, such as rows of what `sweep` returned; None for
             all in the folder, which may be of several runs.
 
+    Returns:
+        A table with a row for each candidate, and the changes, by candidate and question.
+
     Raises:
         RoleLensError: a candidate isn't in the folder, and all that `read_sweep` raises.
 
     Example:
+        >>> from role_lens.experiments import read_changes
         >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
-        >>> effects = sweep(model, vectors, questions, folder / "s", grid)
-        >>> candidates, changes = read_changes(folder / "s")
-        >>> changes.shape == (len(effects) - 1, len(questions))
-        True
+        >>> quiet = Compute(progress=False)
+        >>> effects = sweep(model, vectors, questions, folder / "run", grid, compute=quiet)
+        >>> candidates, changes = read_changes(folder / "run")
+        >>> candidates["layer"].tolist(), changes.shape
+        ([1, 2], (2, 4))
     """
     table, names = read_sweep(path), list(COLUMNS)
     n = int((table["kind"] == BASELINE).sum())

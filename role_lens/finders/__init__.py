@@ -1,10 +1,12 @@
-"""The ways of finding directions, one file each.
+"""Finds directions from prompts; each way of finding them, a finder, is one file.
+
+    from role_lens.finders import FINDERS
 
     FINDERS.names                                   # ("difference_of_means",)
     RoleVectors.fit(model, roles, base, finder="difference_of_means")
 
 A file defines `find(data: FitData) -> {contrast: directions}`; its name is the name of the finder.
-The contrasts `base` and `roles` are differences of means, which are always kept; what a finder
+The contrasts `base` and `roles` are differences of means, which every fit keeps. What a finder
 returns under other names is kept beside them.
 """
 

@@ -1,8 +1,8 @@
-"""From prompts to mean activations and directions, with held-out separation and provenance.
+"""Fits role vectors: mean activations, directions, held-out separation, provenance.
 
     fitted = fit_means(model, FitPrompts(roles, base), finder="difference_of_means", ...)
 
-The work behind `RoleVectors.fit`.
+This is the work behind `RoleVectors.fit`.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ Directions = Mapping[str, Float[Tensor, "role position layer d_model"]]
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """What a fit measures; the fields are those of `RoleVectors`."""
+    """What a fit measures. The fields are those of `RoleVectors`."""
 
     roles: tuple[str, ...]
     positions: tuple[int, ...]
@@ -56,7 +56,7 @@ def fit_means(
     system: str | None,
     compute: Compute,
 ) -> Fitted:
-    """See `RoleVectors.fit`."""
+    """Fit as `RoleVectors.fit` says."""
     find = FINDERS[finder]
     refuse_hooks(model)
     named = {role_name(role): some for role, some in prompts.roles.items()}
@@ -109,7 +109,7 @@ def fit_means(
 
 
 def prompts_hash(prompts: Mapping[str, Sequence[str]] | Sequence[str]) -> str:
-    """As in the provenance, of role prompts or of base prompts."""
+    """Hash of role prompts or of base prompts, as the provenance holds it."""
     if isinstance(prompts, Mapping):
         return _sha256({role: list(some) for role, some in prompts.items()})
     return _sha256(list(prompts))

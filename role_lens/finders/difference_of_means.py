@@ -1,7 +1,8 @@
 """Finds directions as differences of mean activations, as arXiv 2502.12055, section 3, does.
 
-Contrast `base`: mean of the role's prompts minus mean of the base prompts. Contrast `roles`: minus
-the mean of the other roles' means, so that what all roles share cancels; with two roles or more.
+- Contrast `base`: mean of the role's prompts minus mean of the base prompts.
+- Contrast `roles`: mean of the role's prompts minus the mean of the other roles' means, so that
+  what all roles share cancels; only where there are two roles or more.
 """
 
 from collections.abc import Mapping
@@ -14,9 +15,9 @@ from role_lens.finders._finder import FitData
 
 
 def find(data: FitData) -> Mapping[str, Float[Tensor, "role position layer d_model"]]:
-    """Differences of means for both contrasts, or for `base` alone of a single role.
+    """Differences of means for both contrasts, or for `base` alone where there is a single role.
 
-    Costs nothing beyond the means, which every fit takes.
+    They cost nothing beyond the means, which every fit takes.
     """
     contrasts = MEAN_CONTRASTS if len(data.role_means) > 1 else MEAN_CONTRASTS[:1]
     return {

@@ -1,8 +1,10 @@
-"""Vectors and questions in other programs.
+"""Takes role vectors and questions to other programs.
 
-    from role_lens.interop import evaluate_tasks, export_vectors
+    from role_lens.interop import evaluate_tasks, export_vectors, write_task
 
-To add a file format is to add a file to `role_lens.interop.exports`.
+`evaluate_tasks` runs any task of lm-eval on a patched model, `write_task` makes a task of
+questions, and `export_vectors` writes directions in other file formats. To add a file format is to
+add a file to `role_lens.interop.exports`.
 """
 
 import lazy_loader as lazy

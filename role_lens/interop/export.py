@@ -1,6 +1,8 @@
 """Writes directions in the file formats of other programs.
 
-export_vectors(vectors, [DirectionSpec("economist", layer=15)], "economist.npz")
+    export_vectors(vectors, [DirectionSpec("economist", layer=15)], "economist.npz")
+
+The formats are the files in `role_lens.interop.exports`.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +18,7 @@ from role_lens.vectors import RoleVectors
 Writer: TypeAlias = Callable[[RoleVectors, Sequence[DirectionSpec], Path], None]
 
 EXPORTS: Registry[Writer] = Registry("role_lens.interop.exports", "write", "export format")
+"""The file formats, by name; `EXPORTS.names` lists them."""
 
 
 def export_vectors(
@@ -24,18 +27,20 @@ def export_vectors(
     path: str | Path,
     format: str | None = None,
 ) -> None:
-    """Write some directions, each times its coefficient, to a file of another program.
+    """Write some directions, each times its coefficient, to a file that other programs read.
 
     Args:
-        specs: which directions.
+        vectors: fitted ones.
+        specs: which directions, and their coefficients.
         path: the file.
-        format: one of `role_lens.interop.exports`; None for that of the file's ending.
+        format: a name in `EXPORTS`; None for that of the file's ending.
 
     Raises:
-        RoleLensError: no directions, one that the vectors don't have, an unknown format, a file
-            that can't be written.
+        RoleLensError: no directions, one that the vectors don't have, a zero direction, a
+            coefficient that is None, an unknown format, a file that can't be written.
 
     Example:
+        >>> from role_lens.interop import export_vectors
         >>> export_vectors(vectors, [DirectionSpec("poet", layer=1)], folder / "poet.npz")
         >>> import numpy as np
         >>> np.load(folder / "poet.npz").files

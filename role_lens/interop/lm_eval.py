@@ -2,7 +2,8 @@
 
     evaluate_tasks(model, ["arc_easy"], {"baseline": None, "nurse": patch}, out="lm")
 
-The model's own modules carry the hooks, so lm-eval's HFLM runs as it is.
+Patches are hooks on the model's own Hugging Face modules, so lm-eval's model class `HFLM` runs on
+these as it is.
 """
 
 import difflib
@@ -33,25 +34,35 @@ from role_lens.interop.lm_eval_results import (
     results_form,
 )
 from role_lens.models import Model, is_bridge, own_tokenizer
-from role_lens.patches.attached import attached
+from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patch, Patches, combined
 from role_lens.scoring.identity import content_hash, model_identity
 
 
 @dataclass(frozen=True, eq=False)
 class TaskResults:
-    """What `evaluate_tasks` gives."""
+    """What `evaluate_tasks` returns.
+
+    Example:
+        >>> import pandas as pd
+        >>> from role_lens.interop import TaskResults
+        >>> samples = pd.DataFrame({"doc_id": [0, 1], "baseline": [0.0, 1.0], "nurse": [1.0, 1.0]})
+        >>> found = TaskResults(results={}, samples=samples, effects=pd.DataFrame())
+        >>> (found.samples["nurse"] - found.samples["baseline"]).tolist()    # sample by sample
+        [1.0, 0.0]
+    """
 
     results: dict[str, dict[str, Any]]
     """Name of the patch -> lm-eval's own results."""
     samples: pd.DataFrame
-    """One row per sample and metric that is a number: `task, doc_id, filter, metric`, and a column
-    per patch."""
+    """One row per sample and metric that is a number: `task, doc_id, filter, metric`, and a
+    column for each patch."""
     effects: pd.DataFrame
-    """One row per task or group, metric and patch but the first: `task, filter, metric, patch, n`,
-    the means `before` (under the first patch) and `after`, their `difference` with its 95 %
-    bootstrap interval `low, high`, and `p` of the two-sided sign-flip test, paired by sample, for
-    this one alone. A group is the mean over all its samples."""
+    """What each patch changes against the first one, paired by sample. One row per task or
+    group, metric and patch: `task, filter, metric, patch`; `n` (samples); the means `before`
+    (under the first patch) and `after`; their `difference` with its 95 % bootstrap interval
+    `low, high`; and `p` of the two-sided sign-flip test, of this row alone. A group is the mean
+    over all its samples."""
 
 
 def evaluate_tasks(
@@ -64,37 +75,47 @@ def evaluate_tasks(
 ) -> TaskResults:
     """Evaluate lm-eval tasks under each patch, with lm-eval's own `HFLM` and `simple_evaluate`.
 
-    The tokenizer is the model's own, as plain lm-eval has it: base models get no BOS token that
+    ```python
+    patches = {"baseline": None, "nurse": vectors.add("nurse", layer=22)}
+    evaluate_tasks(model, ["arc_easy"], patches, out="lm", options=TaskOptions(limit=100)).effects
+    ```
+
+    The tokenizer is the model's own, as plain lm-eval has it: base models get no BOS token, which
     TransformerLens would put before their texts.
 
     Args:
+        model: a TransformerBridge, as `load_model` gives it.
         tasks: names of tasks, groups or tags, with wildcards if need be.
         patches: name -> patch, several patches, or None for the unchanged model; the first is what
             the others are compared with.
-        out: folder for the results: of each patch as soon as it is finished `<name>.json` in
-            lm-eval's own format and `<name>.samples.jsonl`; at the end `samples.parquet` and
-            `effects.csv`. A run that was stopped goes on after the last finished patch. None to
-            write nothing.
+        out: run folder: `<name>.json` in lm-eval's own format and `<name>.samples.jsonl` of each
+            patch, as soon as it is finished; at the end `samples.parquet` and `effects.csv`. A run
+            that was stopped goes on after the last finished patch. None to write nothing.
         options: batch size, limit, examples and the like.
+
+    Returns:
+        lm-eval's results, the metrics of every sample, and the changes against the first patch.
 
     Raises:
         RoleLensError: no tasks or patches, a task that lm-eval doesn't know or can't run, a model
-            that is no TransformerBridge, a patch that doesn't fit it, isn't for all tokens (lm-eval
-            doesn't tell the prompt from what follows) or makes activations infinite, names that
-            make the same file, a folder that holds other results.
+            that is no TransformerBridge or carries hooks, a patch that doesn't fit it, isn't for
+            all tokens (lm-eval doesn't tell the prompt from what follows) or makes activations
+            infinite, names that make the same file, a folder that holds other results.
 
     Example:
-        >>> file = write_task(questions, folder / "tasks", "mine")
-        >>> options = TaskOptions(include_path=file.parent)
-        >>> found = evaluate_tasks(model, ["mine"], {"baseline": None}, options=options)
-        >>> len(found.samples) == len(questions)
-        True
+        >>> from role_lens.interop import evaluate_tasks
+        >>> patches = {"baseline": None, "poet": vectors.add("poet", layer=1, tokens="prompt")}
+        >>> evaluate_tasks(model, ["arc_easy"], patches)
+        Traceback (most recent call last):
+            ...
+        role_lens.errors.RoleLensError: patch 'poet' is for tokens='prompt': ... for all tokens
     """
+    several = {name: combined(patch) for name, patch in patches.items()}
+    _check(model, tasks, several)
+    # After what may be refused: they take seconds to import.
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
 
-    several = {name: combined(patch) for name, patch in patches.items()}
-    _check(model, tasks, several)
     path = options.include_path
     manager = TaskManager(include_path=str(path) if path is not None else None)
     names = _known(manager, tasks)
@@ -199,7 +220,7 @@ def _contents(names: Sequence[str], manager: Any, num_fewshot: int | None) -> st
 
 @contextmanager
 def _one_line(names: Sequence[str]) -> Iterator[None]:
-    """Whatever tasks raise, which are code and templates, as a RoleLensError."""
+    """Turn whatever tasks raise, which are code and templates, into a RoleLensError of one line."""
     try:
         yield
     except RoleLensError:
@@ -239,8 +260,8 @@ def _evaluate(
 
 @contextmanager
 def _tied_as_it_is(hf_model: Any) -> Iterator[None]:
-    """HFLM ties embedding and unembedding, which differ where TransformerLens has processed
-    weights: not here."""
+    """Keep HFLM from tying embedding and unembedding, which differ where TransformerLens has
+    processed the weights."""
     hf_model.tie_weights = lambda *args, **options: None
     try:
         yield

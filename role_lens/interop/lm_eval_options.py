@@ -1,6 +1,8 @@
-"""How lm-eval runs its tasks, as a record.
+"""How lm-eval runs its tasks, as one record.
 
-evaluate_tasks(model, ["arc_easy"], patches, options=TaskOptions(limit=100))
+    evaluate_tasks(model, ["arc_easy"], patches, options=TaskOptions(limit=100))
+
+The command line makes flags of the fields.
 """
 
 from dataclasses import dataclass
@@ -13,24 +15,25 @@ class TaskOptions:
     """How lm-eval runs its tasks; the names are lm-eval's own.
 
     Example:
-        >>> TaskOptions(limit=100, num_fewshot=5).batch_size
-        8
+        >>> from role_lens.interop import TaskOptions
+        >>> TaskOptions(limit=100, num_fewshot=5).of_evaluation()["num_fewshot"]
+        5
     """
 
     batch_size: int | str = 8
-    """Sequences at once."""
+    """Sequences in a batch."""
     limit: int | None = None
-    """Only this many samples of each task."""
+    """Only this many samples of each task; None for all."""
     num_fewshot: int | None = None
-    """Examples before each sample; default: the task's own."""
+    """Answered examples before each sample; None for the task's own number."""
     apply_chat_template: bool = False
-    """Put prompts into the chat template."""
+    """Put prompts into the model's chat template."""
     gen_kwargs: str | None = None
     """Options of generation, as lm-eval takes them: "temperature=0,max_gen_toks=64"."""
     include_path: Path | None = None
-    """Folder with task files of one's own."""
+    """Folder with task files of your own, beside those of lm-eval."""
 
     def of_evaluation(self) -> dict[str, Any]:
-        """Those that `lm_eval.simple_evaluate` takes."""
+        """The options that `lm_eval.simple_evaluate` takes, by name."""
         names = ("limit", "num_fewshot", "apply_chat_template", "gen_kwargs")
         return {name: getattr(self, name) for name in names}

@@ -1,7 +1,9 @@
-"""What lm-eval gives for each patch: kept in a store, and paired by sample.
+"""Keeps what lm-eval gives for each patch, and pairs it sample by sample.
 
-store.keep("baseline.json", run, results_form("baseline", patches))
-paired_effects(paired_samples(results), ["baseline", "nurse"], results)
+    store.keep("baseline.json", run, results_form("baseline", patches))
+    paired_effects(paired_samples(results), ["baseline", "nurse"], results)
+
+Each patch has a file in lm-eval's own format, and its samples beside it as JSON Lines.
 """
 
 import json
@@ -20,12 +22,12 @@ from role_lens.scoring.identity import hash_of_patches
 from role_lens.statistics.paired import bootstrap_interval, sign_flip_test
 
 KEY = ["task", "doc_id", "filter", "metric"]
-"""Columns that name a number of a sample."""
+"""Columns that name one number of one sample."""
 _COLUMNS = ["task", "filter", "metric", "patch", "n", "before", "after", "difference"]
 
 
 def as_json(value: Any) -> str:
-    """As JSON: numpy's numbers as numbers, what JSON doesn't have as its text."""
+    """A value as JSON: numpy's numbers as numbers, and what JSON has no form for as its text."""
 
     def plain(one: Any) -> Any:
         return one.item() if isinstance(one, np.generic) else str(one)
@@ -34,7 +36,7 @@ def as_json(value: Any) -> str:
 
 
 def file_name(patch: str) -> str:
-    """The name of a patch as a file's name."""
+    """A patch's name as it can stand in a file's name."""
     return re.sub(r"[^\w@.-]+", "_", patch)
 
 
@@ -43,8 +45,8 @@ def results_form(name: str, patches: Sequence[Patch]) -> Form[dict[str, Any]]:
     beside it as JSON Lines.
 
     Args:
-        name: of the patch.
-        patches: what it is.
+        name: the patch's name.
+        patches: what it consists of; results of another patch of this name are not read.
     """
 
     def write(record: Path, found: Mapping[str, Any]) -> None:
@@ -87,7 +89,7 @@ def _samples_file(record: Path) -> Path:
 
 
 def paired_samples(results: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
-    """Numeric metrics of every sample, a column per patch."""
+    """The metrics of every sample that are numbers, a column for each patch."""
     rows = [
         {
             "task": task,

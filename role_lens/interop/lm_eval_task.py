@@ -1,6 +1,8 @@
 """Writes questions as an lm-eval task.
 
-write_task(questions, "tasks", "my_questions")    # lm_eval --include_path tasks
+    write_task(questions, "tasks", "my_questions")    # lm_eval --include_path tasks
+
+A task is a YAML file, and its questions beside it as JSON Lines.
 """
 
 import glob
@@ -17,20 +19,30 @@ from role_lens.questions.question import LETTERS, Question, Template, question_t
 def write_task(
     questions: Sequence[Question], folder: str | Path, name: str, *, template: Template = "paper"
 ) -> Path:
-    """Write questions as an lm-eval task that scores the letters of the choices.
+    """Write questions as an lm-eval task that scores the letters of the options.
 
-    With `apply_chat_template=True` the prompts are those of `evaluate` with `scoring="letter"`. The
-    task names its data by an absolute path: a folder that was moved has to be written again.
+    With `apply_chat_template=True` the prompts are those of `evaluate` with `Asking("letter")`. The
+    task names its data by an absolute path: in a folder that was moved it has to be written again.
+
+    Args:
+        questions: multiple-choice questions.
+        folder: where both files are written; made if there is none.
+        name: the task's, without spaces or slashes.
+        template: layout of a question with its letters: of arXiv 2502.12055 (`paper`), or of MMLU
+            (`mmlu`).
 
     Returns:
-        The YAML file; its folder is the `include_path` of `evaluate_tasks`.
+        The YAML file; its folder is the `include_path` of `TaskOptions`.
 
     Raises:
-        RoleLensError: no questions, or the folder can't be written to.
+        RoleLensError: no questions, a name with spaces or slashes, a question with more options
+            than there are letters, an unknown template, or a folder that can't be written to.
 
     Example:
-        >>> write_task(questions, folder / "tasks", "mine").name
-        'mine.yaml'
+        >>> from role_lens.interop import write_task
+        >>> file = write_task(questions, folder / "tasks", "mine")
+        >>> sorted(path.name for path in file.parent.iterdir())
+        ['mine.jsonl', 'mine.yaml']
     """
     if not questions:
         raise RoleLensError("a task needs at least one question")

@@ -1,6 +1,10 @@
-"""Which role is a text about? As the model itself ranks them, or another one behind an endpoint.
+"""Role judges: which role is a text about?
 
-from role_lens.judges import judged, ask_endpoint
+    from role_lens.judges import hit_rates, judged, persona_texts
+
+`judged` ranks the roles as the unchanged model sees them, and `ask_endpoint` asks another model
+over HTTP. `persona_texts`, whose role is known, and `hit_rates` tell how good a role judge is;
+`telling_rates` and `improving_and_telling` count what it finds.
 """
 
 import lazy_loader as lazy

@@ -13,8 +13,8 @@ from .likelihood import (
 from .telling import improving_and_telling, telling_rates
 
 __all__ = [
-    "Endpoint",
     "PERSONA_QUESTIONS",
+    "Endpoint",
     "ask_and_keep",
     "ask_endpoint",
     "hit_rates",

@@ -1,4 +1,4 @@
-"""Asks a model behind an OpenAI-compatible endpoint which role a text is about.
+"""Role judge over HTTP: asks a model behind an OpenAI-compatible endpoint about texts.
 
     endpoint = Endpoint("http://localhost:8000/v1", model="judge")
     ask_endpoint(["I write in verse."], ["poet", "nurse"], endpoint)  # ["poet"]
@@ -18,7 +18,8 @@ from typing import Any
 import pandas as pd
 
 from role_lens.errors import RoleLensError
-from role_lens.experiments.store import content_hash, kept_table
+from role_lens.experiments.store import TABLE, Store
+from role_lens.scoring.identity import content_hash
 
 _MAX_TOKENS = 512  # some judges think before they answer
 _ASK = (
@@ -44,30 +45,33 @@ _HEADERS_SENT = {
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where a judge is asked, and with how much patience.
-
-    Example:
-        >>> Endpoint("http://localhost:8000/v1", model="judge", timeout=10.0)
-        Endpoint(url='http://localhost:8000/v1', model='judge', timeout=10.0, retries=2)
+    """Where a role judge is asked, and how long it is waited for.
 
     Raises:
         RoleLensError: the address begins with neither `http://` nor `https://`, the key has
-            characters that a header can't carry, the time is not above zero, or the number of
-            retries is negative.
+            characters that a header can't carry, the time is not above zero or not finite, or the
+            number of retries is negative.
+
+    Example:
+        >>> from role_lens.judges import Endpoint
+        >>> Endpoint("http://localhost:8000/v1", model="judge", key="secret", timeout=10.0)
+        Endpoint(url='http://localhost:8000/v1', model='judge', timeout=10.0, retries=2)
     """
 
     url: str
-    """Of the API, such as `http://localhost:8000/v1`; `/chat/completions` there is asked."""
+    """Address of the API, such as `http://localhost:8000/v1`; `/chat/completions` under it is
+    asked."""
     model: str
-    """The judge's name there."""
+    """The role judge's name there."""
     key: str | None = field(default=None, repr=False)
-    """Sent as bearer token; without one, none is sent. The printed record does not show it."""
+    """Sent as bearer token; without a key none is sent. The printed record does not show it."""
     timeout: float = 60.0
     """Seconds that one try may wait for the server: to connect, or for more of its answer."""
     retries: int = 2
-    """How often a text is asked again after a time-out, a broken connection, or a status that may
-    pass (408, 409, 429, 500 and above). The wait before it is about half a second and doubles each
-    time, up to 8 seconds, or is as long as the server says, up to 2 minutes."""
+    """How often a text is asked about again after a time-out, a broken connection, or a status
+    that may pass (408, 409, 429, 500 and above). The wait before a retry is about half a second
+    at first, and doubles each time, up to 8 seconds; or it is as long as the server says, up to
+    2 minutes."""
 
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
@@ -88,27 +92,35 @@ class Endpoint:
 def ask_endpoint(
     texts: Sequence[str], roles: Sequence[str], endpoint: Endpoint
 ) -> list[str | None]:
-    """Ask which role each text is about. Texts that are equal are asked about once.
+    """Ask a role judge which role each text is about. Texts that are equal are asked about once.
 
-    Example:
-        ```python
-        endpoint = Endpoint("http://localhost:8000/v1", model="judge")
-        ask_endpoint(["I write in verse.", "It rains."], ["poet", "nurse"], endpoint)
-        # ["poet", None]
-        ```
+    ```python
+    endpoint = Endpoint("http://localhost:8000/v1", model="judge")
+    ask_endpoint(["I write in verse.", "It rains."], ["poet", "nurse"], endpoint)
+    # ["poet", None]
+    ```
 
     Args:
-        texts: what the judge reads, one text in each request.
+        texts: what the role judge reads, one text in each request.
         roles: names that it chooses from.
         endpoint: where it is asked.
 
     Returns:
-        The role of each text, spelled as in `roles`; None where the judge names none of them, or
-        several.
+        The role of each text, spelled as in `roles`; None where the role judge names none of them,
+        or several.
 
     Raises:
         RoleLensError: the endpoint can't be reached, refuses, redirects elsewhere, or answers in
             another form.
+
+    Example:
+        >>> from role_lens.judges import Endpoint, ask_endpoint
+        >>> nobody = Endpoint("http://127.0.0.1:9", model="judge", retries=0)
+        >>> ask_endpoint(["I write in verse."], ["poet", "nurse"], nobody)
+        Traceback (most recent call last):
+            ...
+        role_lens.errors.RoleLensError: the judge at http://127.0.0.1:9/chat/completions gave no
+        answer: APIConnectionError: ...
     """
     import openai  # here, because it takes a second and few need it
 
@@ -142,29 +154,41 @@ def ask_and_keep(
     *,
     at_once: int = 50,
 ) -> list[str | None]:
-    """Ask as `ask_endpoint` does, and keep the answers in a folder: asked again, only what is
-    missing is.
+    """Ask a role judge as `ask_endpoint` does, and keep its answers in a folder.
 
-    Example:
-        ```python
-        endpoint = Endpoint("http://localhost:8000/v1", model="judge")
-        ask_and_keep(["I write in verse."], ["poet", "nurse"], Path("answers"), endpoint)
-        # ["poet"]; a second call reads it from the folder
-        ```
+    Another call with the same texts reads the answers from there, so that a run that was stopped
+    asks only what is missing.
+
+    ```python
+    endpoint = Endpoint("http://localhost:8000/v1", model="judge")
+    ask_and_keep(["I write in verse."], ["poet", "nurse"], Path("answers"), endpoint)
+    # ["poet"]; a second call reads it from the folder
+    ```
 
     Args:
-        texts: as for `ask_endpoint`.
-        roles: as for `ask_endpoint`.
-        folder: an existing one. Answers are kept by texts, roles, address and model.
-        endpoint: where the judge is asked.
+        texts: what the role judge reads, one text in each request.
+        roles: names that it chooses from.
+        folder: where answers are kept, in files named by texts, roles, address and model; made if
+            there is none.
+        endpoint: where the role judge is asked.
         at_once: texts whose answers are kept together; if one of them fails, all of them are asked
-            again. With another number, texts are asked anew.
+            about again. With another number texts are asked about anew.
 
     Returns:
         As `ask_endpoint`.
 
     Raises:
-        RoleLensError: as from `ask_endpoint`, or `at_once` is below 1.
+        RoleLensError: as from `ask_endpoint`, `at_once` is below 1, or the folder can't be written
+            to.
+
+    Example:
+        >>> from role_lens.judges import Endpoint, ask_and_keep
+        >>> nobody = Endpoint("http://127.0.0.1:9", model="judge", retries=0)
+        >>> ask_and_keep(["I write in verse."], ["poet", "nurse"], folder / "answers", nobody)
+        Traceback (most recent call last):
+            ...
+        role_lens.errors.RoleLensError: the judge at http://127.0.0.1:9/chat/completions gave no
+        answer: APIConnectionError: ...
     """
     if at_once < 1:
         raise RoleLensError(f"at least 1 answer is kept at once, got {at_once}")
@@ -175,14 +199,15 @@ def ask_and_keep(
     said: list[str | None] = []
     for start in range(0, len(texts), at_once):
         some = list(texts[start : start + at_once])
-        name = content_hash(some, list(roles), endpoint.url, endpoint.model)[:16]
-        table = kept_table(folder / f"judge-{name}.parquet", partial(answers, some))
+        asked = [_ASK, _MAX_TOKENS, endpoint.url, endpoint.model]
+        name = content_hash(some, list(roles), asked)[:16]
+        table = Store(folder).keep(f"judge-{name}.parquet", partial(answers, some), TABLE)
         said += [None if pd.isna(one) else one for one in table["judge"]]
     return said
 
 
 def _answer(client: Any, text: str, roles: Sequence[str], endpoint: Endpoint) -> str:
-    """What the judge says of one text, thoughts included."""
+    """What the role judge says of one text, thoughts included."""
     from openai import Omit
 
     content = _ASK.format(text=text, roles=", ".join(roles))
@@ -208,7 +233,7 @@ def _drop_other_headers(request: Any) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """One line: of a refusal what the server says, of a failed connection how it failed."""
+    """Why there is no answer, in one line: what the server says, or how the connection failed."""
     from openai import APIConnectionError, APIStatusError
 
     if isinstance(error, APIStatusError):

@@ -1,9 +1,11 @@
-"""Changes of the residual stream: one record per kind, with its change, where it acts, and its first
-layer.
+"""Changes the residual stream: adds a direction, ablates it, or sets the projection on it.
 
-    from role_lens.patches import Patch, KINDS
+    from role_lens.patches import KINDS, Patch
 
-To add a kind is to add a file to `role_lens.patches.kinds`.
+    KINDS.names                                              # ("ablate", "add", "cap", "clamp")
+    with Patch.add(direction, layer=15).on(model): ...
+
+To add a kind of patch is to add a file to `role_lens.patches.kinds`.
 """
 
 import lazy_loader as lazy

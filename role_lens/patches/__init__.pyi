@@ -1,4 +1,4 @@
-from .attached import attached
+from .hooks import attached
 from .kind import KINDS, PatchKind
 from .patch import Patch, Patches
 from .stream import projection, shifted

@@ -1,8 +1,10 @@
-"""A change to the residual stream as plain data, for `evaluate`, `generate` or a `with` block.
+"""Describes a change of the residual stream as plain data.
 
-patch = Patch.add(direction, layer=15, coefficient=2.0)
-with patch.on(model):
-    model("How was your day?")
+    patch = Patch.add(direction, layer=15, coefficient=2.0)
+    with patch.on(model):
+        model("How was your day?")
+
+`evaluate` and `generate` take patches, and `RoleVectors` makes them from its directions.
 """
 
 import operator
@@ -26,38 +28,41 @@ from role_lens.patches.token_masks import TokenMask, check_tokens
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Patch:
-    """One change to the residual stream x.
+    """One change of the residual stream x.
 
     With unit direction u = d/|d| and projection p = x·u, at the chosen tokens:
 
-    - add: x + coefficient · d at `hook_resid_pre` of the given layers;
+    - add: x + coefficient · d on the input of the given layers (`hook_resid_pre`);
     - ablate: x - p·u on every block's input, attention output and MLP output;
-    - clamp: x + (value - p)·u at `hook_resid_pre` of the given layers;
-    - cap: x + min(0, value - p)·u, the same where p is above `value`.
+    - clamp: x + (value - p)·u on the input of the given layers;
+    - cap: x + min(0, value - p)·u, the same as clamp where p is above `value`, else nothing.
 
-    Token masks: `all`; `prompt` (up to the last prompt token); `generated` (tokens after it);
-    `last` (only the last prompt token). They mean the same with and without a key-value cache.
+    A token mask chooses the tokens: `all`; `prompt`, up to the last prompt token; `generated`,
+    those after it; `last`, only the last prompt token. Masks mean the same with and without a
+    key-value cache.
 
     Example:
         >>> Patch.add(torch.ones(4), layer=1, coefficient=2.0)
         Patch(add, layers [1], value 2, tokens all, |d| 2)
 
-    Source: addition, Turner et al. 2023, arXiv 2308.10248; ablation, Arditi et al. 2024,
-    arXiv 2406.11717; both as in arXiv 2502.12055, section 3.
+    Source: addition, Turner et al. 2023, arXiv 2308.10248; ablation, Arditi et al. 2024, arXiv
+    2406.11717; both as in arXiv 2502.12055, section 3.
     """
 
     kind: str
     """One of the files in `role_lens.patches.kinds`."""
     direction: Float[Tensor, " d_model"]
-    """Raw difference for `add`, unit length for the others; float32."""
+    """The raw direction for `add`, the unit vector along it for the others; float32."""
     layers: tuple[int, ...]
-    """Layers whose input is changed; empty for `ablate`, which takes all."""
+    """Layers whose input is changed, counted from 0; empty for `ablate`, which acts at all."""
     value: float
-    """Coefficient of `add`; target or ceiling of the projection p for `clamp` and `cap`, in
-    the residual stream's units. Unused by `ablate`."""
+    """The kind's number: the coefficient of `add`; for `clamp` and `cap` the projection p that is
+    set or not exceeded, in the residual stream's units. `ablate` has no use for it."""
     tokens: TokenMask = "all"
+    """The token mask."""
     fingerprint: Fingerprint | None = None
-    """Of the model that the direction was read from; None where that is unknown."""
+    """Fingerprint of the model that the direction was read from, with which `check` refuses other
+    models; None where it is unknown."""
 
     def __repr__(self) -> str:
         where = f"layers {list(self.layers)}, value {self.value:g}, " if self.layers else ""
@@ -73,19 +78,19 @@ class Patch:
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
     ) -> "Patch":
-        """A patch of any kind by its name.
+        """Make a patch of any kind by its name.
 
         Args:
             kind: one of the files in `role_lens.patches.kinds`.
-            direction: raw; kinds that need a unit vector make one of it.
-            layer: one layer or several, none for a kind that acts everywhere.
-            value: the kind's number: a coefficient, or a projection in the stream's units.
-            tokens: which tokens are changed.
-            fingerprint: of the model that the direction is from.
+            direction: a raw direction; kinds that need a unit vector normalise it.
+            layer: one layer or several; none for a kind that acts everywhere.
+            value: the kind's number: a coefficient, or a projection in the residual stream's units.
+            tokens: token mask: `all`, `prompt`, `generated` or `last`.
+            fingerprint: fingerprint of the model that the direction is from.
 
         Raises:
-            RoleLensError: an unknown kind or token mask, a zero or non-finite direction or
-                number, layers that are negative, repeated or missing.
+            RoleLensError: an unknown kind or token mask, a direction that is zero or not finite, a
+                number that is not finite, or layers that are negative, repeated or missing.
 
         Example:
             >>> Patch.of("clamp", torch.ones(4), layer=1, value=3.0)
@@ -109,7 +114,7 @@ class Patch:
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
     ) -> "Patch":
-        """Activation addition: x + coefficient · direction, the raw direction.
+        """Make an activation addition: x + coefficient · direction, with the raw direction.
 
         Example:
             >>> Patch.add(torch.ones(4), layer=(0, 1), coefficient=-0.5)
@@ -126,7 +131,7 @@ class Patch:
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
     ) -> "Patch":
-        """Directional ablation: x - (x·u) u on everything written, at all layers.
+        """Make a directional ablation: x - (x·u) u, on all that is read or written at any layer.
 
         Example:
             >>> Patch.ablate(torch.ones(4))
@@ -143,7 +148,7 @@ class Patch:
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
     ) -> "Patch":
-        """Set the projection on the unit direction to `value`.
+        """Make a patch that sets the projection on the unit direction to `value`.
 
         Example:
             >>> Patch.clamp(torch.ones(4), layer=1, value=3.0).value
@@ -162,7 +167,7 @@ class Patch:
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
     ) -> "Patch":
-        """Limit the projection on the unit direction to at most `value`.
+        """Make a patch that limits the projection on the unit direction to at most `value`.
 
         Example:
             >>> Patch.cap(torch.ones(4), layer=1, value=3.0, tokens="last").tokens
@@ -173,23 +178,32 @@ class Patch:
         )
 
     def on(self, model: Model) -> AbstractContextManager[Model]:
-        """Context manager with the patch attached to the model; gone afterwards, also after an
-        error. Every token counts as prompt here, padding too: use `generate` for the token masks
-        in text, and for `last` rows of one length, or padded on the left.
+        """Attach the patch to a model for the time of a `with` block.
+
+        It is gone afterwards, also after an error. Inside the block every token counts as prompt,
+        padding too. So mask `generated` changes nothing, and `last` means the last column: rows
+        must be of one length, or padded on the left. For masks in generated text use `generate`.
 
         Raises:
             RoleLensError: the patch doesn't fit the model, see `check`.
 
         Example:
+            >>> tokens = torch.tensor(encode_chat(model, ["Tea?"]))
             >>> with vectors.add("poet", layer=1).on(model):
-            ...     logits = model(model.to_tokens("Tea?"))
+            ...     patched = model(tokens)
+            >>> torch.equal(patched, model(tokens))
+            False
         """
-        from role_lens.patches.attached import attached  # which attaches patches, and so needs them
+        from role_lens.patches.hooks import attached  # which attaches patches, and so needs them
 
         return attached(model, self)
 
     def check(self, model: Model) -> None:
-        """Raise a RoleLensError if the patch doesn't fit the model, saying what differs."""
+        """Raise a RoleLensError if the patch doesn't fit the model, saying what differs.
+
+        Example:
+            >>> vectors.add("poet", layer=1).check(model)    # says nothing: it fits
+        """
         d_model = model.cfg.d_model
         if self.direction.shape[0] != d_model:
             raise RoleLensError(
@@ -218,7 +232,12 @@ class Patch:
         return apply_together((self,), x, selected)
 
     def hook_names(self, n_layers: int) -> list[str]:
-        """TransformerLens names of the hook points at which the patch acts."""
+        """TransformerLens names of the hook points at which the patch acts.
+
+        Example:
+            >>> vectors.add("poet", layer=1).hook_names(model.cfg.n_layers)
+            ['blocks.1.hook_resid_pre']
+        """
         return KINDS[self.kind].hook_points(self.layers, n_layers)
 
     @property
@@ -228,12 +247,14 @@ class Patch:
 
 
 Combined: TypeAlias = tuple[Patch, ...]
-"""Patches that act together, in this order; none stands for the unchanged model."""
+"""Patches that act together, in this order; the empty tuple stands for the unpatched model."""
 Patches: TypeAlias = Patch | Sequence[Patch] | None
+"""What functions take as a patch: one, several that act together in the order given, or None for
+the unpatched model."""
 
 
 def combined(patches: Patches) -> Combined:
-    """No patch, one or several, as a tuple; several act in the order given.
+    """No patch, one or several, as a tuple.
 
     Raises:
         RoleLensError: something that is not a patch.

@@ -1,6 +1,8 @@
-"""The residual stream of several candidates at once, and two ways of changing it.
+"""Computes on the residual stream of several candidates at once; what kinds of patch are made of.
 
-shifted(stream, -projection(stream, units), units)   # takes the component along each unit off
+    shifted(stream, -projection(stream, units), units)   # removes the component along each unit
+
+Everything here is float32, and nothing is changed in place.
 """
 
 from typing import TypeAlias
@@ -10,18 +12,37 @@ from jaxtyping import Float
 from torch import Tensor
 
 Stream: TypeAlias = Float[Tensor, "candidate row pos d_model"]
-"""The residual stream of several candidates, each with its own rows, float32."""
+"""The residual stream of several candidates, each with its own rows; float32."""
 Directions: TypeAlias = Float[Tensor, "candidate d_model"]
+"""One direction for each candidate."""
 Values: TypeAlias = Float[Tensor, " candidate"]
+"""One number for each candidate: a coefficient or a projection."""
 
 
 def projection(stream: Stream, units: Directions) -> Float[Tensor, "candidate row pos"]:
-    """x·u for every token x and its candidate's unit vector u."""
+    """Project every token's residual stream x on its candidate's unit vector u: x·u.
+
+    Example:
+        >>> from role_lens.patches import projection
+        >>> stream = torch.tensor([3.0, 4.0]).view(1, 1, 1, 2)    # candidate, row, pos, d_model
+        >>> projection(stream, torch.tensor([[0.0, 1.0]]))
+        tensor([[[4.]]])
+    """
     return einops.einsum(stream, units, "candidate row pos d, candidate d -> candidate row pos")
 
 
 def shifted(
     stream: Stream, shift: Float[Tensor, "candidate #row #pos"], directions: Directions
 ) -> Stream:
-    """x + shift · direction, in one pass over the stream."""
+    """Shift the residual stream along each candidate's direction: x + shift · direction.
+
+    Args:
+        shift: how many times the direction, for each token or for all tokens of a candidate.
+
+    Example:
+        >>> from role_lens.patches import shifted
+        >>> stream = torch.zeros(1, 1, 1, 2)                      # candidate, row, pos, d_model
+        >>> shifted(stream, torch.tensor([[[2.0]]]), torch.tensor([[1.0, 3.0]]))
+        tensor([[[[2., 6.]]]])
+    """
     return stream.addcmul(shift[..., None], directions[:, None, None])

@@ -1,7 +1,9 @@
-"""Which tokens a patch changes, in a padded batch and with a key-value cache.
+"""Tells which tokens a patch changes, in a padded batch and with a key-value cache.
 
-window = TokenWindow(prompt_end=torch.tensor([12, 12]))
-window.select("generated", width=20)   # True in columns 12 to 19
+    window = TokenWindow(prompt_end=torch.tensor([12, 12]))
+    window.select("generated", width=20)    # True in columns 12 to 19
+
+A mask is one of four names: `all`, `prompt`, `generated`, `last`.
 """
 
 from dataclasses import dataclass
@@ -14,6 +16,8 @@ from torch import Tensor
 from role_lens.errors import RoleLensError
 
 TokenMask = Literal["all", "prompt", "generated", "last"]
+"""Which tokens a patch changes: `all`; `prompt`, up to the last prompt token; `generated`, those
+after it; `last`, only the last prompt token."""
 
 
 def check_tokens(tokens: str) -> None:
@@ -26,8 +30,15 @@ def check_tokens(tokens: str) -> None:
 class TokenWindow:
     """Which columns of the current forward pass belong to the prompt.
 
-    Left-padded rows that are continued with tokens of different number end their prompts in
-    different columns; under a key-value cache a pass sees only the newest columns.
+    In a left-padded batch of prompts, all prompts end in the same column. Rows that are prompts
+    with answers of different lengths end their prompts in different columns. With a key-value
+    cache, a pass sees only the newest columns.
+
+    Example:
+        >>> from role_lens.patches import TokenWindow
+        >>> window = TokenWindow(prompt_end=torch.tensor([3, 4]))
+        >>> window.select("generated", width=5).int().tolist()
+        [[0, 0, 0, 1, 1], [0, 0, 0, 0, 1]]
     """
 
     prompt_end: Int[Tensor, " batch"]
@@ -36,7 +47,7 @@ class TokenWindow:
     """How many columns the key-value cache holds already; generation moves it on."""
 
     def select(self, tokens: TokenMask, width: int) -> Bool[Tensor, "batch pos"]:
-        """True at the columns that a token mask names."""
+        """True at the columns that a token mask names, of a pass that sees `width` columns."""
         end = self.prompt_end[:, None]
         column = torch.arange(self.offset, self.offset + width, device=end.device)[None]
         if tokens == "prompt":

@@ -1,8 +1,11 @@
-"""What is asked: questions, where they come from, their domains, and how they are divided.
+"""Loads questions, tells their domains, and divides them.
 
-    from role_lens.questions import SOURCES, split_questions
+    from role_lens.questions import load_questions, split_questions
 
-To add a source is to add a file to `role_lens.questions.sources`.
+    choosing, testing = split_questions(load_questions("builtin", domain="econ"), 0.5, seed=0)
+
+Directions are chosen on some questions and tested on others. To add a source of questions is to add
+a file to `role_lens.questions.sources`.
 """
 
 import lazy_loader as lazy

@@ -1,6 +1,9 @@
-"""The domains of arXiv 2502.12055: which MMLU subjects and which roles belong to each.
+"""Lists the domains of arXiv 2502.12055: which MMLU subjects and which roles belong to each.
 
-domain_of("econometrics")    # "econ"
+    domain_of("econometrics")          # "econ"
+    home_domains()["economist"]        # "econ"
+
+A role is judged on the questions of its own domain; other roles and domains can be named.
 """
 
 import warnings
@@ -54,6 +57,7 @@ MMLU_DOMAINS: dict[str, tuple[str, ...]] = {
         "professional_psychology",
     ),
 }
+"""Domain -> the MMLU subjects that belong to it."""
 
 DOMAIN_ROLES: dict[str, tuple[str, ...]] = {
     "econ": ("economic researcher", "economist", "financial analyst"),
@@ -78,42 +82,68 @@ DOMAIN_ROLES: dict[str, tuple[str, ...]] = {
     "politics": ("politician", "sheriff", "enthusiast", "partisan"),
     "psychology": ("psychologist",),
 }
+"""Domain -> the roles that belong to it."""
 
 
 def domain_of(subject: str) -> str:
-    """The domain of an MMLU subject; the subject itself where it belongs to none."""
+    """The domain of an MMLU subject; the subject itself where it belongs to no domain.
+
+    Example:
+        >>> from role_lens.questions import domain_of
+        >>> domain_of("econometrics"), domain_of("astronomy")
+        ('econ', 'astronomy')
+    """
     named = (domain for domain, subjects in MMLU_DOMAINS.items() if subject in subjects)
     return next(named, subject)
 
 
 def home_domains(domains: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Role -> its domain, for the roles of the paper and those of `domains`, which take
-    precedence."""
+    """Map each role to its own domain: the roles of arXiv 2502.12055, and those of `domains`.
+
+    Args:
+        domains: role -> domain; for a role of the paper it replaces the paper's domain.
+
+    Example:
+        >>> from role_lens.questions import home_domains
+        >>> homes = home_domains({"poet": "verse"})
+        >>> homes["economist"], homes["poet"]
+        ('econ', 'verse')
+    """
     given = {role: domain for domain, roles in DOMAIN_ROLES.items() for role in roles}
     given |= domains or {}
     return {role_name(role): domain for role, domain in given.items()}
 
 
 def homes_of(
-    vectors: RoleVectors, roles: Sequence[str] | None, domains: Mapping[str, str] | None
+    vectors: RoleVectors,
+    roles: Sequence[str] | None,
+    domains: Mapping[str, str] | None,
+    asked: Iterable[str] = (),
 ) -> dict[str, str]:
-    """Role -> the domain that it is judged on.
+    """Map each role of some vectors to the domain that it is judged on.
 
     Args:
-        roles: default: all that the vectors have.
+        roles: the roles; None for all that the vectors have.
         domains: role -> its domain, beside those of the paper.
+        asked: domains of the questions, of which the error message names one as an example.
 
     Raises:
         RoleLensError: a role that the vectors don't have, or that has no domain.
+
+    Example:
+        >>> from role_lens.questions import homes_of
+        >>> homes_of(vectors, ["poet"], {"poet": "verse", "cook": "food"})
+        {'poet': 'verse'}
     """
     known = home_domains(domains)
+    example = min(asked, default="econ")
     homes = {}
     for role in roles if roles is not None else vectors.roles:
         name = vectors.roles[vectors.role_index(role)]
         if name not in known:
             raise RoleLensError(
-                f"role {name!r} has no domain: name the questions that it is judged on, such as "
-                f"domains={{{name!r}: 'econ'}}, or --domains {name!r} econ"
+                f"role {name!r} has no domain: name the one whose questions it is judged on, such as "
+                f"domains={{{name!r}: {example!r}}}, or --role-domains {name!r} {example!r}"
             )
         homes[name] = known[name]
     return homes
@@ -125,24 +155,30 @@ def homes_among(
     domains: Mapping[str, str] | None,
     asked: Iterable[str],
 ) -> dict[str, str]:
-    """As `homes_of`, but by default only the roles that there are questions for; a warning says
-    how many are left out.
+    """Map roles to their domains as `homes_of` does, but leave out roles that have no questions.
+
+    They are left out only if `roles` is None, with a warning that says how many there are.
 
     Args:
         asked: domains of the questions.
 
     Raises:
-        RoleLensError: there is no such role, and all that `homes_of` raises.
+        RoleLensError: no role has its domain among them, and all that `homes_of` raises.
+
+    Example:
+        >>> from role_lens.questions import homes_among
+        >>> homes_among(vectors, None, {"poet": "verse", "cook": "food"}, asked=["verse"])
+        {'poet': 'verse'}
     """
-    homes = homes_of(vectors, roles, domains)
+    known = set(asked)
+    homes = homes_of(vectors, roles, domains, known)
     if roles is not None:
         return homes
-    known = set(asked)
     found = {role: home for role, home in homes.items() if home in known}
     if not found:
         raise RoleLensError(
-            f"no role has its domain among {', '.join(sorted(known))}: name one, such as --domains "
-            f"{next(iter(homes))!r} {min(known)!r}"
+            f"no role has its domain among {', '.join(sorted(known))}: name one, such as "
+            f"--role-domains {next(iter(homes))!r} {min(known)!r}"
         )
     if left_out := sorted(set(homes.values()) - known):
         warnings.warn(

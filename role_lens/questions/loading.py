@@ -1,7 +1,9 @@
-"""Loads questions: built-in ones, benchmarks of the hub, and JSONL files.
+"""Loads questions: built-in ones, benchmarks from the Hugging Face hub, and JSONL files.
 
-load_questions("builtin", domain="econ")
-load_questions("my_questions.jsonl")
+    load_questions("builtin", domain="econ")
+    load_questions("my_questions.jsonl")
+
+Named sources are files in `role_lens.questions.sources`.
 """
 
 import difflib
@@ -19,7 +21,7 @@ from role_lens.questions.question import NumericQuestion, Question
 SOURCES: Registry[Callable[[str], list[Question]]] = Registry(
     "role_lens.questions.sources", "load", "question source"
 )
-"""Names of sources -> a function that gives the questions of a split."""
+"""Named sources of questions -> a function that gives the questions of a split."""
 
 
 def load_questions(
@@ -29,21 +31,22 @@ def load_questions(
     subject: str | None = None,
     split: str = "test",
 ) -> list[Question]:
-    """Multiple-choice questions.
+    """Load multiple-choice questions.
 
     Args:
         source: a file in `role_lens.questions.sources`, such as `"builtin"` (8 domains of 40
-            questions) or `"mmlu"` (`cais/mmlu` from the Hugging Face hub); or a JSONL file or
-            folder of them with `question`, `choices`, `answer` (index from 0) and optionally
-            `subject`, `domain`, `id`. Without a domain it is that of the MMLU subject, any other
-            subject itself, or without one the name of the file.
+            questions) or `"mmlu"` (`cais/mmlu` from the Hugging Face hub); or a JSONL file, or a
+            folder of them. A line of these has the fields `question`, `choices` (the options),
+            `answer` (index of the right one, from 0), and optionally `subject`, `domain` and `id`.
+            Without a subject it gets the name of the file, and without a domain that of its MMLU
+            subject (see `role_lens.questions.domain_of`), or its subject where that has none.
         domain: keep only this domain.
         subject: keep only this subject.
         split: which part of a benchmark, such as `test` or `validation`.
 
     Raises:
-        RoleLensError: nothing there, malformed rows (with file and line), an unknown domain or
-            subject.
+        RoleLensError: there is nothing at `source`, a line is malformed (the message names file and
+            line), or the domain or subject is unknown.
 
     Example:
         >>> questions = load_questions("builtin", domain="econ")
@@ -67,16 +70,24 @@ def load_questions(
 def load_numeric_questions(
     source: str | Path, *, domain: str | None = None
 ) -> list[NumericQuestion]:
-    """Questions whose answer is a number, from a JSONL file.
+    """Load questions whose answer is a number, from a JSONL file.
 
-    Fields `question` and `answer`: a number, or a text that ends in one after `####`, as in GSM8K
-    (Cobbe et al. 2021, arXiv 2110.14168); optional `id`, `subject`, `domain`.
+    A line has the fields `question` and `answer`: a number, or a text that ends in one after
+    `####`, as in GSM8K (Cobbe et al. 2021, arXiv 2110.14168); optionally `id`, `subject` and
+    `domain`.
 
     Args:
         domain: keep only this domain.
 
     Raises:
-        RoleLensError: no such file, a malformed row, or no rows (of this domain).
+        RoleLensError: there is no such file, a line is malformed, or there are no questions (of
+            this domain).
+
+    Example:
+        >>> line = '{"question": "How much is 3 + 4?", "answer": "3 + 4 = 7 #### 7"}'
+        >>> _ = (folder / "sums.jsonl").write_text(line)
+        >>> load_numeric_questions(folder / "sums.jsonl")[0].answer
+        Fraction(7, 1)
     """
     path = as_path(source)
     questions = []
@@ -107,10 +118,10 @@ def load_numeric_questions(
 
 
 def read_questions(path: Path) -> list[Question]:
-    """Questions of a JSONL file, or of all of them in a folder.
+    """Questions of a JSONL file, or of all JSONL files in a folder.
 
     Raises:
-        RoleLensError: nothing there, or a malformed row, with file and line.
+        RoleLensError: there is nothing, or a malformed line; the message names file and line.
     """
     if not path.exists():
         raise RoleLensError(

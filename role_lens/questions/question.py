@@ -1,6 +1,8 @@
-"""What is asked: multiple-choice questions and questions whose answer is a number.
+"""Defines questions: multiple-choice questions, and questions whose answer is a number.
 
-Question("q1", "Which is a tree?", ("ash", "ant"), answer=0, subject="botany", domain="plants")
+    Question("q1", "Which is a tree?", ("ash", "ant"), answer=0, subject="botany", domain="plants")
+
+The possible answers of a multiple-choice question are called its options.
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,9 @@ from typing import Literal, get_args
 from role_lens.errors import RoleLensError
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+"""The letters of the options, in their order."""
 Template = Literal["paper", "mmlu"]
+"""How a question is laid out with its letters, see `question_text`."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,7 @@ class Question:
     """One multiple-choice question.
 
     Raises:
-        RoleLensError: an empty text or option, fewer than two options, an answer outside them.
+        RoleLensError: an empty text or option, fewer than two options, or an answer outside them.
 
     Example:
         >>> Question("q1", "Which is a tree?", ("ash", "ant"), 0, "botany", "plants").choices
@@ -26,13 +30,17 @@ class Question:
     """
 
     id: str
+    """A name, by which tables of scores tell questions apart."""
     question: str
+    """The text."""
     choices: tuple[str, ...]
-    """The options."""
+    """The texts of the options."""
     answer: int
     """Index of the right option, from 0."""
     subject: str
+    """A narrower field, such as "econometrics"; samples and splits keep its share."""
     domain: str
+    """A wider field, such as "econ"; roles are judged on domains."""
 
     def __post_init__(self) -> None:
         if not self.question.strip():
@@ -68,13 +76,23 @@ class NumericQuestion:
 
 
 def question_text(question: Question, template: Template = "paper") -> str:
-    """The question as a prompt that asks for a letter.
+    """Lay a question out as a prompt that asks for a letter.
 
-    `paper` is the layout of arXiv 2502.12055; `mmlu` that of Hendrycks et al. 2021
-    (arXiv 2009.03300): question, one `A. choice` a line, `Answer:`.
+    Args:
+        template: `paper`, the layout of arXiv 2502.12055; or `mmlu`, that of Hendrycks et al. 2021
+            (arXiv 2009.03300): the question, a line such as `A. ash` for each option, `Answer:`.
 
     Raises:
-        RoleLensError: an unknown template, more choices than letters.
+        RoleLensError: an unknown template, or more options than letters.
+
+    Example:
+        >>> from role_lens.questions import question_text
+        >>> trees = Question("q1", "Which is a tree?", ("ash", "ant"), 0, "botany", "plants")
+        >>> print(question_text(trees, "mmlu"))
+        Which is a tree?
+        A. ash
+        B. ant
+        Answer:
     """
     if template not in get_args(Template):
         raise RoleLensError(f"template must be one of {get_args(Template)}, got {template!r}")
@@ -87,10 +105,10 @@ def question_text(question: Question, template: Template = "paper") -> str:
 
 
 def lettered(question: Question) -> list[str]:
-    """`A. choice` for each choice.
+    """A line such as `A. ash` for each option.
 
     Raises:
-        RoleLensError: more choices than letters.
+        RoleLensError: more options than letters.
     """
     if len(question.choices) > len(LETTERS):
         raise RoleLensError(

@@ -1,7 +1,8 @@
-"""Divides questions into those that choose and those that test: seeded, stratified by subject, none
-twice.
+"""Divides questions into those that choose and those that test, at random and none twice.
 
     choosing, testing = split_questions(questions, 0.5, seed=0)
+
+Every split and sample keeps the share of each subject, and depends on its seed alone.
 """
 
 import random
@@ -13,16 +14,27 @@ from role_lens.errors import RoleLensError
 from role_lens.questions.question import Question
 
 MIN_QUESTIONS = 20
+"""The fewest questions of a domain that may choose, or that may test."""
 
 
 def split_questions(
     questions: Sequence[Question], fraction: float = 0.5, *, seed: int = 0
 ) -> tuple[list[Question], list[Question]]:
-    """Divide questions at random, each subject in the same proportion; the first list holds
-    `fraction` of them. Both keep the order of `questions`.
+    """Divide questions at random into two lists, each subject in the same proportion.
+
+    Both lists keep the order of `questions`.
+
+    Args:
+        fraction: share of the questions that the first list gets.
 
     Raises:
         RoleLensError: a fraction outside 0 to 1.
+
+    Example:
+        >>> from role_lens.questions import split_questions
+        >>> choosing, testing = split_questions(many_questions, 0.25)
+        >>> len(choosing), len(testing)
+        (20, 60)
     """
     if not 0 <= fraction <= 1:
         raise RoleLensError(f"fraction must lie between 0 and 1, got {fraction}")
@@ -35,11 +47,20 @@ def split_questions(
 def sample_questions(
     questions: Sequence[Question], n: int | None, *, seed: int = 0
 ) -> list[Question]:
-    """At most n questions at random, none twice, each subject in proportion, in the order of
-    `questions`.
+    """Sample at most n questions at random, none twice, each subject in proportion to its size.
+
+    The sample keeps the order of `questions`.
+
+    Args:
+        n: the number of questions; None for all, without repetitions.
 
     Raises:
         RoleLensError: a negative number.
+
+    Example:
+        >>> from role_lens.questions import sample_questions
+        >>> len(sample_questions(many_questions, 30)), len(sample_questions(questions * 2, None))
+        (30, 4)
     """
     if n is not None and n < 0:
         raise RoleLensError(f"a sample holds 0 questions or more, not {n}")
@@ -52,10 +73,16 @@ def sample_questions(
 def sample_by_domain(
     questions: Sequence[Question], domains: Iterable[str], n: int | None, *, seed: int = 0
 ) -> dict[str, list[Question]]:
-    """`sample_questions` of each of these domains.
+    """Sample at most n questions of each of some domains, as `sample_questions` does.
 
     Raises:
         RoleLensError: a domain without questions.
+
+    Example:
+        >>> from role_lens.questions import sample_by_domain
+        >>> samples = sample_by_domain(many_questions, ["verse", "food"], 10)
+        >>> {domain: len(some) for domain, some in samples.items()}
+        {'verse': 10, 'food': 10}
     """
     wanted = list(dict.fromkeys(domains))
     _check_domains(questions, wanted, "questions")
@@ -66,19 +93,43 @@ def sample_by_domain(
 def sample_each(
     asked: Mapping[str, Sequence[Question]], n: int | None, *, seed: int = 0
 ) -> dict[str, list[Question]]:
-    """`sample_questions` of every domain's."""
+    """Sample at most n questions of every domain, as `sample_questions` does.
+
+    Args:
+        asked: domain -> its questions.
+
+    Example:
+        >>> from role_lens.questions import sample_each
+        >>> len(sample_each({"verse": many_questions[:40]}, 10)["verse"])
+        10
+    """
     return {domain: sample_questions(some, n, seed=seed) for domain, some in asked.items()}
 
 
 def without_repeats(questions: Sequence[Question], others: Sequence[Question]) -> list[Question]:
-    """Those that are not among `others`: same text and same choices, in whatever order, spacing,
-    case and final full stops."""
+    """Leave out questions that are among others: those with the same text and the same options.
+
+    Case, spacing, final full stops and the order of the options don't matter.
+
+    Example:
+        >>> from role_lens.questions import without_repeats
+        >>> [one.id for one in without_repeats(questions, questions[:2])]
+        ['q2', 'q3']
+    """
     known = {_content(question) for question in others}
     return [question for question in questions if _content(question) not in known]
 
 
 def distinct(questions: Sequence[Question]) -> list[Question]:
-    """The first of each question that is there more than once, told as in `without_repeats`."""
+    """Keep the first of each question that is there more than once.
+
+    Questions are compared as `without_repeats` compares them.
+
+    Example:
+        >>> from role_lens.questions import distinct
+        >>> len(distinct([*questions, questions[0]])) == len(questions)
+        True
+    """
     first: dict[tuple[str, frozenset[str]], Question] = {}
     for question in questions:
         first.setdefault(_content(question), question)
@@ -91,16 +142,28 @@ def divide(
     homes: Mapping[str, str],
     seed: int,
 ) -> tuple[dict[str, list[Question]], dict[str, list[Question]]]:
-    """By domain: the questions that choose, for the roles' own domains, and those that test.
+    """Divide questions by domain into those that choose, for the roles' own domains, and those that
+    test.
 
-    None is in both, and none in either twice; a warning says how many were left out.
+    No question is in both, and none is in either twice; a warning says how many were left out.
 
     Args:
-        validation: those that choose; None to take half of `questions` of each own domain.
+        questions: those that test; or if `validation` is None, those that are divided.
+        validation: those that choose; None to take half of `questions` of each role's own domain.
         homes: role -> its own domain.
+        seed: seed of the halves.
+
+    Returns:
+        Domain -> the questions that choose, and domain -> the questions that test.
 
     Raises:
-        RoleLensError: a role's own domain without questions.
+        RoleLensError: a role's own domain has no questions.
+
+    Example:
+        >>> from role_lens.questions import divide
+        >>> choosing, testing = divide(many_questions, None, {"poet": "verse"}, seed=0)
+        >>> len(choosing["verse"]), {domain: len(some) for domain, some in testing.items()}
+        (20, {'food': 40, 'verse': 20})
     """
     own = sorted(set(homes.values()))
     _check_domains(questions, own, "questions")
@@ -150,7 +213,19 @@ def check_numbers(
     choosing: Mapping[str, Sequence[Question]],
     tests: Sequence[tuple[str, bool, Sequence[Question]]],
 ) -> None:
-    """Raise a RoleLensError, before any work, if there are too few questions of a domain."""
+    """Raise a RoleLensError if a domain has fewer than 20 questions to choose, or to test.
+
+    Args:
+        choosing: domain -> the questions that choose.
+        tests: for each test the domain, whether it is the own domain of the tested roles, and the
+            questions.
+
+    Example:
+        >>> from role_lens.questions import check_numbers
+        >>> check_numbers({"verse": many_questions[:40]}, [("verse", True, questions)])
+        Traceback (most recent call last):
+        role_lens.errors.RoleLensError: domain 'verse' has 4 test questions...
+    """
     numbers = [
         (domain, "validation questions that aren't repeats or test questions too", len(asked), "")
         for domain, asked in choosing.items()

@@ -6,8 +6,8 @@ from .stability import bootstrap_cosines, held_out_auc, leave_one_out, stability
 from .token_view import TokenView, circuitsvis_script, project_tokens, views_on_one_scale
 
 __all__ = [
-    "Injection",
     "TARGET",
+    "Injection",
     "TokenView",
     "bootstrap_cosines",
     "circuitsvis_script",

@@ -1,6 +1,9 @@
-"""Tables of how separable and how alike role directions are, by layer.
+"""Measures how separable and how alike role directions are, and groups roles that are alike.
 
-geometry_by_layer(vectors)
+    geometry_by_layer(vectors)
+    merges, order = role_tree(cosines)
+
+All of it is computed from fitted vectors alone; no model is needed.
 """
 
 import math
@@ -19,15 +22,37 @@ from role_lens.vectors import RoleVectors
 
 
 def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
-    """One row per contrast, position and layer.
+    """How separable and how alike the roles' directions are, at every layer and position.
 
-    Columns: `d_prime`, the held-out sensitivity index, mean over the roles that have prompts in
-    both halves; `auc`, the mean of Phi(d' / sqrt 2), the chance that a held-out prompt of the
-    role projects further on the direction than one of the reference, if projections are normal
-    (0.5 is chance);
-    `mean_cosine` over all pairs of roles, NaN of a single one; `shared`, the share of a direction's
-    squared length that lies along the mean of all roles', mean over roles, NaN of a single role and
-    of contrast `roles`, whose directions sum to zero; `mean_norm` of the raw directions.
+    The table says how well a direction tells held-out prompts of its role from those of the
+    reference, which is what the contrast sets a role against (base prompts for `base`, the other
+    roles' prompts for `roles`), and how much the directions of different roles have in common:
+
+    - `d_prime`: the sensitivity index d' on held-out prompts, in standard deviations, mean over the
+      roles that have enough prompts in both halves;
+    - `auc`: the mean of Phi(d' / sqrt 2), the probability that a held-out prompt of the role
+      projects further on the direction than one of the reference, if projections are normal; 0.5 is
+      chance;
+    - `mean_cosine`: over all pairs of roles; NaN of a single role;
+    - `shared`: the share of a direction's squared length that lies along the mean of all roles'
+      directions, mean over roles; NaN of a single role, and of contrast `roles`, whose directions
+      sum to zero;
+    - `mean_norm`: mean length of the raw directions, in the residual stream's units.
+
+    Args:
+        vectors: fitted ones. Merged vectors have no separation: `d_prime` and `auc` are NaN.
+
+    Returns:
+        One row per contrast, position and layer: `contrast, position, layer`, and the columns
+        above.
+
+    Example:
+        >>> from role_lens.reading import geometry_by_layer
+        >>> table = geometry_by_layer(vectors)
+        >>> len(table)    # 2 contrasts, 2 positions, 3 layers
+        12
+        >>> f"{table['mean_cosine'].iloc[-1]:.2f}"    # contrast `roles`: two that sum to zero
+        '-1.00'
     """
     rows = []
     unknown = torch.full(vectors.role_means.shape[:-1], torch.nan)  # of merged vectors
@@ -59,12 +84,24 @@ def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
 def likeness_by_chance(vectors: RoleVectors) -> pd.DataFrame:
     """How alike directions would be if role and base prompts were all of one kind.
 
-    Directions of contrast `base` have the base mean in common, noise and all. A mean of n prompts
-    of one kind is the kind's mean and a random vector of squared length proportional to 1/n, at
-    right angles to those of other prompts where there are many dimensions.
+    Even then directions of contrast `base` are alike, since all of them have the noise of one base
+    mean in common. Here the mean of n prompts is taken to be the common mean plus a random vector
+    of squared length proportional to 1/n. These vectors are taken to be at right angles to each
+    other, as random vectors of many dimensions nearly are.
+
+    Args:
+        vectors: only their numbers of prompts are used.
 
     Returns:
-        One row per contrast that is a difference of means: `contrast, mean_cosine, shared`, as in `geometry_by_layer`.
+        One row per contrast that is a difference of means: `contrast, mean_cosine, shared`, where
+        the latter two are as in `geometry_by_layer`.
+
+    Example:
+        >>> from role_lens.reading import likeness_by_chance
+        >>> likeness_by_chance(vectors).round(2)    # as many base prompts as of each role
+          contrast  mean_cosine  shared
+        0     base          0.5    0.75
+        1    roles         -1.0     NaN
     """
     counts = torch.cat([vectors.role_counts, torch.tensor([vectors.base_count])])
     noise = torch.diag(counts.double().rsqrt())
@@ -81,11 +118,23 @@ def likeness_by_chance(vectors: RoleVectors) -> pd.DataFrame:
 def role_tree(
     cosines: Float[Tensor, "role role"],
 ) -> tuple[Float[ndarray, "merge 4"], list[int]]:
-    """Roles joined into ever larger groups, nearest first, by average linkage of 1 - cosine.
+    """Joins roles into ever larger groups, the nearest first (average linkage of 1 - cosine).
+
+    Args:
+        cosines: of every two roles' directions, as `role_lens.directions.cosine_similarity` gives
+            them at one layer and position.
 
     Returns:
-        The merges as `scipy.cluster.hierarchy.linkage` gives them, and an order of the roles in
-        which groups stand together.
+        The merges, as `scipy.cluster.hierarchy.linkage` gives them and `dendrogram` draws them: two
+        groups, their distance, and the number of roles in both. And an order of the roles in which
+        groups stand together.
+
+    Example:
+        >>> from role_lens.reading import role_tree
+        >>> cosines = torch.tensor([[1.0, 0.0, 0.9], [0.0, 1.0, 0.1], [0.9, 0.1, 1.0]])
+        >>> merges, order = role_tree(cosines)
+        >>> merges[0].round(2).tolist(), order    # roles 0 and 2 are joined first, at distance 0.1
+        ([2.0, 0.0, 0.1, 2.0], [1, 2, 0])
     """
     distance = 1 - cosines.double().numpy()
     np.fill_diagonal(distance, 0)

@@ -1,7 +1,9 @@
-"""Reads which tokens a direction promotes, and what each layer would say next, through the model's
-final norm and unembedding (nostalgebraist 2020, "interpreting GPT: the logit lens").
+"""Logit lens: which tokens a direction promotes, and what each layer would say next.
 
     logit_lens(model, direction[None], top_k=5)    # [[" lawyer", " court", ...]]
+
+A vector is taken for the residual stream after the last block: the model's final norm and its
+unembedding turn it into logits. Source: nostalgebraist 2020, "interpreting GPT: the logit lens".
 """
 
 from collections.abc import Sequence
@@ -16,8 +18,9 @@ from torch import Tensor
 from role_lens._run.forward import finite
 from role_lens._run.partial_pass import float32_readout
 from role_lens._run.tokens import encode_chat
+from role_lens.errors import RoleLensError
 from role_lens.models import Model
-from role_lens.patches.attached import attached
+from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patches
 
 
@@ -25,14 +28,29 @@ from role_lens.patches.patch import Patches
 def logit_lens(
     model: Model, vectors: Float[Tensor, "*rest d_model"], *, top_k: int = 10
 ) -> list[list[str]]:
-    """The `top_k` tokens with the highest logits for each vector, best first.
+    """The tokens that each vector promotes most.
 
-    Each vector is taken as a residual-stream state of its own: final norm, then unembedding.
+    Each vector goes through the final norm and the unembedding, as if it were all of the residual
+    stream. Its length hardly matters, because the norm divides by it.
+
+    Args:
+        model: any model of `load_model`.
+        vectors: directions or states, with any leading axes.
+        top_k: how many tokens of each.
 
     Returns:
-        One list of token strings per vector, in the order of the flattened leading axes.
+        One list of token strings per vector, the highest logit first; vectors in the order of the
+        flattened leading axes.
+
+    Example:
+        >>> from role_lens.reading import logit_lens
+        >>> tokens = logit_lens(model, vectors.directions("roles")[:, -1, 2], top_k=4)
+        >>> [len(row) for row in tokens]    # poet and cook, 4 tokens each
+        [4, 4]
     """
     logits = lens_logits(model, vectors.reshape(-1, vectors.shape[-1]))
+    if not 1 <= top_k <= logits.shape[-1]:
+        raise RoleLensError(f"top_k must be 1 to {logits.shape[-1]}, the vocabulary, got {top_k}")
     best = logits.topk(top_k, dim=-1).indices.tolist()
     return [[model.tokenizer.decode([token]) for token in row] for row in best]
 
@@ -41,7 +59,12 @@ def logit_lens(
 def lens_logits(
     model: Model, vectors: Float[Tensor, "row d_model"]
 ) -> Float[Tensor, "row d_vocab"]:
-    """Logits of residual-stream states, computed in float32."""
+    """Logits of residual-stream states: final norm and unembedding, computed in float32."""
+    if vectors.shape[-1] != model.cfg.d_model:
+        raise RoleLensError(
+            f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}: they "
+            "are from another model"
+        )
     weight = next(model.unembed.parameters())
     # As a batch of one sequence, which both model classes take. TransformerLens has logit_readout
     # for this since 4.0, but not for HookedTransformers.
@@ -53,11 +76,24 @@ def lens_logits(
 def name_logits(
     model: Model, vectors: Float[Tensor, "row d_model"], names: Sequence[str]
 ) -> Float[Tensor, "row name"]:
-    """How much each vector promotes each name: the mean logit of the name's tokens, as they are
-    inside a sentence.
+    """How much each vector promotes each name.
 
-    Names whose tokens are rare or frequent differ whatever the vector: compare one name over
-    vectors, or take a mean over vectors off first.
+    Logits of names whose tokens are rare or frequent differ whatever the vector is: compare one
+    name over several vectors, or subtract each name's mean over vectors first.
+
+    Args:
+        model: any model of `load_model`.
+        vectors: directions or states.
+        names: such as the roles; tokenised as inside a sentence, after a space.
+
+    Returns:
+        The mean logit of each name's tokens.
+
+    Example:
+        >>> from role_lens.reading import name_logits
+        >>> directions = vectors.directions("roles")[:, -1, 2]
+        >>> name_logits(model, directions, ["poet", "cook", "ship cook"]).shape    # row, name
+        torch.Size([2, 3])
     """
     logits = lens_logits(model, vectors)
     encode = partial(model.tokenizer, add_special_tokens=False)
@@ -71,18 +107,29 @@ def name_logits(
 def layer_logprobs(
     model: Model, prompt: str, patch: Patches = None, *, system: str | None = None
 ) -> Float[Tensor, "layer d_vocab"]:
-    """What would come next after a prompt, if the residual stream entering each block, and leaving
-    the last, were the end: log-probabilities, one row more than there are layers.
+    """What the model would say next after a prompt, if it had only the blocks before each layer.
 
-    The last row is the model's own prediction, but where its logits are capped (Gemma 2) or scaled
-    (Cohere) afterwards.
+    The residual stream at the prompt's last token, as it enters each block and as it leaves the
+    last one, goes through the final norm and the unembedding. The last row is the model's own
+    prediction, except in models that cap (Gemma 2) or scale (Cohere) their logits afterwards.
 
     Args:
+        model: any model of `load_model`.
         prompt: one user turn.
-        patch: attached while the model runs.
+        patch: a patch or several, attached while the model runs.
+        system: system message; None for the chat template's own default.
+
+    Returns:
+        Log-probabilities of the next token, in nats: a row for the input of each layer, and one for
+        the output of the last.
 
     Raises:
-        RoleLensError: an empty prompt, a patch that doesn't fit.
+        RoleLensError: an empty prompt, a patch that doesn't fit, logits that are NaN or infinite.
+
+    Example:
+        >>> from role_lens.reading import layer_logprobs
+        >>> layer_logprobs(model, "Tea?").shape    # 3 layers and the end; tokens
+        torch.Size([4, 300])
     """
     tokens = torch.tensor(encode_chat(model, [prompt], system), device=model.cfg.device)
     states: list[Tensor] = []
@@ -101,7 +148,23 @@ def layer_logprobs(
 def most_likely(
     model: Model, logprobs: Float[Tensor, "layer d_vocab"], *, top_k: int = 5
 ) -> pd.DataFrame:
-    """The first tokens of each row: `layer, place` (1 is the likeliest), `token, logprob`."""
+    """The likeliest tokens of each layer, as a table.
+
+    Args:
+        model: the model, for its tokenizer.
+        logprobs: what `layer_logprobs` returns.
+        top_k: how many tokens of each layer.
+
+    Returns:
+        One row per layer and token: `layer` (the largest stands for the output of the last block),
+        `place` (1 is the likeliest), `token`, `logprob` (nats).
+
+    Example:
+        >>> from role_lens.reading import layer_logprobs, most_likely
+        >>> table = most_likely(model, layer_logprobs(model, "Tea?"), top_k=2)
+        >>> table[["layer", "place"]].to_numpy().tolist()
+        [[0, 1], [0, 2], [1, 1], [1, 2], [2, 1], [2, 2], [3, 1], [3, 2]]
+    """
     best = logprobs.topk(top_k, dim=-1)
     rows = [
         (layer, place + 1, model.tokenizer.decode([int(token)]), float(value))

@@ -1,6 +1,9 @@
-"""Lets the model say what a vector is, put in the place of a word.
+"""Lets the model say what a direction means, by putting it in the place of a word.
 
-patchscope(model, direction[None], Injection(layer=3))   # "What does X represent?"
+    patchscope(model, direction[None], Injection(layer=3))    # what it answers, one text
+
+The model answers the prompt "What does X represent?" while the residual stream at the token X is
+changed to the direction, or by it.
 """
 
 import operator
@@ -24,30 +27,35 @@ from role_lens.models import Model, check_layer
 Mode = Literal["replace", "add"]
 
 TARGET = "What does X represent?"
+"""The prompt of arXiv 2502.12055, with X as placeholder."""
 
 
 @dataclass(frozen=True)
 class Injection:
-    """Where a vector is put, and how.
+    """Where a vector is put into a prompt, and how.
 
     Raises:
         RoleLensError: an unknown mode.
 
     Example:
+        >>> from role_lens.reading import Injection
         >>> Injection(layer=3, scale=4.0, mode="add").target
         'What does X represent?'
     """
 
     layer: int | Sequence[int]
-    """The layer whose input is changed: of all vectors, or one for each."""
+    """The layer whose input is changed; one number for all vectors, or one for each."""
     scale: float | Sequence[float] = 1.0
-    """Of all vectors, or one for each."""
+    """A factor, see `mode`; one number for all vectors, or one for each."""
     mode: Mode = "replace"
-    """`replace`: scale · |x| · d/|d|, the vector's direction in the stream's own length there;
-    `add`: x + scale · d, the raw vector."""
+    """`replace` puts scale · |x| · d/|d| in the place of x, the residual stream at the
+    placeholder: the direction of the vector d, at the length of what was there. `add` puts x +
+    scale · d there, in the residual stream's units."""
     target: str = TARGET
-    """A prompt with the placeholder as a word of its own, once or several times."""
+    """The prompt, one user turn, with the placeholder in it as a word of its own, once or
+    several times."""
     placeholder: str = "X"
+    """The word whose tokens are changed."""
 
     def __post_init__(self) -> None:
         if self.mode not in get_args(Mode):
@@ -64,30 +72,39 @@ def patchscope(
     sampling: Sampling = Sampling(batch_size=64),
     progress: bool = False,
 ) -> list[str]:
-    """Let the model answer a prompt in which a vector stands for a word (Ghandeharioun et al. 2024,
-    arXiv 2401.06102; with "What does X represent?" as in arXiv 2502.12055).
+    """Let the model answer a prompt in which a vector stands for a word.
 
-    The residual stream entering a block is changed at the tokens of the placeholder, see
-    `Injection`.
+    The residual stream entering a block is changed at the tokens of the placeholder, as `injection`
+    says; all later tokens attend to what was put there. Source: Ghandeharioun et al. 2024, arXiv
+    2401.06102; with the prompt "What does X represent?" as in arXiv 2502.12055.
 
     Args:
-        max_new_tokens, system, sampling, progress: as for `generate`.
+        model: any model of `load_model`.
+        vectors: directions, or states such as those of `word_states`.
+        injection: prompt, placeholder, layer and size.
+        max_new_tokens: longest text, in tokens.
+        system: system message; None for the chat template's own default.
+        sampling: temperature, seed and batch size, as for `generate`.
+        progress: show a progress bar.
 
     Returns:
         One text per vector.
 
     Raises:
-        RoleLensError: no vectors, no placeholder in the target, numbers of layers or scales that
-            don't match, a layer out of range, a zero vector, a tokenizer without offsets.
+        RoleLensError: no vectors, vectors of another model's width, a zero vector, no placeholder
+            in the target, other numbers of layers or scales than of vectors, a layer out of range,
+            a tokenizer that doesn't tell where its tokens are in the text.
 
     Example:
+        >>> from role_lens.reading import Injection, patchscope
         >>> direction = vectors.direction("poet", layer=1)
-        >>> len(patchscope(model, direction[None], Injection(layer=1), max_new_tokens=2))
+        >>> texts = patchscope(model, direction[None], Injection(layer=1), max_new_tokens=2)
+        >>> len(texts)
         1
     """
     n = len(vectors)
     if not n:
-        raise RoleLensError("patchscope needs at least one vector")
+        raise RoleLensError("expected at least one vector, got none")
     layers = [operator.index(one) for one in _of_each(injection.layer, n)]
     scales = [float(one) for one in _of_each(injection.scale, n)]
     if len(layers) != n or len(scales) != n:
@@ -96,7 +113,8 @@ def patchscope(
         check_layer(model, one)
     if vectors.shape[-1] != model.cfg.d_model:
         raise RoleLensError(
-            f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}"
+            f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}: they "
+            "are from another model"
         )
     vectors = vectors.detach().float().cpu()
     units, mode = unit(vectors), injection.mode
@@ -134,11 +152,30 @@ def word_states(
     placeholder: str = "X",
     system: str | None = None,
 ) -> Float[Tensor, "word d_model"]:
-    """The residual stream entering a block at each word's last token, where it stands in the place
-    of the placeholder: what a text about the word begins from, to hold directions against.
+    """The residual stream where a word stands in the place of the placeholder.
+
+    Such a state is what the model makes of the word itself, and something to compare directions
+    with: put in by `patchscope`, it shows how well the method works where the answer is known.
+
+    Args:
+        model: any model of `load_model`.
+        words: such as the roles' names.
+        layer: the layer whose input is read.
+        target: the prompt, with the placeholder in it; read at the last one, if there are several.
+        placeholder: the word that is replaced.
+        system: system message; None for the chat template's own default.
+
+    Returns:
+        The residual stream entering the block at each word's last token, float32.
 
     Raises:
-        RoleLensError: as `patchscope`.
+        RoleLensError: no placeholder in the target, a layer out of range, a tokenizer that doesn't
+            tell where its tokens are in the text.
+
+    Example:
+        >>> from role_lens.reading import word_states
+        >>> word_states(model, ["poet", "cook"], layer=1).shape    # word, d_model
+        torch.Size([2, 32])
     """
     check_layer(model, layer)
     place = placeholder_positions(model, target, placeholder, system)[-1]
@@ -149,18 +186,44 @@ def word_states(
 def placeholder_positions(
     model: Model, target: str, placeholder: str = "X", system: str | None = None
 ) -> list[int]:
-    """Positions, from the end of the formatted prompt, of the tokens of a placeholder.
+    """Positions of a placeholder's tokens in the formatted prompt.
+
+    Only words of the target itself are found: none in the system message or the chat template, and
+    no parts of words.
+
+    Args:
+        model: any model of `load_model`, for its tokenizer and chat template.
+        target: the prompt, one user turn.
+        placeholder: the word that is looked for.
+        system: system message; None for the chat template's own default.
+
+    Returns:
+        Token positions, negative, from the end of the formatted prompt.
 
     Raises:
-        RoleLensError: it is not in the target as a word of its own, or the tokenizer can't tell.
+        RoleLensError: the target doesn't have the placeholder as a word of its own, or the
+            tokenizer doesn't tell where its tokens are in the text.
+
+    Example:
+        >>> from role_lens.reading import placeholder_positions
+        >>> ids = encode_chat(model, ["X and X, not eX"])[0]
+        >>> places = placeholder_positions(model, "X and X, not eX")
+        >>> places, [model.tokenizer.decode([ids[place]]) for place in places]
+        ([-28, -22], ['X', 'X'])
     """
     word = _word(placeholder)
     text = chat_text(model, target, system)
     found = list(word.finditer(text))
     if not placeholder or not word.search(target):
-        raise RoleLensError(f"the target has no word {placeholder!r}: {target!r}")
+        raise RoleLensError(
+            f"the target has no word {placeholder!r}: {target!r}; write it into the target"
+        )
     # The target's own, not one in the template before it.
-    start = text.rindex(target.strip())
+    start = text.rfind(target.strip())
+    if start < 0:
+        raise RoleLensError(
+            f"the chat template changes the target, so that it can't be found again: {target!r}"
+        )
     spans = [m.span() for m in found if start <= m.start() < start + len(target)]
     if not model.tokenizer.is_fast:
         raise RoleLensError("patchscopes need a fast tokenizer, which tells offsets")
@@ -188,7 +251,8 @@ def _injection(
     places: Sequence[int],
     mode: Mode,
 ) -> Callable[[Tensor, Any], Tensor]:
-    """A hook function for the rows whose vectors belong to this layer."""
+    """A hook function that changes the rows whose vectors belong to this layer, in the first
+    pass only."""
     rows = [row for row, one in enumerate(layers) if one == layer]
     first = True
 

@@ -1,7 +1,10 @@
-"""Measures how sure a direction is: by how many prompts, by halves, by resampling, and by each prompt
-alone.
+"""Measures how far a direction depends on the prompts that it was made from.
 
-    stability_by_number(role, base, numbers=[8, 16, 32])    # activations: prompt x d_model
+    stability_by_number(role, base, numbers=[8, 16, 32])    # cosines of two disjoint samples
+
+The arguments are activations of single prompts at one layer and position (prompt x d_model, as
+`activations_at` gives them): those of a role's prompts, and those of the reference, which are base
+prompts or other roles' prompts. The direction is the difference of the two means.
 """
 
 from collections.abc import Sequence
@@ -23,14 +26,30 @@ Activations = Float[Tensor, "prompt d_model"]
 def held_out_auc(
     role: Activations, reference: Float[Tensor, "other d_model"], *, folds: int = 5, seed: int = 0
 ) -> float:
-    """How often a role's prompt projects further than another's on a direction that neither
-    helped to make: the area under the ROC curve, by cross-validation; 0.5 is chance.
+    """How well a direction tells apart prompts that had no part in making it.
+
+    The prompts of both kinds are divided into folds. Each fold's prompts are projected on the
+    difference of means of all other folds, and the area under the ROC curve is taken: the
+    probability that a prompt of the role projects further on the direction than one of the
+    reference.
 
     Args:
-        reference: the base prompts, or the other roles'.
+        role: activations of the role's prompts.
+        reference: activations of the base prompts, or of the other roles' prompts.
+        folds: how many parts; each is left out once.
+        seed: of the division into folds.
+
+    Returns:
+        The mean area over folds: 1 if the two kinds are fully separated, 0.5 by chance.
 
     Raises:
-        RoleLensError: fewer prompts than folds.
+        RoleLensError: fewer prompts of either kind than folds.
+
+    Example:
+        >>> from role_lens.reading import held_out_auc
+        >>> states = torch.randn(80, 8, generator=torch.Generator().manual_seed(0))
+        >>> held_out_auc(states[:40] + 9, states[40:])    # two groups that lie far apart
+        1.0
     """
     if min(len(role), len(reference)) < folds:
         raise RoleLensError(
@@ -64,16 +83,31 @@ def stability_by_number(
     repeats: int = 50,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """How alike are directions from different prompts, by how many there are?
+    """How alike directions from different prompts are, by the number of prompts.
 
-    Two disjoint samples of n role prompts and of as many reference prompts (at most half of each)
-    give two directions; `split_half` is their cosine. `reliability` is what Spearman and Brown's
-    formula 2r / (1 + r) makes of its mean: the expected cosine² of a direction from 2n prompts
-    with the true one.
+    For each number n, two disjoint samples of n role prompts, and of as many reference prompts (but
+    at most half of these each), give two directions. Their cosine is taken, and that is repeated
+    with other samples.
+
+    Args:
+        role: activations of the role's prompts.
+        reference: activations of the base prompts, or of the other roles' prompts.
+        numbers: the numbers n; those above half of the role's prompts are left out.
+        repeats: pairs of samples for each n.
+        seed: of the samples.
 
     Returns:
-        One row per number that half of the role's prompts allow: `n, split_half` (mean over
-        repeats), `low, high` (5 % and 95 % quantile), `reliability`.
+        One row per number: `n`; `split_half`, the mean cosine of the two directions; `low, high`,
+        its 5 % and 95 % quantiles over repeats; and `reliability`, 2r / (1 + r) of that mean r
+        (Spearman and Brown's formula): the expected squared cosine of a direction from 2n prompts
+        with the one that endless prompts would give.
+
+    Example:
+        >>> from role_lens.reading import stability_by_number
+        >>> states = torch.randn(80, 8, generator=torch.Generator().manual_seed(0))
+        >>> table = stability_by_number(states[:40] + 1, states[40:], numbers=[2, 8, 20, 30])
+        >>> table["n"].tolist(), table["split_half"].is_monotonic_increasing
+        ([2, 8, 20], True)
     """
     rng = np.random.default_rng(seed)
     rows = []
@@ -103,10 +137,29 @@ def bootstrap_cosines(
     repeats: int = 200,
     seed: int = 0,
 ) -> Float[Tensor, " repeat"]:
-    """Cosines of the direction with those from prompts drawn again, with replacement.
+    """Cosines of a direction with directions from resampled prompts.
+
+    Each resample draws role prompts and reference prompts with replacement. These cosines are
+    higher than those of two disjoint samples, mostly because only one of the two directions is
+    noisy, and a little because a resample shares prompts with the whole. Whether other prompts
+    would give the same direction is what `stability_by_number` answers.
 
     Args:
-        n: how many are drawn of either kind, at most as many as there are; default: all.
+        role: activations of the role's prompts.
+        reference: activations of the base prompts, or of the other roles' prompts.
+        n: how many prompts of either kind are drawn, at most as many as there are; None for all.
+        repeats: resamples.
+        seed: of the resamples.
+
+    Returns:
+        The cosine of each resample's direction with the direction of all prompts.
+
+    Example:
+        >>> from role_lens.reading import bootstrap_cosines
+        >>> states = torch.randn(80, 8, generator=torch.Generator().manual_seed(0))
+        >>> cosines = bootstrap_cosines(states[:40] + 9, states[40:])
+        >>> len(cosines), bool(cosines.min() > 0.99)
+        (200, True)
     """
     rng = np.random.default_rng(seed)
     whole = role.mean(dim=0) - reference.mean(dim=0)
@@ -122,11 +175,24 @@ def bootstrap_cosines(
 def leave_one_out(
     role: Activations, reference: Float[Tensor, "other d_model"]
 ) -> Float[Tensor, " prompt"]:
-    """How far each prompt alone turns the direction: 1 - cosine of the direction with that from
-    all the other prompts, exactly.
+    """How far each prompt alone turns a direction.
+
+    Args:
+        role: activations of the role's prompts, at least two.
+        reference: activations of the base prompts, or of the other roles' prompts.
+
+    Returns:
+        For each prompt of the role: 1 - cosine of the whole direction with the direction without
+        that prompt, exactly. 0 means that it turns nothing.
 
     Raises:
-        RoleLensError: fewer than two prompts.
+        RoleLensError: fewer than two prompts of the role, or a direction that is zero.
+
+    Example:
+        >>> from role_lens.reading import leave_one_out
+        >>> states = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+        >>> leave_one_out(states, torch.zeros(4, 2)).argmax()    # the prompt unlike the others
+        tensor(3)
     """
     n = len(role)
     if n < 2:

@@ -1,6 +1,9 @@
-"""Figures, reports, and what analysis scripts share.
+"""Draws figures, writes reports, and holds what analysis scripts share.
 
-from role_lens.reporting import Report, plot_comparison
+    from role_lens.reporting import Report, plot_comparison
+
+A script of `analyses` is a dataclass of settings, a function that computes tables (`Results`) and
+one that draws them; `main` makes a command of these.
 """
 
 import lazy_loader as lazy

@@ -18,9 +18,9 @@ from .terminal import reported, say
 
 __all__ = [
     "CONTRAST_STYLE",
-    "ModelOptions",
     "OUTLINED",
     "QUICK_ROLE_PROMPTS",
+    "ModelOptions",
     "QuestionOptions",
     "Report",
     "Results",

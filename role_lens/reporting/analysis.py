@@ -1,7 +1,10 @@
-"""What analysis scripts have in common: model and vectors, a folder of results, the command line.
+"""What analysis scripts share: model and vectors, tables in a run folder, and the command line.
 
-if __name__ == "__main__":
-    sys.exit(main(Config, run, draw))
+    if __name__ == "__main__":
+        sys.exit(main(Config, run, draw))
+
+`Config` is a dataclass of settings with a `Setup` in it, `run` computes `Results`, and `draw` makes
+figures and a report of them.
 """
 
 import json
@@ -25,41 +28,53 @@ from role_lens.vectors import RoleVectors
 from role_lens.versions import package_versions
 
 _RECORD = "results.json"
-# Of a quick version: a quarter of the built-in ones.
+# Prompts of each role, and base prompts, in a quick version: a quarter of the built-in ones.
 QUICK_ROLE_PROMPTS, _QUICK_BASE_PROMPTS = 16, 64
 
 
 @dataclass(frozen=True)
 class Setup:
-    """Which model and vectors, and where results go."""
+    """Settings of every analysis: model, vectors, and where results go.
+
+    Example:
+        >>> from role_lens.reporting import Setup
+        >>> setup = Setup(folder, quick=True)
+        >>> len(setup.role_prompts()["nurse"]), len(setup.base_prompts())    # of 64 and of 256
+        (16, 64)
+    """
 
     out: Path
-    """Folder for results, figures and report."""
+    """Run folder: results, figures and report are written there."""
     options: Common = field(default_factory=ModelOptions)
     vectors: Path | None = None
-    """A file written by `role-lens fit`; default: fitted on `prompts` and `base`, and kept in
-    `out`."""
+    """A file written by `role-lens fit`. Without one, vectors are fitted, and kept in the run
+    folder."""
     prompts: tuple[str, ...] = ("builtin",)
-    """Role prompts: builtin, a folder of <role>.jsonl or <role>.txt files, or one such file;
-    several are put together."""
+    """Prompts of the roles: builtin, <role>.jsonl or <role>.txt files, or folders of them."""
     base: str = "builtin"
-    """Base prompts: builtin, a .jsonl or a .txt file."""
+    """Base prompts, which roles are set against: builtin, a .jsonl or a .txt file."""
     seed: int = 0
-    """Of everything that is drawn at random."""
+    """Seed of everything that is drawn at random."""
     quick: bool = False
-    """A small version that takes minutes at most: to see whether it works, not what is so."""
+    """A small version that takes minutes at most: it shows that this works, not what is true."""
     redraw: bool = False
-    """Only draw figures and report again, from the results that are in `out`."""
+    """Only draw figures and report again, from the results in the run folder."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "out", as_path(self.out))
 
     def load_vectors(self, model: Model) -> RoleVectors:
-        """The vectors: those named, those kept in `out`, or fitted now and kept there.
+        """The vectors that the analysis is about.
+
+        They are read from the file `vectors`; without one, from the run folder; and if there are
+        none yet, they are fitted and written there.
+
+        Args:
+            model: the model that they have to be of.
 
         Raises:
-            RoleLensError: they are from another model, or those in `out` from other prompts, of
-                another name of a model or of another precision; a seed below 0.
+            RoleLensError: vectors of another model; those in the run folder are of other prompts,
+                of another name of a model or of another precision; a seed below 0.
         """
         if self.seed < 0:  # before anything is computed
             raise RoleLensError(f"seeds count from 0, got {self.seed}")
@@ -87,21 +102,32 @@ class Setup:
         return vectors
 
     def role_prompts(self) -> dict[str, list[str]]:
-        """Those that the vectors are fitted on: some of each role for a quick version without
-        vectors."""
+        """Role name -> the prompts that vectors are fitted on.
+
+        A quick version that fits vectors itself takes 16 of each role.
+
+        Raises:
+            RoleLensError: as `load_roles`.
+        """
         roles = load_roles(*self.prompts)
         if not self.quick or self.vectors is not None:
             return roles
         return {role: spread(texts, QUICK_ROLE_PROMPTS) for role, texts in roles.items()}
 
     def base_prompts(self) -> list[str]:
-        """As `role_prompts`."""
+        """The base prompts that vectors are fitted on.
+
+        A quick version that fits vectors itself takes 64.
+
+        Raises:
+            RoleLensError: as `load_prompts`.
+        """
         texts = load_prompts(self.base)
         few = self.quick and self.vectors is None
         return spread(texts, _QUICK_BASE_PROMPTS) if few else texts
 
     def with_prompts(self, vectors: RoleVectors) -> RoleVectors:
-        """The vectors with the prompts that they were fitted on, `prompts` and `base`.
+        """The vectors together with the prompts that they were fitted on, `prompts` and `base`.
 
         Raises:
             RoleLensError: they were fitted on others.
@@ -113,10 +139,23 @@ class Setup:
 
 
 def place_of(vectors: RoleVectors, position: int, layer: int | None = None) -> tuple[int, int]:
-    """Index of a position, and a layer; by default three quarters up.
+    """Index of a position among those of the vectors, and a layer.
+
+    Args:
+        vectors: fitted ones.
+        position: token position, negative, from the end of the formatted prompt.
+        layer: None for the one three quarters of the way up.
+
+    Returns:
+        The index, and the layer.
 
     Raises:
-        RoleLensError: the vectors don't have them.
+        RoleLensError: the vectors don't have the position or the layer.
+
+    Example:
+        >>> from role_lens.reporting import place_of
+        >>> place_of(vectors, position=-1)    # positions are -2 and -1, layers 0 to 2
+        (1, 2)
     """
     layer = 3 * vectors.n_layers // 4 if layer is None else layer
     vectors.direction(vectors.roles[0], layer=layer, position=position)
@@ -124,10 +163,23 @@ def place_of(vectors: RoleVectors, position: int, layer: int | None = None) -> t
 
 
 def every_layer(vectors: RoleVectors, step: int, first: int = 1) -> range:
-    """Layers of the vectors, so many apart.
+    """The layers of the vectors at equal steps.
+
+    Args:
+        vectors: fitted ones.
+        step: from one layer to the next.
+        first: the first layer; 1 leaves out layer 0, where directions are zero in most models.
+
+    Returns:
+        The layers, up to the last that the steps reach.
 
     Raises:
         RoleLensError: a step below 1.
+
+    Example:
+        >>> from role_lens.reporting import every_layer
+        >>> list(every_layer(vectors, step=1)), list(every_layer(vectors, step=2, first=0))
+        ([1, 2], [0, 2])
     """
     if step < 1:
         raise RoleLensError(f"a step from layer to layer is at least 1, got {step}")
@@ -136,18 +188,35 @@ def every_layer(vectors: RoleVectors, step: int, first: int = 1) -> range:
 
 @dataclass(frozen=True, eq=False)
 class Results:
-    """What an analysis found, and how."""
+    """What an analysis found, as tables, and how they were made.
+
+    Example:
+        >>> import pandas as pd
+        >>> from role_lens.reporting import Results
+        >>> found = Results({"cosines": pd.DataFrame({"layer": [1], "cosine": [0.5]})}, {"seed": 0})
+        >>> found.write(folder / "run")
+        >>> sorted(file.name for file in (folder / "run").iterdir())
+        ['cosines.parquet', 'results.json']
+        >>> Results.read(folder / "run").record
+        {'seed': 0}
+    """
 
     tables: Mapping[str, pd.DataFrame]
+    """Name -> table."""
     record: Mapping[str, Any]
-    """Analysis, settings, model, where the vectors are from, and versions, as JSON values."""
+    """How they were made, as JSON values: analysis, settings, model, where the vectors are from,
+    versions."""
 
     @staticmethod
     def of(config: Any, model: Model, vectors: RoleVectors, **tables: pd.DataFrame) -> "Results":
-        """Tables with what made them.
+        """Tables, with a record of what made them.
 
         Args:
-            config: a dataclass.
+            config: the settings, a dataclass defined in a script; the analysis has the script's
+                name.
+            model: the model that was run.
+            vectors: the vectors that were used.
+            tables: each under its name.
         """
         made = {
             "analysis": _name(type(config)),
@@ -159,7 +228,10 @@ class Results:
         return Results(tables, json.loads(json.dumps(made, default=str)))
 
     def write(self, folder: str | Path) -> None:
-        """Write `<name>.parquet` for each table, and `results.json`.
+        """Write `<name>.parquet` for each table, and the record as `results.json`.
+
+        Args:
+            folder: the run folder; made if there is none.
 
         Raises:
             RoleLensError: the folder can't be written to.
@@ -168,7 +240,10 @@ class Results:
 
     @staticmethod
     def read(folder: str | Path) -> "Results":
-        """What `write` wrote.
+        """Read what `write` wrote.
+
+        Args:
+            folder: the run folder.
 
         Raises:
             RoleLensError: there are no results in the folder, or they are damaged.
@@ -185,13 +260,27 @@ def main(
     draw: Callable[[Results, Path], None],
     arguments: list[str] | None = None,
 ) -> int:
-    """The command line of an analysis: run, unless only drawing is asked for, and draw.
+    """Run an analysis from the command line: compute, unless only drawing is asked for, and draw.
 
     Args:
-        config: a dataclass with a `Setup` as `setup`.
+        config: a dataclass with a `Setup` as `setup`; its fields are the options.
+        run: computes and writes the results; not called if `--redraw` is given.
+        draw: makes figures and `report.html` of the results, in the run folder.
+        arguments: of the command line; None for those that Python was called with.
 
     Returns:
         0 if it worked, 2 for input that can't be used, 130 if interrupted.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from role_lens.reporting import Results, Setup, main
+        >>> @dataclass
+        ... class Config:
+        ...     setup: Setup
+        >>> arguments = ["--out", "my-analysis"]
+        >>> main(Config, lambda config: Results({}, {}), lambda found, folder: None, arguments)
+        Written to .../my-analysis: open report.html
+        0
     """
 
     def command() -> None:
@@ -209,5 +298,6 @@ def main(
 
 
 def _name(config: type[Any]) -> str:
-    """The analysis that these are the settings of, by its file."""
-    return Path(str(sys.modules[config.__module__].__file__)).stem
+    """The name of the analysis that these are the settings of: its file's."""
+    file = getattr(sys.modules[config.__module__], "__file__", None)  # none in a notebook
+    return config.__module__ if file is None else Path(file).stem

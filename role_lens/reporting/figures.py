@@ -1,6 +1,9 @@
 """Draws figures from tables, as PNG files.
 
-plot_comparison(table, "verdict.png")
+    plot_comparison(table, "verdict.png")
+
+Functions that begin with `plot` write a file; `draw_effects`, `heat_map` and `label_points` draw
+into a figure of your own.
 """
 
 import itertools
@@ -21,17 +24,42 @@ from numpy import ndarray
 
 from role_lens.files import atomic_write
 
-# Legible in greyscale: the two contrasts differ in line style and lightness too.
-CONTRAST_STYLE = {
-    "base": {"color": "#1f3b73", "linestyle": "-", "label": "contrast base"},
-    "roles": {"color": "#d9822b", "linestyle": "--", "label": "contrast roles"},
-}
 
-OUTLINED = [withStroke(linewidth=2, foreground="white")]  # black on dark colours
+class _Styles(dict[str, dict[str, str]]):
+    def __missing__(self, contrast: str) -> dict[str, str]:
+        """Of a contrast that another finder gives."""
+        return {"color": "#5b9e6f", "linestyle": "-.", "label": f"contrast {contrast}"}
+
+
+CONTRAST_STYLE = _Styles(
+    {
+        "base": {"color": "#1f3b73", "linestyle": "-", "label": "contrast base"},
+        "roles": {"color": "#d9822b", "linestyle": "--", "label": "contrast roles"},
+    }
+)
+"""Contrast -> how its lines are drawn. They differ in line style and lightness too, and so can
+be told apart in greyscale."""
+
+_SHADES = ("#1f3b73", "#a9bcd8", "#d9822b", "#5b9e6f")
+OUTLINED = [withStroke(linewidth=2, foreground="white")]
+"""Path effects for black text and lines on dark colours: a white outline."""
 
 
 def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> None:
-    """Separability and mean cosine against layer, for both contrasts, at one position."""
+    """Draw separability and mean cosine by layer, a line for each contrast.
+
+    Args:
+        table: as `role_lens.reading.geometry_by_layer` returns it.
+        path: the PNG file.
+        position: the token position that is shown.
+
+    Example:
+        >>> from role_lens.reading import geometry_by_layer
+        >>> from role_lens.reporting import plot_by_layer
+        >>> plot_by_layer(geometry_by_layer(vectors), folder / "by_layer.png", position=-1)
+        >>> (folder / "by_layer.png").exists()
+        True
+    """
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     for contrast, part in table[table["position"] == position].groupby("contrast"):
@@ -48,7 +76,20 @@ def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> No
 
 
 def plot_cosines(cosines: Mapping[str, pd.DataFrame], path: str | Path) -> None:
-    """One heat map for each title, of a table of cosines with roles as index and columns."""
+    """Draw tables of cosines as heat maps, side by side.
+
+    Args:
+        cosines: title -> table, with roles as index and columns.
+        path: the PNG file.
+
+    Example:
+        >>> import pandas as pd
+        >>> from role_lens.reporting import plot_cosines
+        >>> table = pd.DataFrame([[1.0, 0.4], [0.4, 1.0]], ["poet", "cook"], ["poet", "cook"])
+        >>> plot_cosines({"layer 1": table}, folder / "cosines.png")
+        >>> (folder / "cosines.png").exists()
+        True
+    """
     figure = Figure(figsize=(6.5 * len(cosines), 6), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(cosines)))
     for axis, (title, table) in zip(axes, cosines.items(), strict=True):
@@ -60,13 +101,26 @@ def plot_cosines(cosines: Mapping[str, pd.DataFrame], path: str | Path) -> None:
 
 
 def plot_scores(summary: pd.DataFrame, path: str | Path) -> None:
-    """Accuracy with its standard error beside chance, by patch and scoring."""
+    """Draw the accuracy of each patch with its standard error, beside chance.
+
+    Args:
+        summary: one row per patch and scoring:
+            `patch, scoring, accuracy, chance, n`, as `summarize` returns them.
+        path: the PNG file.
+
+    Example:
+        >>> from role_lens.reporting import plot_scores
+        >>> table = evaluate(model, questions, {"baseline": None}, compute=Compute(progress=False))
+        >>> plot_scores(summarize(table).assign(scoring="letter"), folder / "scores.png")
+        >>> (folder / "scores.png").exists()
+        True
+    """
     figure = Figure(figsize=(7, 3.6), layout="constrained")
     axis = figure.subplots()
     patches = list(dict.fromkeys(summary["patch"]))
     scorings = list(dict.fromkeys(summary["scoring"]))
     width = 0.8 / len(scorings)
-    for shift, (scoring, shade) in enumerate(zip(scorings, ("#1f3b73", "#a9bcd8"), strict=False)):
+    for shift, (scoring, shade) in enumerate(zip(scorings, itertools.cycle(_SHADES), strict=False)):
         part = summary[summary["scoring"] == scoring].set_index("patch").loc[patches]
         error = np.sqrt(part["accuracy"] * (1 - part["accuracy"]) / part["n"])
         places = np.arange(len(patches)) + (shift - (len(scorings) - 1) / 2) * width
@@ -79,11 +133,23 @@ def plot_scores(summary: pd.DataFrame, path: str | Path) -> None:
 
 
 def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
-    """Effects in the roles' own domains: the addition with its interval, the persona prompt, and
-    the range of random directions.
+    """Draw each role's effects in its own domain.
+
+    A point is the effect of the addition, with its 90 % interval, a diamond that of the persona
+    prompt, and a grey bar the range of random directions.
 
     Args:
-        table: as `role_lens.experiments.comparison.compare` returns it.
+        table: as `role_lens.compare` returns it.
+        path: the PNG file.
+
+    Example:
+        >>> import pandas as pd
+        >>> from role_lens.reporting import plot_comparison
+        >>> row = {"role": "poet", "domain": "verse", "in_domain": True, "add": 0.1, "low": 0.0}
+        >>> row |= {"high": 0.2, "random_low": -0.1, "random_high": 0.15, "persona": -0.05}
+        >>> plot_comparison(pd.DataFrame([row]), folder / "verdict.png")
+        >>> (folder / "verdict.png").exists()
+        True
     """
     own = table[table["in_domain"] & table["add"].notna()]
     figure = Figure(figsize=(8, 1.5 + 0.27 * len(own)), layout="constrained")
@@ -93,7 +159,24 @@ def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
 
 
 def draw_effects(axis: Axes, own: pd.DataFrame, *, names: Sequence[str]) -> None:
-    """A row for each role in its own domain, as `plot_comparison` shows them."""
+    """Draw effects into an axis as `plot_comparison` does, a row for each role.
+
+    Args:
+        axis: of a figure of your own.
+        own: rows of a comparison's table: `add, low, high, random_low, random_high`, and `persona`
+            if it was asked; all in nats.
+        names: of the rows.
+
+    Example:
+        >>> import pandas as pd
+        >>> from matplotlib.figure import Figure
+        >>> from role_lens.reporting import draw_effects
+        >>> row = {"add": 0.1, "low": 0.0, "high": 0.2, "random_low": -0.1, "random_high": 0.15}
+        >>> axis = Figure().subplots()
+        >>> draw_effects(axis, pd.DataFrame([row]), names=["poet"])
+        >>> [text.get_text() for text in axis.get_yticklabels()]
+        ['poet']
+    """
     axis.use_sticky_edges = False  # a band ends inside the frame
     rows = np.arange(len(own))
     band = (own["random_high"] - own["random_low"]).to_numpy()
@@ -136,13 +219,28 @@ def plot_transfer(
     label: str,
     level: float | None = None,
 ) -> None:
-    """Role by domain, one heat map for each kind of condition; boxed: the roles' own domains.
+    """Draw effects of every role on every domain as heat maps.
+
+    There is one for each kind of condition; each role's own domain has a box around it.
 
     Args:
-        effects: as `role_lens.experiments.judgement.judge` returns them.
-        kinds: kind -> the title of its map.
-        value: the column that is shown, called `label`.
-        level: + and – stand where the effect is above or below zero, adjusted, at this level.
+        effects: as `role_lens.experiments.judge` returns them.
+        path: the PNG file.
+        kinds: kind of condition -> the title of its heat map.
+        value: the column that is shown.
+        label: what this column is called in the figure.
+        level: + and – mark effects above and below zero whose adjusted p is at most this; None for
+            no marks.
+
+    Example:
+        >>> import pandas as pd
+        >>> from role_lens.reporting import plot_transfer
+        >>> effects = pd.DataFrame({"role": "poet", "domain": ["verse", "food"], "kind": "add"})
+        >>> effects = effects.assign(in_domain=[True, False], effect=[0.2, -0.1])
+        >>> file, titles = folder / "transfer.png", {"add": "role vector added"}
+        >>> plot_transfer(effects, file, kinds=titles, value="effect", label="nats")
+        >>> file.exists()
+        True
     """
     own = effects[effects["in_domain"]].drop_duplicates("role")
     homes = own.sort_values(["domain", "role"]).set_index("role")["domain"]
@@ -183,12 +281,29 @@ def heat_map(
     *,
     largest: float | None = None,
 ) -> AxesImage:
-    """A matrix in colours that are symmetric about zero: dark blue below it, grey at it, yellow
-    above, lighter all the way, so that the sign is there in greyscale too. What is NaN is hatched.
+    """Draw a matrix in colours that are symmetric about zero.
+
+    Dark blue is below zero, grey at it, yellow above, and lighter all the way up, so that the sign
+    can be told in greyscale too. What is NaN is hatched.
 
     Args:
-        columns: names of more than three letters are turned; of numbers some are left out.
-        largest: where the colours end; None for the largest entry.
+        axis: of a figure of your own.
+        matrix: the numbers.
+        rows: names of the rows.
+        columns: names of the columns. If one has more than three letters all are turned; else, as
+            with numbers, only about ten are shown.
+        largest: the absolute value at which the colours end; None for the largest in the matrix.
+
+    Returns:
+        The image, for a colour bar.
+
+    Example:
+        >>> import numpy as np
+        >>> from matplotlib.figure import Figure
+        >>> from role_lens.reporting import heat_map
+        >>> image = heat_map(Figure().subplots(), np.array([[0.5, -2.0]]), ["poet"], ["1", "2"])
+        >>> image.get_clim()
+        (-2.0, 2.0)
     """
     end = float(np.nanmax(np.abs(matrix))) if largest is None else largest
     axis.patch.set(facecolor="white", hatch="////", edgecolor="#999999")
@@ -201,9 +316,23 @@ def heat_map(
 
 
 def label_points(axis: Axes, points: Float[ndarray, "point 2"], names: Sequence[str]) -> None:
-    """Names beside points, on whichever side keeps them off other points and names.
+    """Write names beside points, on whichever side keeps them off other points and names.
 
-    To be called last: it takes the layout as it is.
+    It is to be called last, since it takes the figure's layout as it is.
+
+    Args:
+        axis: of a figure of your own, with the points drawn.
+        points: in the axis's own coordinates.
+        names: one for each point.
+
+    Example:
+        >>> import numpy as np
+        >>> from matplotlib.figure import Figure
+        >>> from role_lens.reporting import label_points
+        >>> axis = Figure().subplots()
+        >>> label_points(axis, np.array([[0.5, 0.5], [0.51, 0.5]]), ["poet", "cook"])
+        >>> [text.get_text() for text in axis.texts]
+        ['poet', 'cook']
     """
     figure = axis.get_figure()
     assert isinstance(figure, Figure)
@@ -233,7 +362,22 @@ def label_points(axis: Axes, points: Float[ndarray, "point 2"], names: Sequence[
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure as PNG, whole or not at all; dollar signs in names are no formulas."""
+    r"""Write a figure as PNG, whole or not at all; dollar signs in names make no formulas.
+
+    Args:
+        figure: a figure of matplotlib.
+        path: the file; its folder is made if there is none.
+
+    Raises:
+        RoleLensError: the file can't be written.
+
+    Example:
+        >>> from matplotlib.figure import Figure
+        >>> from role_lens.reporting import save_figure
+        >>> save_figure(Figure(figsize=(1, 1)), folder / "figures" / "empty.png")
+        >>> (folder / "figures" / "empty.png").read_bytes()[:4]
+        b'\x89PNG'
+    """
     for text in figure.findobj(Text):
         text.set_parse_math(False)
     with atomic_write(path) as temporary:

@@ -33,19 +33,24 @@ class ModelOptions:
     """Which model, where, and in which precision.
 
     Example:
-        >>> ModelOptions().model
+        >>> from role_lens.reporting import ModelOptions
+        >>> ModelOptions(dtype="bfloat16").model
         'smollm2-135m-instruct'
     """
 
     model: str = "smollm2-135m-instruct"
     """The packaged model, a Hugging Face id, a local folder, or a .gguf file."""
     device: str | None = None
-    """Where the weights go, such as cpu or cuda."""
+    """Where the weights go, such as cpu or cuda. Without it TransformerLens chooses."""
     dtype: Dtype = "float32"
-    """Type of weights and activations."""
+    """Type of the numbers in weights and activations."""
 
     def load(self) -> "Model":
-        """Load the model."""
+        """Load the model.
+
+        Raises:
+            RoleLensError: as `load_model`.
+        """
         return rl.load_model(self.model, self.device, self.dtype)
 
 
@@ -57,17 +62,18 @@ class PatchOptions:
     """A file written by `role-lens fit`."""
     spec: DirectionSpec
     kinds: tuple[str, ...] = ("add", "ablate")
-    """What to do with the direction: add, ablate, clamp, cap; each is a patch of its own."""
+    """What is done with the direction: add, ablate, clamp, cap. Each kind is tried alone."""
     value: float | None = None
-    """For clamp and cap: the projection; default: the role prompts' mean projection."""
+    """For clamp and cap: the projection. Without it, the mean projection of the role's prompts."""
     tokens: Mask = "all"
-    """Tokens that are changed: all, prompt, generated, or the last of the prompt."""
+    """Which tokens are changed; last is the last one of the prompt."""
 
     def patches(self) -> "dict[str, Patches]":
-        """The unchanged model, and a patch of each kind, under names that say what they are.
+        """Patches by name: `baseline`, which is the unchanged model, and a patch of each kind.
 
         Raises:
-            RoleLensError: an option that none of the kinds takes, and all that the patches raise.
+            RoleLensError: a coefficient or value that none of the kinds takes, a file that holds no
+                vectors, and as `RoleVectors.patch`.
         """
         numbers = {KINDS[kind].number for kind in self.kinds}
         if self.spec.coefficient != 1.0 and not numbers - {None}:
@@ -81,7 +87,7 @@ class PatchOptions:
         return named
 
     def label(self, kind: str) -> str:
-        """What a patch is called in tables: kind, coefficient and the direction's address."""
+        """What a patch is called in tables: kind, coefficient, and the direction's address."""
         number = KINDS[kind].number
         if number == "value" and self.value is not None:
             return f"{kind} to {self.value:g} {self.spec.alone}"
@@ -97,27 +103,39 @@ class QuestionOptions:
     """Which questions, and how they are asked.
 
     Example:
+        >>> from role_lens.reporting import QuestionOptions
         >>> len(QuestionOptions(domain="econ").load())
         40
     """
 
     questions: str = "builtin"
-    """builtin, mmlu, or a JSONL file or folder."""
+    """builtin, mmlu, a JSONL file, or a folder of them."""
     domain: str | None = None
-    """Keep only questions of this domain."""
+    """Take only questions of this domain. Without it, all."""
     split: str = "test"
-    """Of a benchmark such as MMLU."""
+    """Which part of a benchmark such as MMLU is taken: test or validation."""
     how: Asking = field(default_factory=Asking)
     examples: str | None = None
     """A JSONL file or folder of answered questions, put before each question of their subject."""
 
     def load(self) -> list[Question]:
-        """The questions."""
+        """Load the questions.
+
+        Raises:
+            RoleLensError: as `load_questions`.
+        """
         return rl.load_questions(self.questions, domain=self.domain, split=self.split)
 
     def load_validation(self, source: str | None) -> list[Question] | None:
-        """Questions that choose, from a benchmark those of its validation split; None for None,
-        where half of the others are to choose."""
+        """Load the questions that choose a direction.
+
+        Args:
+            source: as `questions`; a benchmark's are those of its validation split. None for none:
+                half of the other questions are to choose.
+
+        Raises:
+            RoleLensError: as `load_questions`.
+        """
         if source is None:
             return None
         split = "validation" if source in rl.questions.SOURCES else self.split
@@ -125,7 +143,7 @@ class QuestionOptions:
 
     @property
     def asking(self) -> Asking:
-        """How they are asked, with the examples read."""
+        """How the questions are asked, with the examples read from their file."""
         if self.examples is None:
             return self.how
         return replace(self.how, examples=tuple(rl.load_questions(self.examples)))

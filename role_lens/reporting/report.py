@@ -4,7 +4,7 @@
     report.table(table, "Cosines.")
     report.write("report.html")
 
-Everything that is put into it is text, and is shown as text, whatever it holds.
+Everything that is put into it is shown as text, whatever it holds.
 """
 
 import base64
@@ -23,11 +23,21 @@ from role_lens.reading.token_view import TokenView, circuitsvis_script
 
 
 class Report:
-    """Parts of a page, in order.
+    """A page with figures, tables and coloured tokens, in the order in which they are added.
 
     Args:
-        title, question: what the page is about, and what it answers.
-        record: how its results were made, as in `Results`.
+        title: of the page.
+        question: what the page answers.
+        record: how its results were made, as in `Results`; shown at the end.
+
+    Example:
+        >>> import pandas as pd
+        >>> from role_lens.reporting import Report
+        >>> report = Report("Geometry", "How alike are the directions?", {"seed": 0})
+        >>> report.table(pd.DataFrame({"layer": [1], "cosine": [0.51234]}), "Mean over roles.")
+        >>> report.write(folder / "report.html")
+        >>> "0.512" in (folder / "report.html").read_text()
+        True
     """
 
     def __init__(self, title: str, question: str, record: Mapping[str, Any]) -> None:
@@ -40,23 +50,46 @@ class Report:
         self._parts: list[dict[str, Any]] = []
 
     def figure(self, path: str | Path, caption: str) -> None:
-        """A PNG file, with a caption that also describes it to those who don't see it."""
+        """Add a figure.
+
+        Args:
+            path: a PNG file, which is copied into the page.
+            caption: also describes the figure to those who don't see it.
+        """
         data = base64.b64encode(Path(path).read_bytes()).decode()
         self._parts.append({"kind": "figure", "text": caption, "data": data})
 
     def table(self, table: pd.DataFrame, caption: str = "") -> None:
-        """A table, numbers to three digits."""
+        """Add a table, with numbers to three digits.
+
+        Args:
+            table: shown without its index.
+            caption: what it shows.
+        """
         rows = [[_cell(value) for value in row] for row in table.itertuples(index=False, name=None)]
         self._parts.append(
             {"kind": "table", "text": caption, "columns": list(table.columns), "rows": rows}
         )
 
     def tokens(self, view: TokenView, caption: str, largest: float | None = None) -> None:
-        """Coloured tokens; `largest` as for `TokenView.html`."""
+        """Add coloured tokens.
+
+        Args:
+            view: such as `role_lens.reading.project_tokens` gives.
+            caption: what it shows.
+            largest: the absolute value that has full colour, as for `TokenView.html`.
+        """
         self._parts.append({"kind": "tokens", "text": caption, "html": view.html(largest)})
 
     def write(self, path: str | Path) -> None:
-        """Write the page, whole or not at all."""
+        """Write the page, whole or not at all.
+
+        Args:
+            path: the HTML file.
+
+        Raises:
+            RoleLensError: the file can't be written.
+        """
         source = importlib.resources.files("role_lens.reporting") / "report.html"
         template = jinja2.Environment(autoescape=True).from_string(source.read_text("utf-8"))
         drawn = any(part["kind"] == "tokens" for part in self._parts)

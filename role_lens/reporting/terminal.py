@@ -1,6 +1,8 @@
 """Prints for the reader of a command, and turns errors into one line and an exit code.
 
-sys.exit(reported(lambda: say("Hello.")))
+    sys.exit(reported(lambda: say("Hello.")))
+
+The rest of the package never prints.
 """
 
 import io
@@ -13,7 +15,23 @@ from role_lens.errors import RoleLensError
 
 
 def reported(command: Callable[[], Any]) -> int:
-    """Run a command; 0 if it worked, 2 for input that can't be used, 130 if interrupted."""
+    """Run a command, and print an error that its user can mend as one line.
+
+    Warnings are printed as one line each from then on.
+
+    Args:
+        command: called without arguments.
+
+    Returns:
+        The exit code: 0 if it worked, 2 after a `RoleLensError`, 130 if interrupted. Other errors
+        are raised.
+
+    Example:
+        >>> from role_lens.reporting import reported, say
+        >>> reported(lambda: say("Hello."))
+        Hello.
+        0
+    """
     warnings.formatwarning = _one_line
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # models write what not every terminal can show
@@ -30,7 +48,16 @@ def reported(command: Callable[[], Any]) -> int:
 
 
 def say(text: str) -> None:
-    """Print for the reader, at once."""
+    """Print a line for the reader, and show it at once.
+
+    Args:
+        text: one line or several.
+
+    Example:
+        >>> from role_lens.reporting import say
+        >>> say("12 of 29 roles are done.")
+        12 of 29 roles are done.
+    """
     print(text, flush=True)
 
 
@@ -41,5 +68,5 @@ def _one_line(
     lineno: int,
     line: str | None = None,
 ) -> str:
-    """A warning as its reader needs it, without the place in the source."""
+    """A warning as its reader needs it: one line, without the place in the source."""
     return f"role-lens: warning: {message}\n"

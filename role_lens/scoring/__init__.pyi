@@ -12,12 +12,12 @@ from .items import Item
 from .method import METHODS, ScoringMethod
 
 __all__ = [
+    "METHODS",
     "AskedQuestions",
     "Asker",
     "Asking",
     "Generation",
     "Item",
-    "METHODS",
     "ScoringMethod",
     "answer_logprobs",
     "attribute",

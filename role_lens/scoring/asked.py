@@ -1,8 +1,10 @@
-"""Questions with their tokens and their identity, each made once however often they are used.
+"""Prepares questions for a model: tokenises each once, however often it is asked.
 
-asker = Asker(model, Asking(scoring="cloze"))
-asked = asker.ask(load_questions("builtin", domain="econ"))
-asked.scorer().logprobs([(patch,)])
+    asker = Asker(model, Asking(scoring="cloze"))
+    asked = asker.ask(load_questions("builtin", domain="econ"))
+    asked.scorer().logprobs([(patch,)])
+
+Sweeps and comparisons take questions in this form.
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,11 +29,18 @@ from role_lens.scoring.method import METHODS
 
 
 class Asker:
-    """Asks questions of one model in one way: each is tokenised once, and weights are hashed once.
+    """Asks one model questions, all in the same way.
 
-    Weights that change afterwards aren't noticed: make one for each run.
+    Each question is tokenised once, and the model's weights are hashed once. Changes of the weights
+    afterwards go unnoticed, so make an asker for each run.
+
+    Args:
+        model: the model that is asked.
+        asking: scoring, layout, system message and examples; None for the defaults.
+        compute: batches and progress; None for the defaults.
 
     Example:
+        >>> from role_lens.scoring import Asker
         >>> asker = Asker(model, Asking(scoring="cloze"))
         >>> len(asker.ask(questions).items) == len(questions)
         True
@@ -48,19 +57,21 @@ class Asker:
 
     @cached_property
     def model_identity(self) -> dict[str, Any]:
-        """Of the model, as JSON values; its weights are read on first use."""
+        """What tells the model from others, as JSON values. Its weights are read on first use."""
         return model_identity(self.model)
 
     @property
     def budget(self) -> Budget:
-        """How many tokens a batch may hold; a new one, since running out of memory lowers it."""
+        """How many tokens a batch may hold; a new budget each time, since lack of memory lowers
+        it."""
         return token_budget(self.model, self.compute.max_tokens)
 
     def ask(self, questions: Iterable[Question]) -> "AskedQuestions":
         """Tokenise those questions that haven't been yet.
 
         Raises:
-            RoleLensError: as `role_lens.scoring.items.tokenize_question`.
+            RoleLensError: a prompt is longer than the model's context, or examples don't fit a
+                question.
         """
         several = tuple(questions)
         for question in several:
@@ -69,7 +80,7 @@ class Asker:
         return AskedQuestions(self, several, tuple(self._items[one] for one in several))
 
     def with_system(self, system: str) -> "Asker":
-        """The same with another system message."""
+        """The same asker with another system message."""
         if system not in self._other_systems:
             asking = replace(self.asking, system=system)
             self._other_systems[system] = Asker(self.model, asking, self.compute)
@@ -78,23 +89,35 @@ class Asker:
 
 @dataclass(frozen=True, eq=False)
 class AskedQuestions:
-    """Questions as they are asked of a model: their tokens, their identity, and their scores."""
+    """Questions that are tokenised for a model: `Asker.ask` makes them, and sweeps take them.
+
+    Example:
+        >>> from role_lens.scoring import Asker
+        >>> asked = Asker(model).ask(questions)
+        >>> asked.describe()["n_choices"].tolist()
+        [2, 3, 2, 3]
+        >>> candidates = [(vectors.add(role, layer=1),) for role in ("poet", "cook")]
+        >>> asked.scorer().logprobs(candidates).shape    # candidate, question, option
+        torch.Size([2, 4, 3])
+    """
 
     asker: Asker
+    """Whose model is asked, and how."""
     questions: tuple[Question, ...]
     items: tuple[Item, ...]
+    """The questions' tokens, in their order."""
 
     def __len__(self) -> int:
         return len(self.questions)
 
     @property
     def model(self) -> Model:
-        """Whom they are asked."""
+        """The model that is asked."""
         return self.asker.model
 
     @property
     def asking(self) -> Asking:
-        """How they are asked."""
+        """How the questions are asked."""
         return self.asker.asking
 
     @property
@@ -104,7 +127,10 @@ class AskedQuestions:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Of model, questions and how they are asked: names and hashes, as JSON values."""
+        """What tells scores of these questions from others, as JSON values.
+
+        It holds names and hashes of the model, of the questions, and of how they are asked.
+        """
         asking = self.asking
         return {
             **self.asker.model_identity,
@@ -119,7 +145,13 @@ class AskedQuestions:
         }
 
     def scorer(self) -> Scorer:
-        """What scores the questions under patches. It holds the residual stream of all of them."""
+        """What scores the questions under patches. It holds the residual stream of all of them.
+
+        Its `logprobs` takes candidates and gives the log-likelihood of each option's tokens, in
+        nats, by candidate, question and option; NaN where a question has fewer options. Each
+        candidate is a tuple of patches that act together. Those that are scored at once have the
+        same kinds, layers and token masks.
+        """
         return engine(self.model, self.items, self.asker.budget)
 
     def with_system(self, system: str) -> "AskedQuestions":
@@ -127,7 +159,7 @@ class AskedQuestions:
         return self.asker.with_system(system).ask(self.questions)
 
     def describe(self) -> pd.DataFrame:
-        """Columns `question_id, domain, subject, n_choices, answer`, a row per question."""
+        """Table with a row per question: `question_id, domain, subject, n_choices, answer`."""
         asked = self.questions
         return pd.DataFrame(
             {
@@ -143,7 +175,7 @@ class AskedQuestions:
         """Columns `predicted, correct, logprob_correct, choice_mass, logprob_0 …` of `evaluate`.
 
         Args:
-            summed: log-likelihood of each option's tokens, NaN where there is no option.
+            summed: log-likelihood of each option's tokens, in nats; NaN where there is no option.
         """
         likelihood = summed.double().numpy()
         answers = np.array([question.answer for question in self.questions])

@@ -1,6 +1,8 @@
-"""How questions are asked: scoring, layout, system message and examples, as one record.
+"""Holds how questions are asked, as one record: scoring, layout, system message and examples.
 
-evaluate(model, questions, patches, Asking(scoring="cloze"))
+    evaluate(model, questions, patches, Asking(scoring="cloze"))
+
+`evaluate`, `attribute`, `sweep`, `select` and `compare` take it.
 """
 
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from role_lens.questions.question import Question, Template
 from role_lens.scoring.method import METHODS
 
 GENERATE = "generate"
-"""Scoring by the answer that the model writes, which only `evaluate` does."""
+"""Scoring by the answer that the model writes; only `evaluate` does it."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Asking:
     """How questions are asked.
 
     Raises:
-        RoleLensError: an unknown scoring or template, examples for generated answers.
+        RoleLensError: an unknown scoring or template, or examples for generated answers.
 
     Example:
         >>> Asking(scoring="cloze", system="You are a nurse.").scoring
@@ -29,15 +31,15 @@ class Asking:
     """
 
     scoring: str = "letter"
-    """By the `letter` of the option, by its text (`cloze`), by another file in
+    """By the `letter` of each option, by its text (`cloze`), by another file in
     `role_lens.scoring.methods`, or by the answer that the model writes (`generate`)."""
     template: Template = "paper"
-    """Layout of the question with its letters: of arXiv 2502.12055, or of MMLU."""
+    """Layout of the question with its letters: that of arXiv 2502.12055 (`paper`) or of MMLU."""
     system: str | None = None
     """System message; None for the chat template's own default."""
     # The command line reads them from a file.
     examples: Annotated[tuple[Question, ...], tyro.conf.Fixed, tyro.conf.Suppress] = ()
-    """Answered questions that are put before each question of their subject."""
+    """Answered questions. Those of a question's subject are put before it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "examples", tuple(self.examples))

@@ -1,4 +1,4 @@
-"""Estimates, to first order, what adding every direction would do, from one backward pass.
+"""Estimates, to first order, what adding each direction would do, from one backward pass.
 
     attribute(model, vectors, questions).nlargest(5, "effect")
 
@@ -44,11 +44,11 @@ def attribute(
 ) -> pd.DataFrame:
     """Estimate the effect of adding each direction at its own layer, at all tokens.
 
-    With f the log of p(correct) normalised over the options and x_l,t the residual stream
-    entering block l at token t, adding c·d changes f by c · Σ_t ∂f/∂x_l,t · d, to first order
-    (attribution patching, Nanda 2023; Syed et al. 2023, arXiv 2310.10348). One forward and one
-    backward pass give it for all roles, positions and layers. It says nothing of curvature: it is
-    best for small coefficients and worst where the addition is large beside the stream itself.
+    With f the log of p(correct) normalised over the options, and x_l,t the residual stream entering
+    block l at token t, adding c·d changes f by c · Σ_t ∂f/∂x_l,t · d, to first order (attribution
+    patching, Nanda 2023; Syed et al. 2023, arXiv 2310.10348). One forward and one backward pass
+    give it for all roles, positions and layers. It leaves out how f curves: it is best for small
+    coefficients, and worst where the addition is large beside the stream itself.
 
     Args:
         asking: scoring, layout, system message and examples.
@@ -57,16 +57,16 @@ def attribute(
 
     Returns:
         One row per direction: `kind` (add), `contrast, role, position, layer, coefficient` (1),
-        `effect` (mean over questions of the estimated change of `logprob_correct`, in nats per
-        unit of the coefficient) and `sem`, its standard error over questions.
+        `effect` (mean over questions of the estimated change of `logprob_correct`, in nats per unit
+        of the coefficient) and `sem`, its standard error over questions.
 
     Raises:
-        RoleLensError: no questions, a prompt longer than the context, vectors of another model,
-            contrast `roles` with a single role, a model that carries hooks.
+        RoleLensError: no questions, a prompt longer than the model's context, vectors of another
+            model, contrast `roles` with a single role, or a model that carries hooks.
 
     Example:
         >>> estimates = attribute(model, vectors, questions, compute=Compute(progress=False))
-        >>> len(estimates)   # contrasts x roles x positions x layers
+        >>> len(estimates)    # 2 contrasts x 2 roles x 2 positions x 3 layers
         24
     """
     if contrasts is None:
@@ -90,11 +90,12 @@ def attribute(
 
 
 def question_gradients(asked: AskedQuestions) -> Iterator[Float[Tensor, "question layer d_model"]]:
-    """Gradients of f (see `attribute`) with respect to the residual stream entering each block,
-    summed over tokens: batches of questions, longest first.
+    """Gradients of f (see `attribute`) with respect to the residual stream entering each block.
+
+    They are summed over tokens, and come in batches of questions, longest first.
 
     Raises:
-        RoleLensError: no questions, a model that carries hooks.
+        RoleLensError: no questions, or a model that carries hooks.
     """
     if not asked.questions:
         raise RoleLensError("attribution needs at least one question")
@@ -191,7 +192,7 @@ def _objectives(
     questions: Sequence[tuple[list[list[int]], Item, int]],
     method: ScoringMethod,
 ) -> list[Float[Tensor, ""]]:
-    """log p(correct), normalised over the choices, of each question."""
+    """log p(correct), normalised over the options, of each question."""
     results, row = [], 0
     for rows, item, answer in questions:
         scores = []
@@ -206,7 +207,8 @@ def _objectives(
 
 
 def _rows(item: Item) -> list[list[int]]:
-    """Token rows of a question: one for all choices of a single token, else one for each."""
+    """Token rows of a question: one row for all options if each is a single token, else one for
+    each."""
     if all(len(tokens) == 1 for tokens in item.continuations):
         return [list(item.prompt)]
     return [[*item.prompt, *tokens[:-1]] for tokens in item.continuations]

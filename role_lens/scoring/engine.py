@@ -1,7 +1,9 @@
-"""Chooses how to score: by replay where it agrees with whole passes on this model, else by those.
+"""Chooses how options are scored: by replay where it agrees with whole passes, else by these.
 
-scorer = engine(model, items, token_budget(model))
-scorer.logprobs([(patch,), (other,)])
+    scorer = engine(model, items, token_budget(model))
+    scorer.logprobs([(patch,), (other,)])
+
+Replay computes only what a patch changes; whole passes compute every token with hooks.
 """
 
 import warnings
@@ -38,16 +40,18 @@ class Scorer(Protocol):
         """How many candidates of this first layer to score at once."""
 
     def logprobs(self, candidates: Sequence[Any]) -> Float[Tensor, "candidate item choice"]:
-        """Log-likelihood of each choice's tokens; NaN where a question has fewer choices."""
+        """Log-likelihood of each option's tokens, in nats; NaN where a question has fewer
+        options."""
 
 
 def engine(model: Model, items: Sequence[Item], budget: Budget) -> Replay | WholePasses:
     """A scorer of these questions.
 
-    On first use with a model replay is compared with whole passes on the longest and the shortest
-    question; and again when questions first share a prefix, first have choices of several tokens,
-    or are more than twice as long. A model on which the two differ gets whole passes, with a
-    warning; one that carries hooks gets them too, since these would act twice on what is replayed.
+    On first use with a model, replay is compared with whole passes on the longest and the shortest
+    question. The two are compared again when questions first share a prefix, when options first
+    have several tokens, and when questions are more than twice as long. If they differ the model
+    gets whole passes, with a warning. A model that carries hooks gets whole passes too, since its
+    hooks would act twice on what is replayed.
     """
     if has_hooks(model):
         return WholePasses(model, items, budget)
@@ -72,7 +76,7 @@ def in_chunks(scorer: Scorer, forms: Sequence[tuple[int, Hashable]]) -> Iterator
     """Indices of candidates that may be scored together, lowest layers first.
 
     Args:
-        forms: of each candidate its first layer, and what it must share with others of a batch.
+        forms: for each candidate, its first layer and what it must share with others of a batch.
     """
     alike: dict[tuple[int, Hashable], list[int]] = {}
     for index, of_one in enumerate(forms):
@@ -84,12 +88,12 @@ def in_chunks(scorer: Scorer, forms: Sequence[tuple[int, Hashable]]) -> Iterator
 
 
 def replay_difference(model: Model, items: Sequence[Item]) -> float:
-    """Largest difference, per token, between the log-probabilities of choices by replay and by
-    whole passes under hooks.
+    """Largest difference between log-probabilities of options by replay and by whole passes, per
+    token.
 
-    All questions in one batch, so with padding (but on a model with a sliding window), when two
-    random directions are added at the middle layer, and when one of them is ablated from the
-    prompt.
+    It is measured when two random directions are added at the middle layer, and when one of them is
+    ablated from the prompt. All questions are in one batch, so with padding (but on a model with a
+    sliding window).
     """
     generator = torch.Generator().manual_seed(0)
     a, b = torch.randn((2, model.cfg.d_model), generator=generator)

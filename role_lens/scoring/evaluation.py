@@ -1,7 +1,9 @@
-"""Scores questions under patches, and sums the scores up.
+"""Scores questions under patches, and summarizes the scores.
 
-table = evaluate(model, questions, {"baseline": None, "nurse": patch}, Asking(scoring="cloze"))
-summarize(table)
+    table = evaluate(model, questions, {"baseline": None, "nurse": patch}, Asking(scoring="cloze"))
+    summarize(table)
+
+For every candidate direction of a grid, `sweep` does the same, and keeps what is finished.
 """
 
 from collections.abc import Mapping, Sequence
@@ -32,36 +34,39 @@ def evaluate(
 ) -> pd.DataFrame:
     """Score every question under every patch.
 
+    `asking.scoring` says how:
+
     - `letter`: the question with its lettered options, and the log-probability of each letter as
-      the first answer token (arXiv 2502.12055, section 4). Models with a chat template get one
-      user turn and bare letters; base models get the text itself and letters after a space.
-      Letters that are not single tokens are scored as sequences.
+      the first answer token (arXiv 2502.12055, section 4). Models with a chat template get one user
+      turn and bare letters; base models get the text itself and letters after a space. Letters that
+      are not single tokens are scored as sequences.
     - `cloze`: the question alone, and the log-likelihood of each option's text as the answer,
       divided by its number of tokens (Brown et al. 2020, arXiv 2005.14165, section 2.4).
     - `generate`: the answer that the model writes, read from its text. Only this one takes
       `NumericQuestion`s, and it returns other columns: see `role_lens.scoring.score_generated`.
 
     Args:
-        patches: name -> patch, several patches, or None for the unchanged model.
+        patches: name -> a patch, several that act together, or None for the unpatched model.
         asking: scoring, layout, system message and examples.
         generation: how answers are written, for `generate`; None for greedy direct answers.
         compute: batches and progress.
 
     Returns:
-        One row per (patch, question): `patch, question_id, domain, subject, n_choices, answer,
-        predicted, correct, logprob_correct` (log of p(correct) normalised over the options, in
-        nats), `choice_mass` (probability of the options together), and `logprob_0 …`: log p of
-        each letter over the whole vocabulary, for `cloze` per token of the option.
+        One row per patch and question: `patch, question_id, domain, subject, n_choices` (options),
+        `answer, predicted, correct, logprob_correct` (log of p(correct) normalised over the
+        options, in nats), `choice_mass` (probability of all options together), and `logprob_0 …`,
+        the score of each option in nats: for `letter` log p over the whole vocabulary, for `cloze`
+        per token of the option.
 
     Raises:
-        RoleLensError: no questions or patches, a prompt longer than the context, a patch that
-            doesn't fit the model.
+        RoleLensError: no questions or patches, a prompt longer than the model's context, or a patch
+            that doesn't fit the model.
 
     Example:
         >>> patches = {"baseline": None, "poet@1": vectors.add("poet", layer=1)}
         >>> table = evaluate(model, questions, patches, compute=Compute(progress=False))
-        >>> list(summarize(table).columns)
-        ['patch', 'n', 'accuracy', 'chance', 'logprob_correct', 'choice_mass']
+        >>> table.groupby("patch")["correct"].count().to_dict()
+        {'baseline': 4, 'poet@1': 4}
     """
     if not questions or not patches:
         raise RoleLensError("evaluate needs at least one question and one patch")
@@ -98,7 +103,7 @@ def evaluate(
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
-    """Accuracy and more of each patch, from what `evaluate` returns.
+    """Accuracy of each patch, and more, from the table that `evaluate` returns.
 
     Returns:
         One row per patch: `patch, n` (questions), `accuracy` beside `chance`; for letters and cloze
@@ -106,8 +111,10 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         were `truncated` and `unreadable`.
 
     Example:
-        >>> summarize(table)["n"].tolist() == [len(questions)] * 2
-        True
+        >>> patches = {"baseline": None, "poet@1": vectors.add("poet", layer=1)}
+        >>> table = evaluate(model, questions, patches, compute=Compute(progress=False))
+        >>> summarize(table)[["patch", "n"]].values.tolist()
+        [['baseline', 4], ['poet@1', 4]]
     """
     table = table.assign(chance=1 / table["n_choices"])
     means = {"accuracy": "correct", "chance": "chance"}

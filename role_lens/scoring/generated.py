@@ -1,6 +1,8 @@
-"""Scores questions by the answers that the model writes: read from its text, or not at all.
+"""Scores questions by the answers that the model writes: each is read from its text, or not at all.
 
-evaluate(model, questions, patches, Asking("generate"), generation=Generation("chain"))
+    evaluate(model, questions, patches, Asking("generate"), generation=Generation("chain"))
+
+The rules of reading are in `role_lens.scoring.answers`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,16 +37,29 @@ def score_generated(
 ) -> pd.DataFrame:
     """Let the model answer every question under every patch, and read its answers.
 
-    An answer that can't be read is never counted as one of the choices, nor as correct; how many
-    there are, `summarize` says.
+    An answer that can't be read is never counted as one of the options, nor as correct; `summarize`
+    says how many there are.
+
+    Args:
+        patches: name -> a patch, several that act together, or None for the unpatched model.
+        how: how answers are written.
+        system: system message; None for the chat template's own default.
+        progress: show progress bars.
 
     Returns:
-        One row per (patch, question): `patch, question_id, domain, subject, n_choices` (missing
-        for numbers), `answer` and `predicted` (letter or number; missing where none could be
-        read), `correct, readable, truncated` (ended by the limit of tokens), `text`.
+        One row per patch and question: `patch, question_id, domain, subject, n_choices` (options;
+        missing for numbers), `answer` and `predicted` (letter or number; missing where none could
+        be read), `correct, readable, truncated` (ended by the limit of tokens), `text`.
 
     Raises:
-        RoleLensError: a text longer than the context.
+        RoleLensError: a text is longer than the model's context.
+
+    Example:
+        >>> from role_lens.scoring import score_generated
+        >>> how = Generation(max_new_tokens=4)
+        >>> table = score_generated(model, questions, {"baseline": None}, how, progress=False)
+        >>> table["answer"].tolist()
+        ['A', 'B', 'A', 'B']
     """
     asked: list[Question | NumericQuestion] = list(questions)
     prompts = [question_prompt(question, how.style) for question in asked]
@@ -77,7 +92,7 @@ def score_generated(
 
 
 def question_prompt(question: Question | NumericQuestion, style: Style) -> str:
-    """The question, its choices, and in which form to answer."""
+    """The question, its options, and in which form to answer."""
     if isinstance(question, NumericQuestion):
         return f"{question.question.strip()}\n\n{_LEAD[style]}{_NUMBER_FORM}"
     choices = "\n".join(lettered(question))

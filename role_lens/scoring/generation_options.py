@@ -1,6 +1,8 @@
-"""How answers are written, for scoring by generated text.
+"""Holds how answers are written, where questions are scored by generated text.
 
-evaluate(model, questions, patches, Asking("generate"), generation=Generation("chain"))
+    evaluate(model, questions, patches, Asking("generate"), generation=Generation("chain"))
+
+Other scorings have no use for it.
 """
 
 from dataclasses import dataclass
@@ -15,7 +17,10 @@ _LENGTH: dict[Style, int] = {"direct": 32, "chain": 512}
 
 @dataclass(frozen=True)
 class Generation:
-    """How answers are written, for scoring by generated text.
+    """How answers are written, where questions are scored by generated text.
+
+    Raises:
+        RoleLensError: an unknown style.
 
     Example:
         >>> Generation("chain").length
@@ -23,16 +28,17 @@ class Generation:
     """
 
     style: Style = "direct"
-    """Ask for the answer alone, or to think step by step before it (chain of thought, Kojima et
-    al. 2022, arXiv 2205.11916)."""
+    """Ask for the answer alone (`direct`), or to think step by step before it (`chain`: chain of
+    thought, Kojima et al. 2022, arXiv 2205.11916)."""
     max_new_tokens: int | None = None
-    """Longest answer; None for 32 (direct) or 512 (chain)."""
+    """Longest answer, in tokens; None for 32 (direct) or 512 (chain)."""
     temperature: float = 0.0
-    """0 for greedy decoding."""
+    """0 takes the likeliest token (greedy decoding); else tokens are drawn from softmax(logits /
+    temperature)."""
     seed: int = 0
-    """Of the sampling; every question has its own random numbers, whatever shares its batch."""
+    """Seed of the random numbers. Each question has its own, whatever shares its batch."""
     batch_size: int = 16
-    """Questions at once."""
+    """Most questions in a batch."""
 
     def __post_init__(self) -> None:
         if self.style not in get_args(Style):

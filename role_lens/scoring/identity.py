@@ -1,7 +1,9 @@
-"""What tells one set of results from another: hashes of model, vectors and patches.
+"""Tells sets of results apart, by hashes of the model, the vectors and the patches behind them.
 
-model_identity(model)     # name, hash of the weights, precision
-content_hash(hash_of_vectors(vectors), {"seed": 0})
+    model_identity(model)     # name, hash of the weights, precision
+    content_hash(hash_of_vectors(vectors), {"seed": 0})
+
+Run folders are known by them.
 """
 
 import hashlib
@@ -21,9 +23,10 @@ _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def content_hash(*parts: Any) -> str:
-    """Hash of JSON values or bytes.
+    """Hash of JSON values or bytes, as 64 hexadecimal digits (SHA-256).
 
     Example:
+        >>> from role_lens.scoring import content_hash
         >>> content_hash({"seed": 0}) == content_hash({"seed": 1})
         False
     """
@@ -35,10 +38,17 @@ def content_hash(*parts: Any) -> str:
 
 
 def model_identity(model: Model) -> dict[str, Any]:
-    """Name, weights and precision, as JSON values. Reads all weights: seconds for a large model.
+    """What tells a model from others: name, weights and precision, as JSON values.
+
+    All weights are read for it, which takes seconds for a large model.
 
     Raises:
-        RoleLensError: the model carries hooks, whose results would be kept as its own.
+        RoleLensError: the model carries hooks, whose results would be kept as the model's own.
+
+    Example:
+        >>> from role_lens.scoring import model_identity
+        >>> sorted(model_identity(model))
+        ['dtype', 'model', 'weight_processing', 'weights']
     """
     refuse_hooks(model)
     return {
@@ -50,7 +60,15 @@ def model_identity(model: Model) -> dict[str, Any]:
 
 
 def hash_of_vectors(vectors: RoleVectors) -> str:
-    """Of what additions and ablations are made of."""
+    """Hash of all that patches are made from: roles, positions, means, other finders' directions.
+
+    Example:
+        >>> from role_lens.scoring import hash_of_vectors
+        >>> vectors.save(folder / "roles.safetensors")
+        >>> loaded = RoleVectors.load(folder / "roles.safetensors")
+        >>> hash_of_vectors(loaded) == hash_of_vectors(vectors)
+        True
+    """
     parts: list[Any] = [list(vectors.roles), list(vectors.positions)]
     parts += [vectors.role_means.numpy().tobytes(), vectors.base_mean.numpy().tobytes()]
     for contrast, directions in vectors.found.items():
@@ -59,7 +77,14 @@ def hash_of_vectors(vectors: RoleVectors) -> str:
 
 
 def hash_of_patches(patches: Sequence[Patch]) -> str:
-    """Of all that patches do."""
+    """Hash of all that patches do.
+
+    Example:
+        >>> from role_lens.scoring import hash_of_patches
+        >>> once, twice = (vectors.add("poet", layer=1, coefficient=c) for c in (1.0, 2.0))
+        >>> hash_of_patches([once]) == hash_of_patches([twice])
+        False
+    """
     parts: list[Any] = []
     for patch in patches:
         parts += [patch.kind, list(patch.layers), patch.value, patch.tokens]
@@ -68,8 +93,8 @@ def hash_of_patches(patches: Sequence[Patch]) -> str:
 
 
 def _hash_of_weights(model: Model) -> str:
-    """Of some thousands of evenly spaced numbers of every parameter, and the sum of the bits of all
-    of them: evenly spaced ones may be of a single column."""
+    """Hash of some thousands of evenly spaced numbers of every parameter, and of the sum of the
+    bits of all its numbers: evenly spaced ones may all be of a single column."""
     parts: list[Any] = []
     for name, parameter in sorted(model.named_parameters()):
         flat = parameter.detach().flatten()

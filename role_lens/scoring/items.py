@@ -1,7 +1,9 @@
-"""Questions as tokens: the prompt, and for each option the tokens that stand for it.
+"""Turns questions into tokens: the prompt, and for each option the tokens that stand for it.
 
-item = tokenize_question(model, question, Asking(scoring="cloze"))
-item.continuations    # the tokens of each option's text
+    item = tokenize_question(model, question, Asking(scoring="cloze"))
+    item.continuations    # the tokens of each option's text
+
+`Asker.ask` does this for many questions.
 """
 
 from collections.abc import Sequence
@@ -18,11 +20,19 @@ from role_lens.scoring.method import METHODS, ScoringMethod
 
 @dataclass(frozen=True)
 class Item:
-    """A tokenised question."""
+    """A tokenised question.
+
+    Example:
+        >>> from role_lens.scoring import Asker
+        >>> item = Asker(model, Asking(scoring="cloze")).ask(questions).items[0]
+        >>> questions[0].choices, item.n_tokens    # to this model's tokenizer, a token is a byte
+        (('a', 'bc'), [1, 2])
+    """
 
     prompt: tuple[int, ...]
+    """Token ids up to where the answer begins."""
     continuations: tuple[tuple[int, ...], ...]
-    """For each option, the tokens that are scored after the prompt."""
+    """For each option, the token ids that are scored after the prompt."""
 
     @property
     def n_tokens(self) -> list[int]:
@@ -34,8 +44,8 @@ def tokenize_question(model: Model, question: Question, asking: Asking) -> Item:
     """Tokens of a question.
 
     Raises:
-        RoleLensError: a scoring without options, a question without examples of its subject or
-            among them, a prompt longer than the context.
+        RoleLensError: a scoring without options, a question that has no examples of its subject or
+            is among the examples itself, or a prompt longer than the model's context.
     """
     method = METHODS[asking.scoring]
     shots = [example for example in asking.examples if example.subject == question.subject]

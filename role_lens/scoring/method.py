@@ -1,7 +1,9 @@
-"""How multiple-choice questions are scored by likelihood, and the list of such methods.
+"""Defines how multiple-choice questions are scored by likelihood, and lists the methods.
 
-METHODS.names                        # ("cloze", "letter")
-METHODS["cloze"].answers(question)   # the texts of the options
+    METHODS.names                        # ("cloze", "letter")
+    METHODS["cloze"].answers(question)   # the texts of the options
+
+Each method is one file in `role_lens.scoring.methods`.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,17 +19,26 @@ Scores: TypeAlias = Any
 
 @dataclass(frozen=True)
 class ScoringMethod:
-    """A way of scoring options: how the question is put, what answers it, what a score is."""
+    """A way of scoring options: how the question is put, what answers it, and what the score is.
+
+    Example:
+        >>> from role_lens.scoring import METHODS
+        >>> METHODS["cloze"].answers(questions[0])
+        ('a', 'bc')
+        >>> METHODS["cloze"].score(-6.0, 3)    # log-likelihood of an option of 3 tokens, per token
+        -2.0
+    """
 
     ask: Callable[[Question, Template], str]
-    """The question as text, up to where its answer begins."""
+    """Gives the question as text, up to where its answer begins."""
     answers: Callable[[Question], Sequence[str]]
-    """For each option the text whose likelihood is its score."""
+    """Gives for each option the text whose likelihood is its score."""
     score: Callable[[Scores, Scores], Scores]
-    """From the log-likelihoods of the answers and their numbers of tokens: what options are
-    compared by, in nats. Of arrays and of tensors, so that it has a gradient."""
+    """Gives what options are compared by, in nats, from the log-likelihoods of their texts and
+    their numbers of tokens. It takes arrays and tensors, and has to be differentiable."""
     bare: Callable[[Question], str] | None = None
-    """The question as one turn of a chat without examples, where that differs from `ask`."""
+    """Gives the question as one turn of a chat without examples, where that differs from `ask`."""
 
 
 METHODS: Registry[ScoringMethod] = Registry("role_lens.scoring.methods", "METHOD", "scoring")
+"""The ways of scoring options, by the names of their files."""

@@ -1,6 +1,8 @@
 """Decides which token sequences should share a prefix, so that it need be computed only once.
 
-shared_prefixes([[1, 2, 3], [1, 2, 4]])    # [(0, [0, 1])]: two tokens saved don't pay
+    shared_prefixes([[1, 2, 3], [1, 2, 4]])    # [(0, [0, 1])]: saving two tokens isn't worth it
+
+A group of sequences costs batches of its own, so that it has to save a good deal.
 """
 
 import itertools

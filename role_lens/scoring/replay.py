@@ -2,11 +2,11 @@
 
     Replay(model, items, budget).logprobs([(patch,), (other,)])
 
-A patch whose first layer is l leaves everything before block l as it was. So the residual stream
-of the unpatched model is kept at the layer that is next, for all questions, and moved on block by
-block; each candidate then costs the blocks from l on. Tokens that questions share (chat preamble,
-examples) and that choices share (the question) are computed once per candidate, and what follows
-them continues from their keys and values.
+A patch whose first layer is l leaves everything before block l as it was. So the residual stream of
+the unpatched model is kept at the layer that is next, for all questions, and moved on block by
+block; each candidate then costs the blocks from l on. Some tokens are shared: those of the chat
+preamble and the examples by questions, those of the question by its options. They are computed once
+per candidate, and what follows them continues from their keys and values.
 """
 
 import math
@@ -23,7 +23,7 @@ from role_lens._run.partial_pass import float32_readout, run_blocks
 from role_lens._run.past import Past
 from role_lens.errors import OutOfMemoryError
 from role_lens.models import Model
-from role_lens.patches.attached import attached_together
+from role_lens.patches.hooks import attached_together
 from role_lens.patches.patch import Combined, first_layer
 from role_lens.patches.token_masks import TokenWindow
 from role_lens.scoring.items import Item
@@ -36,7 +36,8 @@ _LOGITS_BYTES = 2**25  # most memory for logits; enough rows to use the matrix u
 
 
 class Replay:
-    """Choice log-probabilities of a fixed set of questions under one candidate after another."""
+    """Log-probabilities of the options of a fixed set of questions, under one candidate after
+    another."""
 
     def __init__(self, model: Model, items: Sequence[Item], budget: Budget) -> None:
         self._model = model
@@ -60,7 +61,7 @@ class Replay:
 
     @torch.inference_mode()
     def logprobs(self, candidates: Sequence[Combined]) -> Float[Tensor, "candidate item choice"]:
-        """Log-likelihood of each choice's tokens; NaN where a question has fewer choices.
+        """Log-likelihood of each option's tokens, in nats; NaN where a question has fewer options.
 
         Cheapest when called with rising first layers.
 
@@ -169,10 +170,10 @@ class Replay:
     def _scores(
         self, reads: Sequence["_Read"], n_candidates: int
     ) -> Float[Tensor, "candidate item choice"]:
-        """Summed log-probabilities of the targets of each choice.
+        """Summed log-probabilities of the targets of each option.
 
-        All are read together: the unembedding is fetched from memory once for each pass through
-        it, and that takes as long as a block.
+        All are read together: the unembedding is fetched from memory once for each pass through it,
+        and that takes as long as a block.
         """
         model = self._model
         n_choices = torch.tensor([len(item.continuations) for item in self._items])

@@ -35,7 +35,7 @@ class Segment:
     spots: Int[Tensor, "spot row_column"]
     """Where the segment is read: row and column."""
     targets: Int[Tensor, "target spot_item_choice_token"]
-    """Which token is scored at which spot, and for which choice of which question."""
+    """Which token is scored at which spot, and for which option of which question."""
     resid: Float[Tensor, "row pos d_model"] | None = None
     """Unpatched residual stream entering the next layer, on the CPU; None at layer 0."""
 
@@ -46,7 +46,8 @@ class QuestionBatch:
 
     question: Segment
     rest: Segment | None
-    """The choices of several tokens, without their last: a row follows the row of its question."""
+    """Options of several tokens, without their last token: each row follows the row of its
+    question."""
 
     @property
     def n_tokens(self) -> int:
@@ -65,7 +66,7 @@ class Group:
 
 def lay_out(model: Model, items: Sequence[Item], budget: Budget) -> list[Group]:
     """Groups of questions with a common prefix, in batches of like length, longest first."""
-    # A sliding window counts columns: padding between a question and its choices would shift it,
+    # A sliding window counts columns: padding between a question and its options would shift it,
     # so there only questions of one length share a batch.
     even = has_sliding_window(model)
     groups = []

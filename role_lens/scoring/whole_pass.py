@@ -2,7 +2,7 @@
 
     WholePasses(model, items, budget).logprobs([(patch,), (other,)])
 
-What replay is checked against, and what takes its place on a model that it doesn't fit.
+Replay is checked against it, and it takes replay's place on a model where the two differ.
 """
 
 from collections.abc import Sequence
@@ -15,14 +15,14 @@ from role_lens._run.budget import Budget, in_batches
 from role_lens._run.forward import last_logits
 from role_lens._run.tokens import Batch
 from role_lens.models import Model
-from role_lens.patches.attached import attached
+from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Combined
 from role_lens.patches.token_masks import TokenWindow
 from role_lens.scoring.items import Item
 
 
 class WholePasses:
-    """The same as `Replay`, one candidate at a time and every token computed."""
+    """Scores the same as `Replay`, one candidate at a time, computing every token."""
 
     def __init__(self, model: Model, items: Sequence[Item], budget: Budget) -> None:
         self._model = model
@@ -35,11 +35,12 @@ class WholePasses:
 
     @torch.inference_mode()
     def logprobs(self, candidates: Sequence[Combined]) -> Float[Tensor, "candidate item choice"]:
-        """Log-likelihood of each choice's tokens; NaN where a question has fewer choices."""
+        """Log-likelihood of each option's tokens, in nats; NaN where a question has fewer
+        options."""
         return torch.stack([self._one(candidate) for candidate in candidates])
 
     def _one(self, candidate: Combined) -> Float[Tensor, "item choice"]:
-        # Choices of one token each are all read off one pass over the prompt.
+        # Options of one token each are all read off one pass over the prompt.
         jobs: list[tuple[int, list[int]]] = []
         for number, item in enumerate(self._items):
             choices = list(range(len(item.continuations)))

@@ -1,6 +1,10 @@
-"""Is it chance? Tests, intervals and resampling of arrays of changes.
+"""Tests whether changes of scores may be chance; works on arrays alone.
 
-from role_lens.statistics import sign_flip_test, bootstrap_interval
+    from role_lens.statistics import bootstrap_interval, sign_flip_test
+
+    sign_flip_test(changes, alternative="greater").p_adjusted    # changes: candidate x question
+
+`role_lens.experiments.read_changes` gives the changes of a sweep.
 """
 
 import lazy_loader as lazy

@@ -1,7 +1,9 @@
-"""Paired tests over questions: whether a change may be chance, and how large it may be.
+"""Tests paired changes of scores: whether a change may be chance, and how large it may be.
 
-test = sign_flip_test(changes, alternative="greater")    # changes: candidate x question
-test.p_adjusted
+    test = sign_flip_test(changes, alternative="greater")    # changes: candidate x question
+    test.p_adjusted
+
+A change is the score of a question with a patch, minus the score of the same question without.
 """
 
 from collections.abc import Iterator
@@ -16,6 +18,7 @@ from scipy import stats
 from role_lens.errors import RoleLensError
 
 Alternative = Literal["greater", "less", "two-sided"]
+"""In which direction a mean change is tested."""
 
 _CHUNK = 2**23  # most statistics of permutations at once
 _TIE = 1e-9  # statistics that differ by less are equal but for rounding
@@ -23,14 +26,23 @@ _TIE = 1e-9  # statistics that differ by less are equal but for rounding
 
 @dataclass(frozen=True, eq=False)
 class SignFlipTest:
-    """Result of `sign_flip_test`."""
+    """What `sign_flip_test` found: how likely the mean changes of some candidates are by chance.
+
+    Example:
+        >>> import numpy as np
+        >>> from role_lens.statistics import sign_flip_test
+        >>> changes = np.array([[0.2, 0.1, 0.3, 0.2, 0.1, 0.3], [0.1, -0.2, 0.0, 0.1, -0.1, 0.1]])
+        >>> sign_flip_test(changes, alternative="greater").p_adjusted.round(3).tolist()
+        [0.016, 0.625]
+    """
 
     p: Float[ndarray, " candidate"]
-    """Of each candidate alone."""
+    """p value of each candidate, as if it alone had been tried."""
     p_adjusted: Float[ndarray, " candidate"]
-    """For having tried all candidates: the chance of any false rejection is at most the level."""
+    """p values adjusted for having tried all candidates: of those at or below some level, the
+    chance that even one is there without an effect is at most that level."""
     critical: float
-    """What the statistic of the best candidate exceeds by chance in 5 % of the cases."""
+    """What the best candidate's statistic exceeds by chance in 5 % of the cases."""
 
 
 def sign_flip_test(
@@ -40,23 +52,34 @@ def sign_flip_test(
     permutations: int = 10_000,
     seed: int = 0,
 ) -> SignFlipTest:
-    """Test of mean changes against zero, by flipping the sign of each question's changes.
+    """Test mean changes against zero, by flipping the signs of the changes on whole questions.
 
     Assumes that without an effect a question's change is as likely to be up as down: then every
     pattern of signs is as likely as the one observed. Where changes are skewed about a mean of
-    zero, this holds only for many questions. Signs are flipped for all candidates together, which
-    keeps their correlation; the adjustment is the step-down max-T of Westfall and Young (1993,
-    algorithm 4.1; Ge, Dudoit and Speed 2003, box 2). The statistic is z = Σx / √Σx², whose variance
-    is 1 under the flips; for one number of questions it orders candidates as Student's t does.
+    zero, this holds only for many questions. A question's sign is flipped for all candidates
+    together, which keeps their correlation. The adjustment is the step-down max-T of Westfall and
+    Young (1993, algorithm 4.1; Ge, Dudoit and Speed 2003, box 2). The statistic is z = Σx / √Σx²,
+    whose variance is 1 under the flips; for one number of questions it orders candidates as
+    Student's t does.
 
     Args:
-        changes: per candidate and question, patched minus unpatched, in any unit; NaN where a
-            candidate was not asked a question.
-        permutations: random patterns; all of them are taken once if there are no more.
+        changes: for each candidate and question, the score with the patch minus that without, in
+            any unit; NaN where a candidate was not asked a question.
+        alternative: whether mean changes above zero are looked for (`greater`), below zero
+            (`less`), or both (`two-sided`).
+        permutations: number of random patterns of signs. If there are no more patterns than that,
+            all are taken once, and the test is exact.
 
     Raises:
-        RoleLensError: no candidates or questions, infinite changes, no permutations, an unknown
-            alternative.
+        RoleLensError: no candidates or questions, a candidate without changes, infinite changes, no
+            permutations, or an unknown alternative.
+
+    Example:
+        >>> import numpy as np
+        >>> from role_lens.statistics import sign_flip_test
+        >>> test = sign_flip_test(np.array([[0.2, 0.1, 0.3, 0.2, 0.1, 0.3]]), alternative="greater")
+        >>> float(test.p[0]) == 1 / 2**6    # one of 64 patterns of signs is as high
+        True
     """
     if permutations < 1:
         raise RoleLensError(f"at least one permutation is needed, got {permutations}")
@@ -102,14 +125,38 @@ def sign_flip_test(
 
 
 def q_values(p: Float[ndarray, " candidate"]) -> Float[ndarray, " candidate"]:
-    """False discovery rate at which each candidate would be called a discovery (Benjamini and
-    Hochberg 1995)."""
+    """False discovery rate at which each candidate would be called a discovery.
+
+    Source: Benjamini and Hochberg 1995.
+
+    Args:
+        p: p value of each candidate, as if it alone had been tried.
+
+    Example:
+        >>> import numpy as np
+        >>> from role_lens.statistics import q_values
+        >>> q_values(np.array([0.01, 0.02, 0.5])).round(3).tolist()
+        [0.03, 0.03, 0.5]
+    """
     return stats.false_discovery_control(p)
 
 
 def mcnemar(before: Bool[ndarray, " question"], after: Bool[ndarray, " question"]) -> float:
-    """Exact two-sided p of a change of accuracy (McNemar 1947): a binomial test of the questions
-    that became right against those that became wrong."""
+    """Exact two-sided p value of a change of accuracy (McNemar 1947).
+
+    It is that of a binomial test of the questions that became right against those that became
+    wrong.
+
+    Args:
+        before: whether each question was answered correctly without the patch.
+        after: the same with the patch.
+
+    Example:
+        >>> import numpy as np
+        >>> from role_lens.statistics import mcnemar
+        >>> mcnemar(before=np.zeros(8, dtype=bool), after=np.ones(8, dtype=bool)) == 2 / 2**8
+        True
+    """
     gained = int((after & ~before).sum())
     lost = int((before & ~after).sum())
     return float(stats.binomtest(gained, gained + lost).pvalue) if gained + lost else 1.0
@@ -118,8 +165,23 @@ def mcnemar(before: Bool[ndarray, " question"], after: Bool[ndarray, " question"
 def bootstrap_interval(
     change: Float[ndarray, " question"], *, level: float = 0.9, seed: int = 0
 ) -> tuple[float, float]:
-    """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987); the mean itself
-    where all changes are equal. The default level goes with two one-sided tests at 5 %."""
+    """Bootstrap interval of a mean change, bias-corrected and accelerated (Efron 1987).
+
+    Args:
+        change: change of each question, in any unit.
+        level: confidence level; the default goes with two one-sided tests at 5 %.
+
+    Returns:
+        Lower and upper end, in the unit of the changes; both are the mean where all changes are
+        equal.
+
+    Example:
+        >>> import numpy as np
+        >>> from role_lens.statistics import bootstrap_interval
+        >>> low, high = bootstrap_interval(np.array([0.2, 0.1, 0.3, 0.2, 0.1, 0.3]))
+        >>> 0.1 < low < 0.2 < high < 0.3
+        True
+    """
     if np.ptp(change) == 0:
         return float(change.mean()), float(change.mean())
     interval = stats.bootstrap(
@@ -135,12 +197,22 @@ def bootstrap_interval(
 def smallest_detectable(
     change: Float[ndarray, " question"], *, critical: float = 1.645, power: float = 0.8
 ) -> float:
-    """The smallest mean change that a test on so many questions, as spread as these, would have
-    found with this power: (t + z) s / √n (Cohen 1988, section 2), t being the critical value and z
-    the power's quantile. Infinite for too few questions.
+    """The smallest mean change that a test like this would have found with some power.
+
+    It is (t + z) s / √n (Cohen 1988, section 2), for n questions: t is the critical value, z the
+    power's quantile, s the standard deviation of the changes. Infinite for too few questions.
 
     Args:
-        critical: of `sign_flip_test`; the default is that of one one-sided test at 5 %.
+        change: change of each question, in any unit; the result has the same.
+        critical: what the statistic has to exceed, such as `SignFlipTest.critical`; the default is
+            that of one one-sided test at 5 %.
+        power: chance that a change of this size is found.
+
+    Example:
+        >>> import numpy as np
+        >>> from role_lens.statistics import smallest_detectable
+        >>> round(smallest_detectable(np.array([0.1, -0.1] * 50)), 3)    # 100 questions
+        0.025
     """
     n = len(change)
     if critical**2 >= n or n < 2:

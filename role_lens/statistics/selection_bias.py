@@ -1,6 +1,8 @@
 """Tells what the best of many candidates is worth on questions that didn't choose it.
 
-best_of_many(changes).held_out    # changes: candidate x question
+    best_of_many(changes).held_out    # changes: candidate x question
+
+The largest of many mean changes is large by chance too.
 """
 
 from dataclasses import dataclass
@@ -12,15 +14,26 @@ from numpy import ndarray
 
 @dataclass(frozen=True)
 class BestOfMany:
-    """The best candidate on the questions that chose it, and on others."""
+    """What `best_of_many` found: the best candidate's change, where it was chosen and elsewhere.
+
+    Example:
+        >>> import numpy as np
+        >>> from role_lens.statistics import best_of_many
+        >>> found = best_of_many(np.array([[0.3, 0.2, 0.1, 0.2], [0.0, 0.1, 0.0, -0.1]]))
+        >>> round(found.apparent, 2), found.low < found.held_out < found.high
+        (0.2, True)
+    """
 
     apparent: float
-    """Largest mean change on all questions, which chose it."""
+    """Largest mean change on all questions, which chose the candidate."""
     held_out: float
-    """Mean change of the best of one random half on the other half, mean over halves."""
+    """Mean change, on one half of the questions, of the candidate that the other half chose; mean
+    over random halves."""
     low: float
+    """5th percentile over halves. Halves overlap, so `low` and `high` are no confidence
+    interval."""
     high: float
-    """5th and 95th percentile over halves. They overlap, so this is no confidence interval."""
+    """95th percentile over halves."""
 
 
 def best_of_many(
@@ -30,17 +43,26 @@ def best_of_many(
     halves: int = 1_000,
     seed: int = 0,
 ) -> BestOfMany:
-    """How much of the largest of many mean changes is left on other questions.
+    """Measure how much of the largest of many mean changes is left on other questions.
 
     Every random half of the questions chooses the candidate with the largest mean change, and the
-    other half tests it: repeated split-sample validation of the choice, which is unbiased for
+    other half tests it. This is repeated split-sample validation of the choice, and unbiased for
     choices by half of the questions.
 
     Args:
-        changes: patched minus unpatched, in any unit, such as 1, 0 and -1 of correct answers.
-        ties: of candidates with the same mean change the one with the largest mean of these is the
-            best, such as changes of log p(correct); None for a random one.
-        halves: random halves.
+        changes: score with the patch minus that without, in any unit, such as 1, 0 and -1 for
+            answers that became right, stayed as they were, or became wrong.
+        ties: breaks ties: of candidates with the same mean change the one with the largest mean of
+            these is the best, such as changes of log p(correct); None for a random one.
+        halves: number of random halves.
+
+    Example:
+        >>> import numpy as np
+        >>> from role_lens.statistics import best_of_many
+        >>> chance = np.random.default_rng(0).normal(size=(50, 40))    # 50 candidates, no effect
+        >>> found = best_of_many(chance)
+        >>> found.apparent > 0.3 > found.held_out
+        True
     """
     n = changes.shape[1]
     rng = np.random.default_rng(seed)

@@ -1,4 +1,9 @@
-"""`role-lens compare`: does a role vector help? Chosen, tested, and judged beside its controls."""
+"""`role-lens compare`: does a role vector help? Chosen, tested, and judged beside its controls.
+
+    role-lens compare --vectors roles.safetensors --roles economist --out economist-verdict
+
+The run folder holds the verdict (`comparison.csv` and its figure), and all effects.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -33,17 +38,18 @@ def run(
     selection: Annotated[Selection, tyro.conf.arg(name="")] = Selection(),
     plan: Annotated[TestPlan, tyro.conf.arg(name="")] = TestPlan(),
 ) -> None:
-    """Does a role vector help? Chosen on some questions, tested on others, beside its controls.
+    """Test whether role vectors help: chosen on some questions, tested on others, beside controls.
 
     Args:
-        vectors: a file written by `role-lens fit`.
-        out: folder for the results; a run that was stopped goes on there.
-        validation: questions that choose (builtin, mmlu, a file or folder); default: half of the
-            questions.
-        role_domains: role and its domain, pair after pair, beside those of the paper.
-        prompts: the role prompts of the fit (builtin, folders or files), for directions from
-            shuffled labels; default: the built-in ones if it was these.
-        base: the base prompts of the fit; default: the built-in ones.
+        vectors: A file written by `role-lens fit`.
+        out: Run folder; a run that was stopped goes on there.
+        validation: Questions that choose: builtin, mmlu, a file or folder. Without it, half of the
+            questions choose, and the others test.
+        role_domains: A role and its domain, pair after pair (beekeeper plants), beside those of the
+            paper.
+        prompts: Role prompts of the fit (builtin, folders or files), for directions from shuffled
+            labels. Without it, the built-in ones if the fit was on these.
+        base: Base prompts of the fit. Without it, the built-in ones.
     """
     from role_lens.experiments.comparison import check_exam
 

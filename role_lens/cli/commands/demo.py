@@ -1,4 +1,9 @@
-"""`role-lens demo`: every part of the package once."""
+"""`role-lens demo`: every part of the package once.
+
+    role-lens demo
+
+It takes minutes on two cores, with the packaged model.
+"""
 
 from pathlib import Path
 
@@ -8,10 +13,10 @@ from role_lens.reporting.terminal import say
 
 
 def run(out: Path = Path("role-lens-demo")) -> None:
-    """Every part of the package once, on the packaged model, with built-in data.
+    """Show every part of the package once, on the packaged model and with built-in data.
 
     Args:
-        out: output folder for vectors, tables and figures.
+        out: Folder for vectors, tables and figures.
     """
     from role_lens.cli.tour import Material, run_demo
 

@@ -1,4 +1,9 @@
-"""`role-lens evaluate`: scores of questions without and with a role vector."""
+"""`role-lens evaluate`: scores of questions without and with a role vector.
+
+    role-lens evaluate --vectors roles.safetensors --role economist --layer 15 --domain econ
+
+Whether a difference may be chance is what `role-lens compare` tests.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,11 +26,11 @@ def run(
     numeric: bool = False,
     out: Path | None = None,
 ) -> None:
-    """Score questions without and with a role vector; accuracy beside chance.
+    """Score questions without and with a role vector; accuracy is shown beside chance.
 
     Args:
-        numeric: the questions' answers are numbers, as in GSM8K; from a JSONL file.
-        out: write the table, one row per patch and question: .csv or .parquet.
+        numeric: The questions, from a JSONL file, have numbers for answers, as in GSM8K.
+        out: Write the table, one row per patch and question: a .csv or .parquet file.
     """
     from role_lens.files import check_writable, write_table
 

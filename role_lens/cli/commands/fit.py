@@ -1,4 +1,10 @@
-"""`role-lens fit`: role vectors from prompts, into a file."""
+"""`role-lens fit`: role vectors from prompts, into a file.
+
+    role-lens fit --out roles.safetensors
+    role-lens fit --prompts builtin my_roles --out mine.safetensors
+
+All other commands but `demo` read this file.
+"""
 
 from pathlib import Path
 
@@ -7,8 +13,9 @@ from role_lens.reporting.options import Common
 from role_lens.reporting.terminal import say
 
 FEW = 16
-"""Prompts of a role. On the packaged model, directions of 16 prompts and of 16 others have a mean
-cosine of 0.73 for contrast `base` and 0.43 for `roles` (`analyses/geometry.py`)."""
+"""If a role has fewer prompts, `fit` says so. On the packaged model, directions of 16 prompts
+and of 16 others have a mean cosine of 0.73 for contrast `base` and 0.43 for `roles`
+(`analyses/geometry.py`)."""
 
 
 def run(
@@ -19,15 +26,16 @@ def run(
     finder: str = "difference_of_means",
     system: str | None = None,
 ) -> None:
-    """Fit role vectors: mean activations at every layer and post-instruction position.
+    """Fit role vectors: a direction for every role, layer and post-instruction token, into a file.
 
     Args:
-        out: the .safetensors file to write.
-        prompts: of the roles: builtin, a folder of <role>.jsonl or <role>.txt files, or one such
-            file; several are put together.
-        base: builtin, a .jsonl or a .txt file of contrast prompts.
-        finder: how directions are found, beside the differences of means.
-        system: system message before every prompt; default: the chat template's own.
+        out: The .safetensors file to write.
+        prompts: Prompts of the roles: builtin, a folder of <role>.jsonl or <role>.txt files, or one
+            such file; several are put together.
+        base: Base prompts, which roles are set against: builtin, a .jsonl or a .txt file.
+        finder: How more directions are found: a file in `role_lens.finders`. Differences of means
+            are there in any case.
+        system: System message before every prompt. Without one, the chat template's own.
     """
     from role_lens.files import check_writable
 

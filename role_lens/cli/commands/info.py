@@ -1,4 +1,9 @@
-"""`role-lens info`: what a file of role vectors holds."""
+"""`role-lens info`: what a file of role vectors holds.
+
+    role-lens info --vectors roles.safetensors
+
+It needs no model.
+"""
 
 from pathlib import Path
 
@@ -8,11 +13,12 @@ from role_lens.reporting.terminal import say
 
 
 def run(vectors: Path, position: int = -1) -> None:
-    """What a file of role vectors holds, and how separable and alike the directions are.
+    """Show what a file of role vectors holds, and how separable and how alike the directions are.
 
     Args:
-        vectors: a file written by `role-lens fit`.
-        position: token position for the table by layer.
+        vectors: A file written by `role-lens fit`.
+        position: Token position of the table by layer; -1 is the last token of the formatted
+            prompt.
     """
     loaded = rl.RoleVectors.load(vectors)
     if position not in loaded.positions:

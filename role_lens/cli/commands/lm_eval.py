@@ -1,4 +1,9 @@
-"""`role-lens lm-eval`: any lm-eval task without and with a role vector."""
+"""`role-lens lm-eval`: any lm-eval task without and with a role vector.
+
+    role-lens lm-eval --vectors roles.safetensors --role nurse --layer 22 --tasks arc_easy --out lm
+
+lm-eval fetches a task's questions, those of arc_easy from the Hugging Face hub.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -21,8 +26,9 @@ def run(
     """Evaluate lm-eval tasks without and with a role vector.
 
     Args:
-        tasks: names of lm-eval tasks, groups or tags.
-        out: folder for lm-eval's results and every sample; a run that was stopped goes on there.
+        tasks: Names of lm-eval tasks, groups or tags.
+        out: Run folder, for lm-eval's results and every sample; a run that was stopped goes on
+            there.
     """
     from lm_eval.utils import make_table
 

@@ -1,4 +1,9 @@
-"""`role-lens steer`: answers plain and steered, side by side."""
+"""`role-lens steer`: answers plain and steered, side by side.
+
+    role-lens steer --vectors roles.safetensors --role nurse --layer 22 --prompt "Any plans today?"
+
+Each kind of patch (by default an addition and an ablation) has a column of its own.
+"""
 
 import shutil
 import textwrap
@@ -24,11 +29,11 @@ def run(
     """Answer a prompt plain and steered, side by side.
 
     Args:
-        prompt: the user's message.
-        max_new_tokens: length of the answers, in tokens.
-        system: system message; default: the chat template's own.
-        temperature: 0 for greedy decoding.
-        seed: of the sampling.
+        prompt: The user's message.
+        max_new_tokens: Longest answer, in tokens.
+        system: System message. Without one, the chat template's own.
+        temperature: 0 for greedy decoding; above, tokens are sampled.
+        seed: Seed of the sampling.
     """
     sampling = rl.Sampling(temperature, seed)
     patches = patching.patches()

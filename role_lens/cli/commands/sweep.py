@@ -1,4 +1,9 @@
-"""`role-lens sweep`: scores of every role, layer and position."""
+"""`role-lens sweep`: scores of every role, layer and position.
+
+    role-lens sweep --vectors roles.safetensors --roles economist --domain econ --out econ-sweep
+
+What is finished is kept in the run folder; `role_lens.read_sweep` reads it.
+"""
 
 from pathlib import Path
 from typing import Annotated
@@ -18,11 +23,11 @@ def run(
     options: Common,
     grid: Annotated[Grid, tyro.conf.arg(name="")] = Grid(),
 ) -> None:
-    """Score every role, layer and position; a run that was stopped goes on where it was.
+    """Score every candidate direction: all roles, layers and positions. A stopped run goes on.
 
     Args:
-        vectors: a file written by `role-lens fit`.
-        out: folder for the results.
+        vectors: A file written by `role-lens fit`.
+        out: Run folder; a run that was stopped goes on there.
     """
     from role_lens.experiments.candidates import candidates_of
     from role_lens.files import as_path

@@ -1,6 +1,8 @@
-"""Numpy's own archive: an array for each direction, by its address.
+"""Writes directions as numpy's own archive: an array for each direction, by its address.
 
-np.load("roles.npz")["1 x economist@15 (base, position -1)"]    # d_model numbers, float32
+    np.load("roles.npz")["1 x economist@15 (base, position -1)"]    # d_model numbers, float32
+
+Each array is the raw direction times its coefficient, in the residual stream's units.
 """
 
 from collections.abc import Sequence
@@ -14,7 +16,7 @@ from role_lens.vectors import RoleVectors
 
 
 def write(vectors: RoleVectors, specs: Sequence[DirectionSpec], path: Path) -> None:
-    """Write coefficient times each direction, under the direction's address."""
+    """Write coefficient times each raw direction, under the direction's address."""
     arrays = {}
     for spec in specs:
         patch = vectors.patch("add", spec)

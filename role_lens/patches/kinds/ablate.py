@@ -1,5 +1,8 @@
-"""Directional ablation: x - (x·u) u on every block's input, attention output and MLP output
-(Arditi et al. 2024, arXiv 2406.11717, section 2.4)."""
+"""Removes the component along the direction: directional ablation, x - (x·u) u.
+
+It acts on every block's input, attention output and MLP output (Arditi et al. 2024, arXiv
+2406.11717, section 2.4).
+"""
 
 from role_lens.patches.kind import PatchKind
 from role_lens.patches.stream import Directions, Stream, Values, projection, shifted

@@ -1,5 +1,7 @@
-"""Activation addition: x + coefficient · d, the raw direction, at the input of some layers
-(Turner et al. 2023, arXiv 2308.10248)."""
+"""Adds the raw direction, coefficient times: activation addition, x + coefficient · d.
+
+It acts on the input of some layers (Turner et al. 2023, arXiv 2308.10248).
+"""
 
 from role_lens.patches.kind import PatchKind
 from role_lens.patches.stream import Directions, Stream, Values, shifted

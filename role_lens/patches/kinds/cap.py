@@ -1,5 +1,7 @@
-"""Capping: x + min(0, value - x·u) u at the input of some layers, so that the projection on the unit
-direction is at most `value`."""
+"""Limits the projection on the unit direction to at most `value`: x + min(0, value - x·u) u.
+
+It acts on the input of some layers.
+"""
 
 from role_lens.patches.kind import PatchKind
 from role_lens.patches.stream import Directions, Stream, Values, projection, shifted

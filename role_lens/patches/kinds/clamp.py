@@ -1,5 +1,7 @@
-"""Clamping: x + (value - x·u) u at the input of some layers, so that the projection on the unit
-direction is `value`."""
+"""Sets the projection on the unit direction to `value`: x + (value - x·u) u.
+
+It acts on the input of some layers.
+"""
 
 from role_lens.patches.kind import PatchKind
 from role_lens.patches.stream import Directions, Stream, Values, projection, shifted

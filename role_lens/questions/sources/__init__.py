@@ -1,5 +1,5 @@
-"""Where questions come from, one file each: `builtin`, `mmlu`.
+"""Holds the named sources of questions, one file each: `builtin`, `mmlu`.
 
-A file defines `load(split) -> list[Question]`; its name is the name of the source, for
-`load_questions` and on the command line.
+A file defines `load(split) -> list[Question]`. Its name is the name of the source, for
+`load_questions` and on the command line (`--questions`).
 """

@@ -1,4 +1,4 @@
-"""The package's own questions: 8 domains of 40, described in `role_lens/data/README.md`."""
+"""Gives the package's own questions: 8 domains of 40, described in `role_lens/data/README.md`."""
 
 from role_lens.prompts import DATA
 from role_lens.questions.loading import read_questions
@@ -6,5 +6,5 @@ from role_lens.questions.question import Question
 
 
 def load(split: str) -> list[Question]:
-    """All of them; they have no splits."""
+    """All built-in questions, whatever the split: they have none."""
     return read_questions(DATA / "questions")

@@ -1,4 +1,4 @@
-"""MMLU (Hendrycks et al. 2021, arXiv 2009.03300): `cais/mmlu` from the Hugging Face hub."""
+"""Gives the questions of MMLU (Hendrycks et al. 2021, arXiv 2009.03300), `cais/mmlu` on the hub."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -9,10 +9,13 @@ from role_lens.questions.question import Question
 
 
 def load(split: str) -> list[Question]:
-    """One split of all subjects: `test`, `validation` or `dev`.
+    """Questions of one split, of all subjects.
+
+    Args:
+        split: `test`, `validation` or `dev`.
 
     Raises:
-        RoleLensError: it can't be loaded.
+        RoleLensError: the data set can't be loaded.
     """
     import datasets
 

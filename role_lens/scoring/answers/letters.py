@@ -59,18 +59,26 @@ _GOES_ON = re.compile(r"(?:is|are|was|isn't|and|or|can|may|would|does|has)\b")
 
 
 def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -> int | None:
-    r"""The choice that a text names as its answer, from 0, or None.
+    r"""Read which option a text names as its answer: its index from 0, or None.
 
-    Read are, the last one first: `\boxed{B}`, "The answer is (B)" and the like, "(B) is correct";
-    and where there is none of these, a first or last line that is a letter alone, or a beginning
-    such as "B. Paris", if that is choice B and no others are listed too. Reasoning up to
-    `</think>` doesn't count, and reasoning without an end is not an answer; nor is one that is
-    taken back ("Wait, …"), or to a further question that the text goes on with.
+    These forms are read, of several the last one: `\boxed{B}`, "The answer is (B)" and the like,
+    and "(B) is correct". Where there is none of these, a first or last line that is a letter alone
+    is read, or a beginning such as "B. Paris" if that is option B and no others are listed too.
+    Reasoning up to `</think>` doesn't count. The result is None for reasoning without an end, for
+    an answer that is taken back ("Wait, …"), and for the answer to a further question that the
+    text goes on with.
 
     Args:
-        choices: their texts, in the order of their letters.
-        truncated: the text was ended by the limit of tokens, so that its last word may be half of
+        choices: texts of the options, in the order of their letters.
+        truncated: whether the limit of tokens ended the text, so that its last word may be half of
             one.
+
+    Example:
+        >>> from role_lens.scoring import read_letter
+        >>> read_letter("The answer is (B).", ["ash", "ant"])
+        1
+        >>> read_letter("Either A or B.", ["ash", "ant"]) is None
+        True
     """
     letters = LETTERS[: len(choices)]
     answer = answer_part(text, truncated)
@@ -88,7 +96,7 @@ def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -
         index, after = letters.index(letter), rest[found.end() :]
         said, choice = _words(after), _words(choices[index])
         if choice and f"{said} ".startswith(f"{choice} "):
-            return index  # "(D) both A and B", where that is choice D
+            return index  # "(D) both A and B", where that is option D
         if (found["bare"] and not _ENDS.match(after)) or _DENIED.match(after):
             return None
         return None if _names_another(letter, after, letters) else index
@@ -128,7 +136,7 @@ def _names_another(letter: str, after: str, letters: str) -> bool:
 
 
 def _read_lines(answer: str, letters: str, choices: Sequence[str]) -> int | None:
-    """A letter alone in the last or the first line, or the head of a text that is one choice."""
+    """A letter alone in the last or the first line, or at the head of a text that is one option."""
     lines = [line.strip() for line in answer.strip().splitlines() if line.strip()]
     if not lines:
         return None
@@ -138,7 +146,7 @@ def _read_lines(answer: str, letters: str, choices: Sequence[str]) -> int | None
     if len({*lone} - {None}) > 1 or TAKEN_BACK.search(answer):
         return None
     if lone[-1] is not None:
-        # "C. Paris" and then "D" is a list of the choices that breaks off.
+        # "C. Paris" and then "D" is a list of the options that breaks off.
         listed = len(lines) > 1 and named[-2] is not None and ord(named[-2]) == ord(lone[-1]) - 1
         return letters.index(lone[-1]) if lone[-1] in letters and not listed else None
     if {*named, *_BRACKETED.findall(answer)} - {None, lone[0] or named[0]}:
@@ -154,7 +162,7 @@ def _read_lines(answer: str, letters: str, choices: Sequence[str]) -> int | None
         return None if _REJECTED.match(said[len(choice) :]) else index
     if _GOES_ON.match(heads[0][5]):
         return None
-    # "C. elegans" may be a name, and "A:" begin an answer: then the words have to be the choice's.
+    # "C. elegans" may be a name, and "A:" begin an answer: then the words have to be the option's.
     closed = heads[0][1] or heads[0][3] not in (".", ":")
     return index if closed or not said else None
 

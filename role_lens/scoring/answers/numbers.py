@@ -1,6 +1,8 @@
 """Reads the number that a generated text states as its answer, or nothing at all.
 
-read_number("So 3 + 4 = 7. The answer is 7.")    # Fraction(7, 1)
+    read_number("So 3 + 4 = 7. The answer is 7.")    # Fraction(7, 1)
+
+A text that states no number, or two, is unreadable; it is never guessed.
 """
 
 import re
@@ -40,15 +42,21 @@ _ITEM = re.compile(r"\s*\d+[.)]\s*")
 
 
 def read_number(text: str, *, truncated: bool = False) -> Fraction | None:
-    r"""The number that a text names as its answer, or None.
+    r"""Read the number that a text names as its answer, or None.
 
-    Read are, the last one first: `\boxed{42}`, "The answer is 42", `#### 42`; and where there is
-    none of these, a last line that is a number alone. Of a calculation it is the result.
-    Thousands separators, currency and per cent signs and a unit after the number don't count; a
-    second number makes it unreadable.
+    These forms are read, of several the last one: `\boxed{42}`, "The answer is 42" and `#### 42`.
+    Where there is none of these, a last line that is a number alone is read. Of a calculation the
+    result is taken. Thousands separators, signs of currency and per cent, and a unit after the
+    number don't count; a second number makes the answer unreadable.
 
     Args:
-        truncated: as for `read_letter`.
+        truncated: whether the limit of tokens ended the text, so that its last word may be half of
+            one.
+
+    Example:
+        >>> from role_lens.scoring import read_number
+        >>> read_number("So 3 + 4 = 7. The answer is 7.")
+        Fraction(7, 1)
     """
     answer = answer_part(text, truncated)
     if answer is None:

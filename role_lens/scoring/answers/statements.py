@@ -1,7 +1,8 @@
-"""Finds where a generated text states its answer; what it says there, the readers of letters and of
-numbers tell.
+"""Finds where a generated text states its answer.
 
     last_statement(text, read, read_box, says)
+
+What is said there is read by the readers of letters and of numbers.
 """
 
 import re
@@ -80,7 +81,7 @@ SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n\s*\n")
 
 
 def answer_part(text: str, truncated: bool) -> str | None:
-    """What follows the reasoning, without LaTeX's dress, and with `CUT` behind a last word that
+    """What follows the reasoning, without LaTeX's commands, and with `CUT` behind a last word that
     may be half of one; None if the reasoning has no end."""
     marks = list(_THINK.finditer(text))
     if marks and not marks[-1][1]:

@@ -1,5 +1,8 @@
-"""By cloze: the question alone, and the log-likelihood of each option's text as the answer, per
-token (Brown et al. 2020, arXiv 2005.14165, section 2.4)."""
+"""Scores by cloze: the question alone, and the log-likelihood of each option's text as the answer.
+
+The log-likelihood is divided by the number of tokens (Brown et al. 2020, arXiv 2005.14165, section
+2.4).
+"""
 
 from role_lens.scoring.method import ScoringMethod
 

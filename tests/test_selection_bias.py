@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from role_lens.statistics.selection_bias import best_of_many
+from role_lens.statistics import best_of_many
 
 
 def test_against_all_halves_of_a_small_case():

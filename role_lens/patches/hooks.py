@@ -1,7 +1,9 @@
 """Attaches patches to a model as TransformerLens hooks, for the time of a `with` block.
 
-with attached(model, [patch, other], window):
-    model(tokens)
+    with attached(model, [patch, other], window):
+        model(tokens)
+
+The hooks are gone afterwards, also after an error.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,10 +23,19 @@ def attached(model: Model, patches: Patches, window: TokenWindow | None = None) 
     """Attach patches to a model for the time of a `with` block.
 
     Args:
-        window: tells which columns are prompt; None: all are.
+        patches: a patch, or several that act together in the order given; None attaches nothing.
+        window: says which columns are prompt, for token masks; None counts all columns as prompt.
 
     Raises:
         RoleLensError: a patch that doesn't fit the model.
+
+    Example:
+        >>> from role_lens.patches import attached
+        >>> tokens = torch.tensor(encode_chat(model, ["Tea?"]))
+        >>> with attached(model, [vectors.add("poet", layer=1), vectors.ablate("cook", layer=2)]):
+        ...     patched = model(tokens)
+        >>> torch.equal(patched, model(tokens))
+        False
     """
     candidate = combined(patches)
     for patch in candidate:
@@ -39,8 +50,8 @@ def attached_together(
 ) -> Iterator[None]:
     """Attach one or more candidates of the same `form`, each to its own part of the batch.
 
-    The rows of a batch are those of the first candidate, then those of the second, and so on.
-    The patches are taken to fit the model.
+    The rows of a batch are those of the first candidate, then those of the second, and so on. That
+    the patches fit the model is not checked.
     """
     hooks = []
     for patches in zip(*candidates, strict=True):
