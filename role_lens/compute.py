@@ -12,7 +12,7 @@ from dataclasses import dataclass
 class Compute:
     """How a computation is run. Results are the same, up to rounding.
 
-    Example:
+    Examples:
         >>> Compute(max_tokens=2048, progress=False)
         Compute(max_tokens=2048, progress=False)
     """

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 class DirectionSpec:
     """Which direction (role, layer, position, contrast), and a coefficient.
 
-    Example:
+    Examples:
         >>> spec = DirectionSpec("economist", layer=15, coefficient=2.5)
         >>> str(spec)
         '2.5 x economist@15 (base, position -1)'

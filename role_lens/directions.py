@@ -30,7 +30,7 @@ def difference_of_means(
     Raises:
         RoleLensError: an unknown contrast, or `"roles"` with fewer than two roles.
 
-    Example:
+    Examples:
         >>> from role_lens.directions import difference_of_means
         >>> difference_of_means(torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.zeros(2), "roles")
         tensor([[ 1., -2.],
@@ -43,7 +43,8 @@ def difference_of_means(
     n_roles = role_means.shape[0]
     if n_roles < 2:
         raise RoleLensError(
-            "contrast 'roles' needs at least two roles: of one there is 'base' only"
+            "contrast 'roles' needs at least two roles, got 1: take contrast 'base', or fit "
+            "more roles"
         )
     # In float64, so that what is the same for all roles cancels to zero and not to noise.
     means = role_means.double()
@@ -57,14 +58,14 @@ def unit(direction: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest d_mo
     Raises:
         RoleLensError: a zero, NaN or infinite direction.
 
-    Example:
+    Examples:
         >>> from role_lens.directions import unit
         >>> unit(torch.tensor([3.0, 4.0]))
         tensor([0.6000, 0.8000])
     """
     norm = torch.linalg.vector_norm(direction, dim=-1, keepdim=True)
     if not bool(torch.isfinite(norm).all()):
-        raise RoleLensError("the direction has NaN or infinite entries")
+        raise RoleLensError("expected a finite direction, got NaN or infinite entries")
     if bool((norm == 0).any()):
         raise RoleLensError(
             "the direction is zero: role and contrast have the same mean, as they do at layer 0 of "
@@ -82,7 +83,7 @@ def cosine_similarity(
     positions: the tokens after the instruction are the same for every prompt, and so are their
     embeddings.
 
-    Example:
+    Examples:
         >>> from role_lens.directions import cosine_similarity
         >>> cosine_similarity(vectors.directions("base")).shape   # position, layer, role, role
         torch.Size([2, 3, 2, 2])
@@ -98,7 +99,7 @@ def mean_cosine(directions: Float[Tensor, "role *rest d_model"]) -> Float[Tensor
 
     NaN for a single role, or where a direction is zero.
 
-    Example:
+    Examples:
         >>> from role_lens.directions import mean_cosine
         >>> mean_cosine(torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]]))
         tensor(0.3333)
@@ -116,7 +117,7 @@ def shared_share(
     1 where the direction is a multiple of the mean, 0 where it is at right angles to it, NaN where
     either is zero.
 
-    Example:
+    Examples:
         >>> from role_lens.directions import shared_share
         >>> shared_share(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
         tensor([0.5000, 0.5000])
@@ -142,14 +143,17 @@ def principal_components(
     Raises:
         RoleLensError: more components than there can be.
 
-    Example:
+    Examples:
         >>> from role_lens.directions import principal_components
         >>> coordinates, shares = principal_components(torch.tensor([[3.0, 0.0], [1.0, 0.0]]), n=1)
         >>> coordinates.flatten().abs(), shares
         (tensor([1., 1.]), tensor([1.]))
     """
     if not 1 <= n <= min(directions.shape):
-        raise RoleLensError(f"{tuple(directions.shape)} directions have no {n} components")
+        raise RoleLensError(
+            f"n must be 1 to {min(directions.shape)} for directions of shape "
+            f"{tuple(directions.shape)}, got {n}"
+        )
     centred = (directions - directions.mean(dim=0)).double()
     u, s, _ = torch.linalg.svd(centred, full_matrices=False)
     coordinates = u[:, :n] * s[:n]
@@ -169,7 +173,7 @@ def d_prime(
     For normal distributions the area under the ROC curve is Phi(d' / sqrt 2) (Green and Swets
     1966). 0 means that signal and noise have the same mean.
 
-    Example:
+    Examples:
         >>> from role_lens.directions import d_prime
         >>> d_prime(torch.tensor(2.0), torch.tensor(1.0), torch.tensor(0.0), torch.tensor(1.0))
         tensor(2.)

@@ -11,7 +11,7 @@ class RoleLensError(ValueError):
 
     The message says in one line what was got, what was expected and what to do.
 
-    Example:
+    Examples:
         >>> try:
         ...     vectors.direction("poet", layer=40)
         ... except RoleLensError as error:

@@ -37,7 +37,7 @@ class Sampling:
         RoleLensError: a temperature that is neither 0 nor finite and at least 0.001, or a batch
             size below 1.
 
-    Example:
+    Examples:
         >>> Sampling(temperature=0.7, seed=1)
         Sampling(temperature=0.7, seed=1, use_cache=True, batch_size=None)
     """
@@ -100,7 +100,7 @@ def generate(
         RoleLensError: an empty prompt, a prompt that is longer than the model's context together
             with its answer, or a patch that doesn't fit the model.
 
-    Example:
+    Examples:
         >>> patch = vectors.add("poet", layer=1, coefficient=2.0)
         >>> texts = generate(model, ["Tea?", "Lunch!"], patch=patch, max_new_tokens=4)
         >>> len(texts), type(texts[0])

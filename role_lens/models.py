@@ -57,7 +57,7 @@ def load_model(
     Warns:
         UserWarning: `dtype` has two bytes, and float32 would be faster on this CPU.
 
-    Example:
+    Examples:
         >>> small = load_model("smollm2-135m-instruct")    # doctest: +SKIP
         >>> load_model(model) is model    # one that is already built comes back as it is
         True

@@ -51,7 +51,7 @@ def load_roles(*sources: str | Path) -> dict[str, list[str]]:
         RoleLensError: there is no such folder or file, a folder has no prompt files, a file is
             malformed or empty, or a role is there twice.
 
-    Example:
+    Examples:
         >>> roles = load_roles("builtin")
         >>> len(roles), len(roles["nurse"])
         (29, 64)
@@ -60,7 +60,9 @@ def load_roles(*sources: str | Path) -> dict[str, list[str]]:
     for source in sources or ("builtin",):
         for role, file in _role_files(source):
             if role in roles:
-                raise RoleLensError(f"{file} is a second file for the role {role!r}")
+                raise RoleLensError(
+                    f"{file} is a second file for the role {role!r}: remove or rename one of them"
+                )
             roles[role] = _read_prompts(file)
     return roles
 
@@ -91,7 +93,7 @@ def load_prompts(source: str | Path = "builtin") -> list[str]:
     Raises:
         RoleLensError: there is no such file, or it is malformed or empty.
 
-    Example:
+    Examples:
         >>> len(load_prompts("builtin"))
         256
     """
@@ -128,12 +130,12 @@ def spread(prompts: Sequence[T], n: int) -> list[T]:
     Raises:
         RoleLensError: n is below 1.
 
-    Example:
+    Examples:
         >>> spread(["a", "b", "c", "d", "e", "f"], 3)
         ['a', 'c', 'e']
     """
     if n < 1:
-        raise RoleLensError(f"at least one prompt is needed, got {n}")
+        raise RoleLensError(f"n must be at least 1, got {n}")
     n = min(n, len(prompts))
     return [prompts[index * len(prompts) // n] for index in range(n)]
 
@@ -144,11 +146,13 @@ def persona_prompts(role: str) -> list[str]:
     The first is "You are a <role>."; the others are phrased in the ways that Zheng et al. 2024
     (arXiv 2311.10054) tried: who the model is, whom it talks to, and an imagined scene.
 
-    Example:
+    Examples:
         >>> persona_prompts("economist")[:2]
         ['You are an economist.', 'Answer the way an economist would.']
     """
-    name = role.lower()
+    name = role.strip().lower()
+    if not name:
+        raise RoleLensError(f"expected the name of a role, got {role!r}")
     vowel = name[0] in "aeiou" and not name.startswith(_SOUNDS_LIKE_YOU)
     vowel = vowel or name.startswith(_SILENT_H)
     return [phrasing.format(a_role=f"{'an' if vowel else 'a'} {role}") for phrasing in _PHRASINGS]
@@ -177,5 +181,5 @@ def _read_prompts(path: Path) -> list[str]:
                 )
             prompts.append(prompt)
     if not prompts:
-        raise RoleLensError(f"{path} holds no prompts")
+        raise RoleLensError(f"{path} holds no prompts: expected one a line")
     return prompts

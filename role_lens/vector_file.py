@@ -72,7 +72,8 @@ def read_vectors(path: str | Path) -> dict[str, Any]:
         ) from error
     if version != FORMAT:
         raise RoleLensError(
-            f"{path} has format {version}, this version of role_lens reads {FORMAT}: fit it again"
+            f"{path} has format {version}, this version of role_lens reads {FORMAT}: fit the "
+            "vectors again"
         )
     _check_header(path, header)
     by_contrast = {

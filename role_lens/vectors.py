@@ -47,7 +47,7 @@ class RoleVectors:
 
     `fit` measures vectors on a model, `load` reads them from a file.
 
-    Example:
+    Examples:
         >>> vectors.roles, vectors.positions, vectors.contrasts
         (('poet', 'cook'), (-2, -1), ('base', 'roles'))
         >>> vectors.direction("poet", layer=1).shape
@@ -127,7 +127,7 @@ class RoleVectors:
                 that is empty or longer than the context, positions out of range, an unknown finder,
                 a model that carries hooks, NaN or infinite activations.
 
-        Example:
+        Examples:
             >>> RoleVectors.fit(model, {"poet": ["Rhyme?", "Ode!"]}, ["Tea?"], positions=[-1])
             RoleVectors(1 role: poet; positions [-1]; 3 layers; d_model 32; of tiny-llama)
         """
@@ -164,7 +164,7 @@ class RoleVectors:
         Raises:
             RoleLensError: an unknown contrast, or `"roles"` with a single role.
 
-        Example:
+        Examples:
             >>> vectors.directions("roles").shape   # role, position, layer, d_model
             torch.Size([2, 2, 3, 32])
         """
@@ -181,7 +181,7 @@ class RoleVectors:
         Raises:
             RoleLensError: an unknown role or contrast, a layer or position out of range.
 
-        Example:
+        Examples:
             >>> one = vectors.direction("poet", layer=2, position=-1, contrast="roles")
             >>> torch.equal(one, vectors.directions("roles")[0, -1, 2])
             True
@@ -228,7 +228,7 @@ class RoleVectors:
                 a value for a kind that takes none, or a coefficient of None for a kind that needs
                 one.
 
-        Example:
+        Examples:
             >>> vectors.patch("add", DirectionSpec("poet", layer=1, coefficient=2.5)).value
             2.5
         """
@@ -237,9 +237,11 @@ class RoleVectors:
             spec.role, layer=spec.layer, position=spec.position, contrast=spec.contrast
         )
         if value is not None and takes != "value":
-            raise RoleLensError(f"{kind} takes no value, got {value}")
+            raise RoleLensError(
+                f"a patch of kind {kind!r} takes no value, got {value}: leave it out"
+            )
         if takes is not None and value is None and spec.coefficient is None:
-            raise RoleLensError(f"{kind} needs a coefficient")
+            raise RoleLensError(f"a patch of kind {kind!r} needs a coefficient, got None")
         number = 0.0
         if takes == "coefficient":
             number = float(spec.coefficient or 0.0)
@@ -269,7 +271,7 @@ class RoleVectors:
         Raises:
             RoleLensError: as `patch`.
 
-        Example:
+        Examples:
             >>> vectors.add("poet", layer=1, coefficient=2.0).layers
             (1,)
         """
@@ -292,7 +294,7 @@ class RoleVectors:
         Raises:
             RoleLensError: as `patch`.
 
-        Example:
+        Examples:
             >>> vectors.ablate("poet", layer=1)
             Patch(ablate, tokens all, |d| 1)
         """
@@ -318,7 +320,7 @@ class RoleVectors:
         Raises:
             RoleLensError: as `patch`.
 
-        Example:
+        Examples:
             >>> vectors.clamp("poet", layer=1, value=3.0).value
             3.0
         """
@@ -345,7 +347,7 @@ class RoleVectors:
         Raises:
             RoleLensError: as `patch`.
 
-        Example:
+        Examples:
             >>> vectors.cap("poet", layer=1, value=3.0).kind
             'cap'
         """
@@ -355,7 +357,7 @@ class RoleVectors:
     def check(self, model: Model) -> None:
         """Raise a RoleLensError if the vectors are from another model, saying what differs.
 
-        Example:
+        Examples:
             >>> vectors.check(model)    # says nothing: they are from this model
         """
         check_fingerprint(self._fingerprint, model)
@@ -372,12 +374,14 @@ class RoleVectors:
             RoleLensError: the vectors were fitted on other prompts, or are merged, so that their
                 prompts can't be told.
 
-        Example:
+        Examples:
             >>> vectors.with_prompts(roles, base).prompts.base == list(base)
             True
         """
         if self.provenance.get("merged_with"):
-            raise RoleLensError("the prompts of merged vectors can't be told: use those of one fit")
+            raise RoleLensError(
+                "can't tell the prompts of merged vectors: use the vectors of one fit"
+            )
         named = {role_name(role): list(some) for role, some in roles.items()}
         hashes = {
             "role_prompts_sha256": prompts_hash(named),
@@ -385,7 +389,9 @@ class RoleVectors:
         }
         for key, value in hashes.items():
             if self.provenance[key] != value:
-                raise RoleLensError(f"the vectors were fitted on other prompts ({key} differs)")
+                raise RoleLensError(
+                    f"the vectors were fitted on other prompts ({key} differs): give theirs"
+                )
         return replace(self, prompts=FitPrompts(named, list(base)))
 
     def role_index(self, role: str) -> int:
@@ -394,7 +400,7 @@ class RoleVectors:
         Raises:
             RoleLensError: there is no role of that name; the message names the nearest.
 
-        Example:
+        Examples:
             >>> vectors.role_index("Cook")
             1
         """
@@ -420,7 +426,7 @@ class RoleVectors:
             RoleLensError: the two are from different models, positions or prompt formats, or have
                 directions that are not differences of means.
 
-        Example:
+        Examples:
             >>> vectors.merge(vectors).role_counts.tolist()    # 3 prompts of each role, twice
             [6, 6]
         """
@@ -460,7 +466,7 @@ class RoleVectors:
         Raises:
             RoleLensError: the file can't be written.
 
-        Example:
+        Examples:
             >>> vectors.save(folder / "roles.safetensors")
             >>> RoleVectors.load(folder / "roles.safetensors").roles
             ('poet', 'cook')
@@ -474,7 +480,7 @@ class RoleVectors:
         Raises:
             RoleLensError: the file is missing, truncated, or not one of this package's.
 
-        Example:
+        Examples:
             >>> vectors.save(folder / "roles.safetensors")
             >>> RoleVectors.load(folder / "roles.safetensors").d_model
             32
@@ -488,7 +494,8 @@ class RoleVectors:
     def _check_contrast(self, contrast: str) -> None:
         if contrast == "roles" and len(self.roles) < 2:
             raise RoleLensError(
-                "contrast 'roles' needs at least two roles: of one there is 'base' only"
+                "contrast 'roles' needs at least two roles, got 1: take contrast 'base', or "
+                "fit more roles"
             )
         if contrast not in self.contrasts:
             raise RoleLensError(

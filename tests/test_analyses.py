@@ -170,7 +170,7 @@ def test_tables_figures_report_and_drawing_again(name, workplace, tmp_path, caps
 
 def test_a_seed_below_zero_is_one_line(workplace, tmp_path, capsys):
     assert tried("geometry", workplace, tmp_path, "--seed", -1) == 2
-    assert "seeds count from 0, got -1" in last_line(capsys)
+    assert "seed must be at least 0, got -1" in last_line(capsys)
 
 
 def test_results_that_were_not_written_whole_are_none(workplace, tmp_path, capsys):
@@ -493,10 +493,10 @@ def test_patchscope_with_another_judge(says, share, server, workplace, tmp_path,
         ("patchscope", ["--max-new-tokens", "0"], "at least 1 token, got 0"),
         ("layer_sweep", ["--max-questions", "1"], "takes at least 2 questions"),
         ("layer_sweep", ["--n-random", "0"], "takes at least 1 random direction, got 0"),
-        ("layer_sweep", ["--random-step", "0"], "a step from layer to layer is at least 1, got 0"),
+        ("layer_sweep", ["--random-step", "0"], "step must be at least 1, got 0"),
         ("layer_sweep", ["--coefficient", "inf"], "coefficients must be finite"),
-        ("persona_prompts", ["--n-prompts", "0"], "at least one prompt is needed, got 0"),
-        ("logit_lens", ["--n-prompts", "0"], "at least one prompt is needed, got 0"),
+        ("persona_prompts", ["--n-prompts", "0"], "n must be at least 1, got 0"),
+        ("logit_lens", ["--n-prompts", "0"], "n must be at least 1, got 0"),
         ("reproduce_paper", ["--coefficients", "nan"], "coefficients must be finite"),
     ],
 )

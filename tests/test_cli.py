@@ -1,8 +1,11 @@
+import functools
 import io
 import json
+import re
 import subprocess
 import sys
 
+import lm_eval.tasks
 import pandas as pd
 import pytest
 from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
@@ -36,6 +39,11 @@ def workplace(tmp_path_factory):
     (folder / "base.txt").write_text("Tea?\nLunch!\nSo it goes.\n")
     row = {"question": "2+2?", "choices": ["3", "4"], "answer": 1}
     (folder / "q.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "answer": 0}))
+    rows = [
+        {"question": f"{i}+{i}?", "choices": [str(i), str(2 * i)], "answer": 1, "domain": domain}
+        for i, domain in enumerate(["verse", "food"] * 40)
+    ]
+    (folder / "many.jsonl").write_text("\n".join(map(json.dumps, rows)))
     arguments = ["fit", "--model", f"{folder}/model", "--prompts", f"{folder}/roles"]
     arguments += ["--base", f"{folder}/base.txt", "--out", f"{folder}/v.safetensors"]
     assert main(arguments) == 0
@@ -95,6 +103,7 @@ def steer(workplace, *more, **changes):
 @pytest.mark.parametrize(
     ("options", "title"),
     [
+        ([], ADDED),
         (["--kinds", "add"], ADDED),
         (["--kinds", "add", "--coefficient", "-2.5"], "add -2.5 x poet@1 (base, position -1)"),
         (["--kinds", "ablate", "--contrast", "roles"], "ablate poet@1 (roles, position -1)"),
@@ -113,15 +122,11 @@ def test_steer_prints_side_by_side(workplace, capsys, monkeypatch, options, titl
 def test_steer_prints_a_column_for_each_kind(workplace, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     assert steer(workplace, "--kinds", "add", "ablate") == 0
-    wide = capsys.readouterr().out
-    assert [part.strip() for part in wide.splitlines()[0].split(" | ")] == [
-        "plain", ADDED, ABLATED,
-    ]  # fmt: skip
-    assert steer(workplace) == 0  # which is what it does by itself
-    assert capsys.readouterr().out == wide
+    first = capsys.readouterr().out.splitlines()[0]
+    assert [part.strip() for part in first.split(" | ")] == ["plain", ADDED, ABLATED]
     # In a narrow terminal titles take several lines, and all end on the same one.
     monkeypatch.setenv("COLUMNS", "66")
-    assert steer(workplace) == 0
+    assert steer(workplace, "--kinds", "add", "ablate") == 0
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines()]
     rule = next(number for number, row in enumerate(rows) if set("".join(row)) == {"-"})
     assert rule == 2
@@ -134,6 +139,7 @@ def test_evaluate_prints_accuracy_beside_chance(workplace, capsys, suffix):
     out = workplace / "tables" / f"t.{suffix}"
     arguments = ["evaluate", "--questions", f"{workplace}/q.jsonl", "--scoring", "cloze"]
     arguments += ["--model", f"{workplace}/model", "--out", str(out), *patching(workplace)]
+    arguments += ["--kinds", "add", "ablate"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert "accuracy" in printed
@@ -163,6 +169,7 @@ def test_evaluate_generated_answers(workplace, capsys):
     out = workplace / "generated.csv"
     arguments = ["evaluate", "--scoring", "generate", "--max-new-tokens", "3", "--out", str(out)]
     arguments += ["--model", f"{workplace}/model", *patching(workplace)]
+    arguments += ["--kinds", "add", "ablate"]
     assert main([*arguments, "--questions", f"{workplace}/q.jsonl"]) == 0
     assert "unreadable" in capsys.readouterr().out
     assert pd.read_csv(out)["truncated"].tolist() == [True] * 6
@@ -173,14 +180,8 @@ def test_evaluate_generated_answers(workplace, capsys):
 
 
 def test_compare_prints_a_verdict(workplace, capsys):
-    rows = [
-        {"question": f"{i}+{i}?", "choices": [str(i), str(2 * i)], "answer": 1, "domain": domain}
-        for i, domain in enumerate(["verse", "food"] * 40)
-    ]
-    questions = workplace / "many.jsonl"
-    questions.write_text("\n".join(map(json.dumps, rows)))
-    out = workplace / "comparison"
-    arguments = ["compare", "--questions", str(questions), "--out", str(out), "--template", "mmlu"]
+    questions, out = f"{workplace}/many.jsonl", workplace / "comparison"
+    arguments = ["compare", "--questions", questions, "--out", str(out), "--template", "mmlu"]
     arguments += ["--model", f"{workplace}/model", "--vectors", f"{workplace}/v.safetensors"]
     arguments += ["--layers", "1", "--screen", "1", "--positions", "-1", "--max-kl", "None"]
     assert main(arguments) == 2
@@ -199,17 +200,21 @@ def test_compare_prints_a_verdict(workplace, capsys):
     assert (out / "comparison.png").exists()
 
 
-def test_lm_eval_command(workplace, capsys):
+def test_lm_eval_command(workplace, capsys, monkeypatch):
     questions = [Question(f"q{i}", f"Which {i}?", ("a", "bc"), i % 2, "s", "d") for i in range(4)]
     write_task(questions, workplace / "tasks", "letters", template="mmlu")
     out = workplace / "lm-eval"
     arguments = ["lm-eval", "--tasks", "letters", "--include-path", f"{workplace}/tasks"]
     arguments += ["--model", f"{workplace}/model", "--out", str(out), *patching(workplace)]
+    arguments += ["--kinds", "add", "ablate"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
     assert ADDED in printed
     assert ABLATED in printed
     assert len(pd.read_parquet(out / "samples.parquet")) == 4
+    # Without lm-eval's index of its own tasks, which takes seconds to make.
+    own = functools.partial(lm_eval.tasks.TaskManager, include_defaults=False)
+    monkeypatch.setattr("lm_eval.tasks.TaskManager", own)
     arguments[2] = "numbers"
     assert main(arguments) == 2
     assert "knows no task 'numbers'" in capsys.readouterr().err
@@ -281,7 +286,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ("evaluate", "--role poet --layer 7", "layer 7 is out of range"),
         ("evaluate", "--role poet --layer 1 --questions none", "no questions at none: expected on"),
         ("evaluate", "--role poet --layer 1 --out t.xls", ".csv or .parquet"),
-        ("evaluate", "--role poet --layer 1 --numeric", "--numeric, --style and the like are for"),
+        ("evaluate", "--role poet --layer 1 --numeric", "are for --scoring generate"),
         (
             "sweep",
             "--layers 1 7 --out s",
@@ -294,8 +299,19 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ("sweep", "--questions builtin --domain odd --out s", "unknown domain 'odd'"),
         ("compare", "--out s", "role 'poet' has no domain"),
         ("compare", "--roles baker --out s", "unknown role 'baker'"),
-        ("compare", "--role-domains poet d --roles poet --layers 9 --out s", "at least 20"),
-        ("compare", "--n-random 3 --out s", "at least 20 directions, got 3"),
+        ("compare", "--role-domains poet d --out s", "role 'ship cook' has no domain"),
+        ("compare", "--role-domains poet q --roles poet --out s", "at least 20 are needed"),
+        (
+            "compare",
+            "--questions many.jsonl --role-domains poet verse --roles poet --layers 9 --out s",
+            "layer 9 is out of range",
+        ),
+        (
+            "compare",
+            "--questions many.jsonl --role-domains poet verse --max-off-domain 3 --out s",
+            "got max_off_domain=3",
+        ),
+        ("compare", "--n-random 3 --out s", "n_random must be at least 20, got 3"),
         ("lm-eval", "--role poet --layer 7 --tasks t --out s", "layer 7 is out of range"),
     ],
 )
@@ -370,7 +386,7 @@ def test_warnings_come_without_the_place_in_the_source():
 @pytest.fixture(scope="module")
 def material():
     """Little of what is built in."""
-    roles = {role: spread(prompts, 4) for role, prompts in load_roles("builtin").items()}
+    roles = {role: spread(prompts, 2) for role, prompts in load_roles("builtin").items()}
     questions = load_questions("builtin", domain="econ")[:4]
     return Material(roles, spread(load_prompts("builtin"), 8), questions)
 
@@ -388,10 +404,8 @@ def check_demo(folder, said):
     assert pd.read_csv(folder / "steered.csv")["role"].tolist() == [
         "plain", "lawyer", "nurse", "sheriff",
     ]  # fmt: skip
-    text = "\n".join(said)
-    assert [line[:2] for line in text.splitlines() if line[:1].isdigit()] == [
-        "1.", "2.", "3.", "4.", "5.",
-    ]  # fmt: skip
+    steps = [re.match(r"\s*(\d)\. [A-Z]", text) for text in said]
+    assert [step[1] for step in steps if step] == ["1", "2", "3", "4", "5"]
 
 
 def test_demo(material, tmp_path):

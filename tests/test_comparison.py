@@ -337,20 +337,20 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
     ("options", "message"),
     [
         ({"domains": {"poet": "verse"}}, "role 'cook' has no domain"),
-        ({"n_random": 19}, "at least 20 directions, got 19"),
+        ({"n_random": 19}, "n_random must be at least 20, got 19"),
         ({"validation": TEST}, "'food' has 0 validation .* aren't .* test questions too"),
         ({"validation": VALIDATION[1:]}, "domain 'verse' has 19 validation questions"),
         (
             {"domains": {"poet": "verse", "cook": "fish"}, "grid": Grid(("cook",), contrasts=None)},
             "'fish', but of: food, other, verse",
         ),
-        ({"max_questions": 10}, "at least 20 questions, got max_questions=10"),
-        ({"max_validation": 19}, "at least 20 questions, got max_validation=19"),
-        ({"max_questions": 0}, "got max_questions=0"),
-        ({"max_questions": -1}, "got max_questions=-1"),
-        ({"max_off_domain": 19}, "got max_off_domain=19"),
-        ({"permutations": 0}, "at least one permutation"),
-        ({"seed": -1}, "count from 0"),
+        ({"max_questions": 10}, "max_questions must be at least 20, got 10"),
+        ({"max_validation": 19}, "max_validation must be at least 20, got 19"),
+        ({"max_questions": 0}, "max_questions must be at least 20, got 0"),
+        ({"max_questions": -1}, "max_questions must be at least 20, got -1"),
+        ({"max_off_domain": 19}, "max_off_domain must be at least 20, got 19"),
+        ({"permutations": 0}, "permutations must be at least 1"),
+        ({"seed": -1}, "must be at least 0"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*are test questions too")

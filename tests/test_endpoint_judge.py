@@ -126,7 +126,7 @@ def test_only_what_is_missing_is_asked_again(server, endpoint, tmp_path):
         assert len(server.asked) == n_asked
     ask_and_keep(texts, ROLES, tmp_path, Endpoint(endpoint.url, "another"), at_once=2)
     assert len(server.asked) == 4 + 2 + 4
-    with pytest.raises(RoleLensError, match="at least 1 answer is kept at once, got 0"):
+    with pytest.raises(RoleLensError, match="at_once must be at least 1, got 0"):
         ask_and_keep(texts, ROLES, tmp_path, endpoint, at_once=0)
 
 
@@ -159,7 +159,7 @@ def test_the_judge_takes_too_long(url):
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9", "http://", "http://localhost:port"])
 def test_no_judge_at_an_address(url):
-    with pytest.raises(RoleLensError, match=r"the judge at http:.* gave no answer: "):
+    with pytest.raises(RoleLensError, match=r"the role judge at http:.* gave no answer: "):
         ask_endpoint(["x"], ROLES, Endpoint(url, "judge", timeout=5.0, retries=0))
 
 
@@ -168,7 +168,7 @@ def test_an_endpoint_is_checked():
         Endpoint("file:///etc", "judge")
     with pytest.raises(RoleLensError, match="above 0 seconds, got 0"):
         Endpoint("http://x", "judge", timeout=0.0)
-    with pytest.raises(RoleLensError, match="0 times or more, got -1"):
+    with pytest.raises(RoleLensError, match="retries must be at least 0, got -1"):
         Endpoint("http://x", "judge", retries=-1)
     with pytest.raises(RoleLensError, match="printable ASCII") as caught:
         Endpoint("http://x", "judge", key="secret\n")

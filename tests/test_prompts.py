@@ -82,7 +82,7 @@ def test_spread():
     assert spread(prompts, 3) == ["0", "3", "6"]
     assert spread(prompts, 1) == ["0"]
     assert spread(prompts, 12) == prompts
-    with pytest.raises(RoleLensError, match="at least one prompt is needed, got 0"):
+    with pytest.raises(RoleLensError, match="n must be at least 1, got 0"):
         spread(prompts, 0)
 
 

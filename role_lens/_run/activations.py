@@ -105,7 +105,10 @@ def sum_activations(
 
 @torch.inference_mode()
 def activations_at(
-    model: Model, sequences: Sequence[Sequence[int]], places: Sequence[tuple[int, int]]
+    model: Model,
+    sequences: Sequence[Sequence[int]],
+    places: Sequence[tuple[int, int]],
+    max_tokens: int | None = None,
 ) -> Float[Tensor, "place prompt d_model"]:
     """Residual stream of single prompts at some layers and positions, float32.
 
@@ -113,11 +116,13 @@ def activations_at(
         sequences: token ids of each prompt, such as `encode_chat` gives.
         places: pairs of a layer (its input is read) and a token position, negative, counted from
             the end.
+        max_tokens: most tokens in a batch, padding included; None for a number that suits the
+            memory at hand.
 
     Raises:
         RoleLensError: a position that the shortest sequence doesn't have.
 
-    Example:
+    Examples:
         >>> sequences = encode_chat(model, ["Tea?", "Lunch!"])
         >>> activations_at(model, sequences, [(1, -1), (2, -1), (2, -2)]).shape
         torch.Size([3, 2, 32])
@@ -125,7 +130,7 @@ def activations_at(
     positions = sorted({position for _, position in places})
     with torch.inference_mode(False):  # or nothing could be trained on it
         found = torch.empty((len(places), len(sequences), model.cfg.d_model))
-    for batch, resid in _streams(model, sequences, positions, None):
+    for batch, resid in _streams(model, sequences, positions, max_tokens):
         for place, (layer, position) in enumerate(places):
             at = resid[layer, :, positions.index(position)]
             found[place, list(batch.index)] = at.float().cpu()

@@ -48,7 +48,7 @@ def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
         RoleLensError: the template refuses the conversation (some take no system message), or
             leaves the system message out.
 
-    Example:
+    Examples:
         >>> chat_text(model, "Tea?")
         '<|start|>user\nTea?<|end|>\n<|start|>assistant\n'
     """
@@ -64,7 +64,7 @@ def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
     except Exception as error:  # jinja's own errors and whatever a template raises
         raise RoleLensError(f"the chat template refuses this conversation: {error}") from error
     if system is not None and system.strip() not in text:
-        raise RoleLensError("the chat template leaves system messages out")
+        raise RoleLensError("the chat template leaves system messages out: ask without one")
     return text
 
 
@@ -74,7 +74,7 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
     Raises:
         RoleLensError: an empty list, an empty prompt, or one longer than the model's context.
 
-    Example:
+    Examples:
         >>> [len(ids) for ids in encode_chat(model, ["Tea?", "Lunch!"])]
         [23, 25]
     """

@@ -20,7 +20,7 @@ COMMANDS: Registry[Callable[..., Any]] = Registry("role_lens.cli.commands", "run
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; 0 if it worked, 2 for input that can't be used, 130 if interrupted.
 
-    Example:
+    Examples:
         >>> main(["--version"])
         role-lens 0.1.0
         0

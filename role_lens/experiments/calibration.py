@@ -32,7 +32,7 @@ class Declared:
 
     Intervals are 95 % Clopper-Pearson intervals.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import declared_improved, drawn_changes
         >>> draw = drawn_changes(10, n_validation=40, n_test=40)
         >>> declared = declared_improved(draw, n_roles=20, permutations=100)
@@ -77,7 +77,7 @@ def declared_improved(
     Raises:
         RoleLensError: fewer roles than a family has.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import declared_improved, drawn_changes
         >>> draw = drawn_changes(10, n_validation=40, n_test=40)   # 10 candidates, no effect
         >>> declared = declared_improved(draw, n_roles=40, permutations=100)
@@ -130,7 +130,7 @@ def drawn_changes(
         effect: mean change of the first candidate, in standard deviations; of the others it is 0.
         correlation: correlation of any two candidates' changes.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.experiments import drawn_changes
         >>> validation, test = drawn_changes(10, 30, 50)(np.random.default_rng(0))
@@ -164,7 +164,7 @@ def resampled_changes(
         effect: mean change of the first candidate, in its own standard deviations; of the others it
             is 0.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.experiments import resampled_changes
         >>> measured = np.array([[0.1, 0.2, 0.3], [0.0, -0.1, 0.4]])

@@ -114,8 +114,9 @@ class FinishedCells:
 class Cells(FinishedCells):
     """Cells of the same questions, scored and kept in a run folder."""
 
-    def __init__(self, store: Store, asked: AskedQuestions) -> None:
+    def __init__(self, store: Store, asked: AskedQuestions, what: str) -> None:
         super().__init__(store.path, asked.describe())
+        self._what = what
         self._asked = asked
         write_table(store.path / _QUESTIONS, self.questions)
         make_folder(self._parts)
@@ -132,7 +133,7 @@ class Cells(FinishedCells):
         cost = [self._asked.model.cfg.n_layers - cell.first_layer for cell in cells]
         done = [cell.key in finished for cell in cells]
         with tqdm(
-            desc=f"{len(cells)} candidates",
+            desc=f"{len(cells)} {self._what}",
             total=sum(cost),
             initial=sum(one for one, is_done in zip(cost, done, strict=True) if is_done),
             disable=not self._asked.progress,

@@ -100,7 +100,7 @@ def compare(
             KL divergence, the prompts of the fit aren't known, or the chat template takes no system
             message.
 
-    Example:
+    Examples:
         >>> exam = Exam(many_questions, domains={"poet": "verse"})
         >>> selection = Selection(Grid(roles=("poet",), layers=(1,)), max_kl=None)
         >>> plan, quiet = TestPlan(n_shuffled=0, max_off_domain=0), Compute(progress=False)

@@ -18,7 +18,7 @@ Report = Literal["reference", "tested", "shown", "ranged"]
 class ConditionKind(Enum):
     """The kinds of condition: what is done to the model, or how it is asked.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import ConditionKind
         >>> ConditionKind.PERSONA.tested, ConditionKind.of("other").ranged
         (True, True)
@@ -95,7 +95,7 @@ class Pair(Enum):
 
     The value holds the two kinds; the effect is that of the first minus that of the second.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import Pair
         >>> [kind.value for kind in Pair.ADD_OVER_PERSONA.value], Pair.ADD_OVER_PERSONA.label
         (['add', 'persona'], 'add_over_persona')

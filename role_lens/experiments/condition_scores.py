@@ -41,7 +41,7 @@ def score_conditions(
     Raises:
         RoleLensError: the folder holds the results of another run, or the model carries hooks.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import baseline, score_conditions
         >>> from role_lens.scoring import Asker
         >>> asked = Asker(model, compute=Compute(progress=False)).ask(questions)
@@ -49,7 +49,7 @@ def score_conditions(
         >>> found.logprob.shape    # condition, question
         (1, 4)
     """
-    finished = Cells(open_conditions(asked, out), asked)
+    finished = Cells(open_conditions(asked, out), asked, "conditions")
     cells = [_cell(condition) for condition in conditions]
     finished.score(cells, _TYPES)
     tables = finished.by_key([cell.key for cell in cells])
@@ -68,7 +68,7 @@ def open_conditions(asked: AskedQuestions, out: str | Path) -> Store:
     Raises:
         RoleLensError: the folder holds the results of another run, or the model carries hooks.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import open_conditions
         >>> from role_lens.scoring import Asker
         >>> open_conditions(Asker(model).ask(questions), folder / "run").path == folder / "run"

@@ -29,7 +29,7 @@ _ROUNDING = 1e-4  # of a direction's length: what is shorter is not one
 class Condition:
     """One way of changing or asking the model, in which all questions are asked.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import Condition, ConditionKind
         >>> Condition(ConditionKind.PERSONA, "poet", system="You are a poet.").labels
         {'kind': 'persona', 'role': 'poet', 'detail': None}
@@ -54,7 +54,7 @@ class Condition:
 def baseline() -> Condition:
     """The baseline: the unpatched model, asked in the usual way.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import baseline
         >>> baseline().labels
         {'kind': 'none', 'role': None, 'detail': None}
@@ -75,7 +75,7 @@ def judged_conditions(
         ask_persona: make the condition of the persona prompt, which some chat templates don't
             allow.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import Choice, judged_conditions
         >>> choice = Choice(DirectionSpec("poet", layer=1), 0.1, 0.0, 0.02, 20, 10)
         >>> [one.kind.value for one in judged_conditions(vectors, choice, ask_persona=True)]
@@ -109,7 +109,7 @@ def persona_conditions(role: str, addition: Patch | None) -> list[Condition]:
     Args:
         addition: the patch that adds the role's direction; None where no direction was chosen.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import persona_conditions
         >>> [one.kind.value for one in persona_conditions("poet", vectors.add("poet", layer=1))]
         ['persona', 'neutral_persona', 'add', 'both']

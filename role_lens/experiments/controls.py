@@ -24,7 +24,7 @@ def rotated(vectors: RoleVectors, *, seed: int = 0) -> RoleVectors:
     lengths and the angles between them. Means turn too, and the provenance stays that of the
     original vectors.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import rotated
         >>> own = vectors.direction("poet", layer=1)
         >>> random = rotated(vectors, seed=0).direction("poet", layer=1)
@@ -46,6 +46,7 @@ def rotated(vectors: RoleVectors, *, seed: int = 0) -> RoleVectors:
         vectors,
         role_means=vectors.base_mean + turn(vectors.role_means - vectors.base_mean),
         found={contrast: turn(directions) for contrast, directions in vectors.found.items()},
+        separation={},
     )
 
 
@@ -65,7 +66,7 @@ def shuffled_directions(
         base: activations of the base prompts.
         n: number of directions.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import shuffled_directions
         >>> shuffled_directions(torch.ones(10, 32), torch.zeros(20, 32), n=5).shape
         torch.Size([5, 32])
@@ -94,7 +95,7 @@ def shared_and_specific(
     Raises:
         RoleLensError: the shared direction is zero.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import shared_and_specific
         >>> shared_and_specific(torch.tensor([3.0, 4.0]), torch.tensor([1.0, 0.0]))
         (tensor([3., 0.]), tensor([0., 4.]))

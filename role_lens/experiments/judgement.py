@@ -35,7 +35,7 @@ _PLACE = ["role", "domain", "in_domain"]
 class DomainScores:
     """Scores of one domain's questions under several conditions, the baseline among them.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import baseline, score_conditions
         >>> from role_lens.scoring import Asker
         >>> asked = Asker(model, compute=Compute(progress=False)).ask(questions)
@@ -85,7 +85,7 @@ def judge(
     Raises:
         RoleLensError: an unknown kind of condition.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import pandas as pd
         >>> from role_lens.experiments import DomainScores, judge
@@ -139,7 +139,7 @@ def measure(scores: Sequence[DomainScores]) -> pd.DataFrame:
     Returns:
         The columns of `judge` up to `accuracy_change`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import pandas as pd
         >>> from role_lens.experiments import DomainScores, measure
@@ -169,7 +169,7 @@ def verdict(
         detectable: the smallest effect that the test would have found, in nats.
         random: effects of random directions that were chosen alike.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import verdict
         >>> verdict(0.05, p_helps=0.01, p_hurts=1.0, detectable=0.03, random=[0.02, 0.06])
         'helps by 0.05, but so do 1 of 2 random directions'
@@ -206,7 +206,7 @@ def tally(effects: pd.DataFrame) -> pd.DataFrame:
         addition `above_random` (number above all of their random directions) and `by_chance`, how
         many would be if the addition were one of these.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import pandas as pd
         >>> from role_lens.experiments import DomainScores, judge, tally
@@ -334,7 +334,7 @@ def summary(effects: pd.DataFrame, homes: Mapping[str, str]) -> pd.DataFrame:
         `low, high, accuracy_change, p_mcnemar, p_helps_adjusted, p_hurts_adjusted, q_helps,
         p_random, n_random, detectable, verdict`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> import pandas as pd
         >>> from role_lens.experiments import DomainScores, judge, summary

@@ -36,7 +36,7 @@ _COLUMNS = ["role", "number", "layer", "coefficient", "direction"]
 class RandomChoice:
     """A random direction that was chosen as a role's own was.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import choose_random
         >>> from role_lens.scoring import Asker
         >>> asked = Asker(model, compute=Compute(progress=False)).ask(many_questions)
@@ -88,7 +88,7 @@ def choose_random(
         For each role a choice from each rotation that has a direction within the limit, at most
         `plan.n_random`.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import choose_random
         >>> from role_lens.scoring import Asker
         >>> asked = Asker(model, compute=Compute(progress=False)).ask(many_questions)

@@ -35,7 +35,7 @@ class Grid:
         RoleLensError: an unknown kind, layers or positions that are no whole numbers, coefficients
             that are not finite, or screening of what can't be estimated.
 
-    Example:
+    Examples:
         >>> Grid(roles=("poet",), layers=(1, 2), coefficients=(1.0, 2.0)).coefficients
         (1.0, 2.0)
     """
@@ -89,7 +89,7 @@ class Selection:
     Raises:
         RoleLensError: an unknown objective, other kinds than additions, or a share out of range.
 
-    Example:
+    Examples:
         >>> Selection(objective="accuracy", max_kl=None).within(n_layers=30).grid.layers[-1]
         23
     """
@@ -117,7 +117,7 @@ class Selection:
             raise RoleLensError(f"only additions are chosen from, got kinds {self.grid.kinds}")
         if self.leave_out_last is not None and not 0 <= self.leave_out_last < 1:
             raise RoleLensError(
-                f"leave_out_last is a share of the layers, 0 to 1, got {self.leave_out_last}"
+                f"leave_out_last must be at least 0 and below 1, got {self.leave_out_last}"
             )
 
     def within(self, n_layers: int) -> "Selection":
@@ -140,7 +140,7 @@ class TestPlan:
         RoleLensError: fewer than 20 random directions or questions, no permutations, or a negative
             seed or number.
 
-    Example:
+    Examples:
         >>> TestPlan(max_questions=60, max_off_domain=0).n_random
         20
     """
@@ -165,24 +165,20 @@ class TestPlan:
 
     def __post_init__(self) -> None:
         if self.n_random < MIN_RANDOM:
-            raise RoleLensError(
-                f"a null band takes at least {MIN_RANDOM} directions, got {self.n_random}"
-            )
+            raise RoleLensError(f"n_random must be at least {MIN_RANDOM}, got {self.n_random}")
         for name, limit in (
             ("max_validation", self.max_validation),
             ("max_questions", self.max_questions),
             ("max_off_domain", self.max_off_domain or None),
         ):
             if limit is not None and limit < MIN_QUESTIONS:
-                raise RoleLensError(
-                    f"choice and test take at least {MIN_QUESTIONS} questions, got {name}={limit}"
-                )
+                raise RoleLensError(f"{name} must be at least {MIN_QUESTIONS}, got {limit}")
         if self.seed < 0 or self.n_shuffled < 0:
             raise RoleLensError(
-                f"seed and n_shuffled count from 0, got {self.seed} and {self.n_shuffled}"
+                f"seed and n_shuffled must be at least 0, got {self.seed} and {self.n_shuffled}"
             )
         if self.permutations < 1:
-            raise RoleLensError(f"at least one permutation is needed, got {self.permutations}")
+            raise RoleLensError(f"permutations must be at least 1, got {self.permutations}")
 
 
 @dataclass(frozen=True)
@@ -191,7 +187,7 @@ class Exam:
 
     It also says which role belongs to which domain.
 
-    Example:
+    Examples:
         >>> Exam(questions, domains={"poet": "verse"}).asking.scoring
         'letter'
     """

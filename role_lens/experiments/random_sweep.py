@@ -46,7 +46,7 @@ def sweep_random(
     Raises:
         RoleLensError: n below 1, and all that `sweep` raises.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import sweep_random
         >>> from role_lens.scoring import Asker
         >>> asked = Asker(model, compute=Compute(progress=False)).ask(questions)
@@ -55,7 +55,7 @@ def sweep_random(
         [0, 1]
     """
     if n < 1:
-        raise RoleLensError(f"a null band needs at least one random direction, got {n}")
+        raise RoleLensError(f"n must be at least 1, got {n}")
     tables = []
     for number in range(n):
         # Numbers of a seed's own, and the same when n grows: what is finished stays valid.

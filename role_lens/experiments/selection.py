@@ -35,7 +35,7 @@ from role_lens.vectors import RoleVectors
 class Choice:
     """The direction chosen for a role, and what adding it did to the validation questions.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import Choice
         >>> spec = DirectionSpec("poet", layer=1)
         >>> choice = Choice(spec, 0.1, accuracy_change=0.0, kl=0.02, n_questions=20, n_tried=10)
@@ -98,7 +98,7 @@ def select(
     Raises:
         RoleLensError: fewer than 20 questions, and all that `sweep` raises.
 
-    Example:
+    Examples:
         >>> selection, quiet = Selection(Grid(layers=(1,)), max_kl=None), Compute(progress=False)
         >>> asked = many_questions[:20]
         >>> choices = select(model, vectors, asked, folder / "run", selection, compute=quiet)
@@ -153,7 +153,7 @@ def select_by_domain(
     Raises:
         RoleLensError: nothing was chosen for any role, and all that `select` raises.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import select_by_domain
         >>> from role_lens.scoring import Asker
         >>> asker, selection = Asker(model, compute=Compute(progress=False)), Selection(max_kl=None)
@@ -177,7 +177,7 @@ def select_by_domain(
 def folder_of(out: str | Path, domain: str) -> Path:
     """Path of a domain's folder in a run folder, whatever characters the domain's name has.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import folder_of
         >>> folder_of("run", "natural science/1").name
         'natural science%2F1'
@@ -194,7 +194,7 @@ def best_first(effects: pd.DataFrame, objective: Objective = "logprob") -> pd.Da
         effects: rows of what `sweep` returns.
         objective: `logprob` sorts by `effect`, `accuracy` by `accuracy_change`.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.experiments import best_first
         >>> effects = pd.DataFrame({"effect": [0.1, 0.2], "accuracy_change": [0.05, 0.0]})

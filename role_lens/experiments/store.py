@@ -56,7 +56,7 @@ ARRAY: Form[np.ndarray] = Form(lambda path: np.load(path), _write_array)
 class Store:
     """A run folder, opened by `open_store`; files in it are made once, and then read.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.experiments import TABLE, open_store
         >>> store = open_store(folder / "run", {"model": "tiny-llama"})
@@ -101,7 +101,7 @@ def open_store(path: str | Path, identity: Mapping[str, Any]) -> Store:
         RoleLensError: the folder can't be written to, or holds the results of another run; the
             message names what differs.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import open_store
         >>> open_store(folder / "run", {"model": "tiny-llama"}).path == folder / "run"
         True

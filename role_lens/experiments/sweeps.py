@@ -77,7 +77,7 @@ def sweep(
             model, a model that carries hooks, or a folder that can't be written to or holds another
             run.
 
-    Example:
+    Examples:
         >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
         >>> quiet = Compute(progress=False)
         >>> effects = sweep(model, vectors, questions, folder / "run", grid, compute=quiet)
@@ -96,7 +96,7 @@ def sweep_asked(
         asked: the questions, tokenised by `Asker.ask`.
         out, grid: as for `sweep`.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import sweep_asked
         >>> from role_lens.scoring import Asker
         >>> asked = Asker(model, compute=Compute(progress=False)).ask(questions)
@@ -114,7 +114,7 @@ def sweep_asked(
         kept = set().union(*by_estimate(vectors, candidates, gradient, grid.screen).values())
         candidates = [candidate for candidate in candidates if candidate in kept]
     cells = [_NOTHING, *(_cell(candidate, vectors) for candidate in candidates)]
-    finished = Cells(store, asked)
+    finished = Cells(store, asked, "candidates")
     finished.score(cells, _TYPES)
     effects = _effects(finished.by_key([cell.key for cell in cells]), cells)
     write_table(store.path / "effects.parquet", effects)
@@ -127,7 +127,7 @@ def open_sweep(asked: AskedQuestions, vectors: RoleVectors, out: str | Path) -> 
     Raises:
         RoleLensError: the folder holds the results of another run, or the model carries hooks.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import open_sweep
         >>> from role_lens.scoring import Asker
         >>> open_sweep(Asker(model).ask(questions), vectors, folder / "run").path == folder / "run"
@@ -146,7 +146,7 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
     Raises:
         RoleLensError: the folder holds no sweep, or none of its candidates is finished.
 
-    Example:
+    Examples:
         >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
         >>> quiet = Compute(progress=False)
         >>> effects = sweep(model, vectors, questions, folder / "run", grid, compute=quiet)
@@ -157,7 +157,9 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
     questions = folder.questions
     tables = list(folder.tables(set_aside=False))
     if not tables:
-        raise RoleLensError(f"{path} holds no finished cells yet")
+        raise RoleLensError(
+            f"{path} holds no finished candidates yet: run the sweep again, it goes on there"
+        )
     table = pd.concat(tables, ignore_index=True)
     if not {*COLUMNS} <= {*table.columns}:
         raise RoleLensError(f"{path} holds the results of another kind of run, not of a sweep")
@@ -190,7 +192,7 @@ def read_changes(
     Raises:
         RoleLensError: a candidate isn't in the folder, and all that `read_sweep` raises.
 
-    Example:
+    Examples:
         >>> from role_lens.experiments import read_changes
         >>> grid = Grid(roles=("poet",), layers=(1, 2), positions=(-1,))
         >>> quiet = Compute(progress=False)
@@ -210,7 +212,9 @@ def read_changes(
     wanted = candidates[names].reset_index(drop=True)
     rows = wanted.merge(found.reset_index(), how="left", on=names)["index"]
     if rows.isna().any():
-        raise RoleLensError(f"{int(rows.isna().sum())} of these candidates aren't in {path}")
+        raise RoleLensError(
+            f"{int(rows.isna().sum())} of these candidates aren't in {path}: sweep them there first"
+        )
     return wanted, changes[rows.astype(int)]
 
 

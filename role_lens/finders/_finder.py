@@ -14,6 +14,7 @@ from torch import Tensor
 
 from role_lens._registry import Registry
 from role_lens._run.activations import activations_at
+from role_lens.compute import Compute
 from role_lens.models import Model
 
 
@@ -21,7 +22,7 @@ from role_lens.models import Model
 class FitPrompts:
     """The prompts that role vectors are fitted on.
 
-    Example:
+    Examples:
         >>> from role_lens.finders import FitPrompts
         >>> FitPrompts({"poet": ["Rhyme?"]}, ["Tea?"]).base
         ['Tea?']
@@ -37,7 +38,7 @@ class FitPrompts:
 class FitData:
     """What a finder finds directions from: model, tokens of the prompts, mean activations.
 
-    Example:
+    Examples:
         >>> from role_lens.finders import FINDERS, FitData
         >>> tokens = [encode_chat(model, prompts) for prompts in (base, *roles.values())]
         >>> means = vectors.role_means, vectors.base_mean
@@ -59,6 +60,8 @@ class FitData:
     """Mean residual stream entering each block, over each role's prompts."""
     base_mean: Float[Tensor, "position layer d_model"]
     """The same over the base prompts."""
+    compute: Compute = Compute()
+    """Batches and progress of the fit."""
 
     def activations(
         self, sequences: Sequence[Sequence[int]]
@@ -73,7 +76,7 @@ class FitData:
         """
         n_layers = self.model.cfg.n_layers
         places = [(layer, position) for position in self.positions for layer in range(n_layers)]
-        found = activations_at(self.model, sequences, places)
+        found = activations_at(self.model, sequences, places, self.compute.max_tokens)
         return found.unflatten(0, (len(self.positions), n_layers)).movedim(2, 0)
 
 

@@ -66,7 +66,10 @@ def fit_means(
         raise RoleLensError(f"two roles have the same name: {sorted(prompts.roles)}")
     suffix = post_instruction_tokens(model, system)
     if positions is None and not suffix:
-        raise RoleLensError("the chat template puts no fixed tokens after the instruction")
+        raise RoleLensError(
+            "the chat template puts no fixed tokens after the instruction: name positions, "
+            "such as [-1]"
+        )
     tokens = _tokens(model, named, prompts.base, system, suffix)
     shortest = min(len(ids) for sequences in tokens for ids in sequences)
     columns = _positions(positions, len(suffix), shortest)
@@ -83,7 +86,7 @@ def fit_means(
         )
 
     def data(groups: Sequence[Any], mean: Tensor) -> FitData:
-        return FitData(model, columns, groups[1:], groups[0], mean[1:], mean[0])
+        return FitData(model, columns, groups[1:], groups[0], mean[1:], mean[0], compute)
 
     # The second half's projections on the first half's directions give the separation, and both
     # halves together the means.

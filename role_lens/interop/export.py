@@ -39,7 +39,7 @@ def export_vectors(
         RoleLensError: no directions, one that the vectors don't have, a zero direction, a
             coefficient that is None, an unknown format, a file that can't be written.
 
-    Example:
+    Examples:
         >>> from role_lens.interop import export_vectors
         >>> export_vectors(vectors, [DirectionSpec("poet", layer=1)], folder / "poet.npz")
         >>> import numpy as np

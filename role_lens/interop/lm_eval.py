@@ -43,7 +43,7 @@ from role_lens.scoring.identity import content_hash, model_identity
 class TaskResults:
     """What `evaluate_tasks` returns.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.interop import TaskResults
         >>> samples = pd.DataFrame({"doc_id": [0, 1], "baseline": [0.0, 1.0], "nurse": [1.0, 1.0]})
@@ -102,7 +102,7 @@ def evaluate_tasks(
             all tokens (lm-eval doesn't tell the prompt from what follows) or makes activations
             infinite, names that make the same file, a folder that holds other results.
 
-    Example:
+    Examples:
         >>> from role_lens.interop import evaluate_tasks
         >>> patches = {"baseline": None, "poet": vectors.add("poet", layer=1, tokens="prompt")}
         >>> evaluate_tasks(model, ["arc_easy"], patches)
@@ -164,7 +164,10 @@ def _check(
     if isinstance(tasks, str):
         raise RoleLensError(f"expected a list of tasks, got the string {tasks!r}")
     if not tasks or not patches:
-        raise RoleLensError("evaluate_tasks needs at least one task and one patch")
+        raise RoleLensError(
+            f"evaluate_tasks needs at least one task and one patch, got {len(tasks)} and "
+            f"{len(patches)}"
+        )
     refuse_hooks(model)
     if not is_bridge(model):
         raise RoleLensError("lm-eval takes models with Hugging Face modules: a TransformerBridge")

@@ -14,7 +14,7 @@ from typing import Any
 class TaskOptions:
     """How lm-eval runs its tasks; the names are lm-eval's own.
 
-    Example:
+    Examples:
         >>> from role_lens.interop import TaskOptions
         >>> TaskOptions(limit=100, num_fewshot=5).of_evaluation()["num_fewshot"]
         5

@@ -38,7 +38,7 @@ def write_task(
         RoleLensError: no questions, a name with spaces or slashes, a question with more options
             than there are letters, an unknown template, or a folder that can't be written to.
 
-    Example:
+    Examples:
         >>> from role_lens.interop import write_task
         >>> file = write_task(questions, folder / "tasks", "mine")
         >>> sorted(path.name for path in file.parent.iterdir())

@@ -52,7 +52,7 @@ class Endpoint:
             characters that a header can't carry, the time is not above zero or not finite, or the
             number of retries is negative.
 
-    Example:
+    Examples:
         >>> from role_lens.judges import Endpoint
         >>> Endpoint("http://localhost:8000/v1", model="judge", key="secret", timeout=10.0)
         Endpoint(url='http://localhost:8000/v1', model='judge', timeout=10.0, retries=2)
@@ -76,17 +76,20 @@ class Endpoint:
     def __post_init__(self) -> None:
         if not self.url.startswith(("http://", "https://")):
             raise RoleLensError(
-                f"the judge's address must begin with http:// or https://, got {self.url!r}"
+                f"the role judge's address must begin with http:// or https://, got {self.url!r}"
             )
         # Checked here because the client's own message would show the key.
         if self.key is not None and not re.fullmatch(r"[!-~]*", self.key):
             raise RoleLensError(
-                "the judge's key must be of printable ASCII characters, without spaces or line ends"
+                "the role judge's key must be of printable ASCII characters, without spaces or "
+                "line ends"
             )
         if not 0 < self.timeout < math.inf:
-            raise RoleLensError(f"the judge's time must be above 0 seconds, got {self.timeout}")
+            raise RoleLensError(
+                f"the role judge's timeout must be above 0 seconds, got {self.timeout}"
+            )
         if self.retries < 0:
-            raise RoleLensError(f"the judge is retried 0 times or more, got {self.retries}")
+            raise RoleLensError(f"retries must be at least 0, got {self.retries}")
 
 
 def ask_endpoint(
@@ -113,7 +116,7 @@ def ask_endpoint(
         RoleLensError: the endpoint can't be reached, refuses, redirects elsewhere, or answers in
             another form.
 
-    Example:
+    Examples:
         >>> from role_lens.judges import Endpoint, ask_endpoint
         >>> nobody = Endpoint("http://127.0.0.1:9", model="judge", retries=0)
         >>> ask_endpoint(["I write in verse."], ["poet", "nurse"], nobody)
@@ -141,7 +144,7 @@ def ask_endpoint(
                 judged[text] = _named(_answer(client, text, roles, endpoint), roles)
     except Exception as error:  # the client's, HTTP's, JSON's: they have no common base
         raise RoleLensError(
-            f"the judge at {base}/chat/completions gave no answer: {_reason(error)}"
+            f"the role judge at {base}/chat/completions gave no answer: {_reason(error)}"
         ) from error
     return [judged[text] for text in texts]
 
@@ -181,7 +184,7 @@ def ask_and_keep(
         RoleLensError: as from `ask_endpoint`, `at_once` is below 1, or the folder can't be written
             to.
 
-    Example:
+    Examples:
         >>> from role_lens.judges import Endpoint, ask_and_keep
         >>> nobody = Endpoint("http://127.0.0.1:9", model="judge", retries=0)
         >>> ask_and_keep(["I write in verse."], ["poet", "nurse"], folder / "answers", nobody)
@@ -191,7 +194,7 @@ def ask_and_keep(
         answer: APIConnectionError: ...
     """
     if at_once < 1:
-        raise RoleLensError(f"at least 1 answer is kept at once, got {at_once}")
+        raise RoleLensError(f"at_once must be at least 1, got {at_once}")
 
     def answers(some: Sequence[str]) -> pd.DataFrame:
         return pd.DataFrame({"judge": ask_endpoint(some, roles, endpoint)})

@@ -58,7 +58,7 @@ def role_likelihoods(
     Raises:
         RoleLensError: fewer than two roles, no texts, a text longer than the model's context.
 
-    Example:
+    Examples:
         >>> from role_lens.judges import role_likelihoods
         >>> texts, quiet = ["Ode to salt.", "Stew."], Compute(progress=False)
         >>> role_likelihoods(model, texts, ["poet", "ship cook", "nurse"], compute=quiet).shape
@@ -89,7 +89,7 @@ def ranks(
     Returns:
         1 for the likeliest role, 2 for the next, and so on; of equal ones the first comes first.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.judges import ranks
         >>> likelihoods = np.array([[-1.0, -1.5, -1.2], [-1.0, -2.0, -3.0]])
@@ -125,7 +125,7 @@ def persona_texts(
     Raises:
         RoleLensError: an empty prompt, a chat template that takes no system message.
 
-    Example:
+    Examples:
         >>> from role_lens.judges import persona_texts
         >>> table = persona_texts(model, ["poet", "cook"], ["What do you do?"], max_new_tokens=2)
         >>> table[["role", "prompt"]].to_numpy().tolist()
@@ -171,7 +171,7 @@ def judged(
     Raises:
         RoleLensError: as `role_likelihoods`.
 
-    Example:
+    Examples:
         >>> from role_lens.judges import judged
         >>> texts, quiet = ["Ode to salt.", "Stew.", "Ode to salt."], Compute(progress=False)
         >>> found = judged(model, texts, ["poet", "ship cook", "nurse"], compute=quiet)
@@ -194,7 +194,7 @@ def own_ranks(found: Int[ndarray, "text role"], truth: Sequence[int]) -> Int[nda
     Returns:
         One rank per text.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.judges import own_ranks
         >>> own_ranks(np.array([[1, 2, 3], [3, 1, 2]]), truth=[0, 2]).tolist()
@@ -217,7 +217,7 @@ def hit_rates(
         `hit@k`, the share of texts whose own role is among the first k, and `chance@k`, that of
         guessing, for each k; `mean_rank` and `chance_rank`, that of guessing.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.judges import hit_rates
         >>> hit_rates(np.array([1, 1, 2, 4]), n_roles=4, at=[1])
@@ -241,7 +241,7 @@ def share_naming_others(texts: Sequence[str], own: Sequence[str], roles: Sequenc
     Returns:
         The share of names found, over all texts and, for each, all roles but its own.
 
-    Example:
+    Examples:
         >>> from role_lens.judges import share_naming_others
         >>> texts = ["The nurse met a poet.", "Nothing."]
         >>> share_naming_others(texts, ["nurse", "poet"], ["nurse", "poet", "cook"])    # 1 of 4
@@ -266,7 +266,7 @@ def names_role(text: str, role: str) -> bool:
     Returns:
         True if it does.
 
-    Example:
+    Examples:
         >>> from role_lens.judges import names_role
         >>> names_role("Two Data Analysts argue.", "data analyst")
         True

@@ -37,7 +37,7 @@ def telling_rates(texts: pd.DataFrame, by: Sequence[str], roles: Sequence[str]) 
         role's name, see `share_naming_others`; and `judge`, the share whose own role was named, if
         there is such a column.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.judges import telling_rates
         >>> columns = ["layer", "role", "text", "rank", "named"]
@@ -84,7 +84,7 @@ def improving_and_telling(
         `tell, of others`, and `p`, one-sided, of this row alone; see
         `role_lens.statistics.association`.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.judges import improving_and_telling
         >>> place = {"role": ["poet", "cook"], "contrast": "base", "layer": 1}

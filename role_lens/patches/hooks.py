@@ -29,7 +29,7 @@ def attached(model: Model, patches: Patches, window: TokenWindow | None = None) 
     Raises:
         RoleLensError: a patch that doesn't fit the model.
 
-    Example:
+    Examples:
         >>> from role_lens.patches import attached
         >>> tokens = torch.tensor(encode_chat(model, ["Tea?"]))
         >>> with attached(model, [vectors.add("poet", layer=1), vectors.ablate("cook", layer=2)]):

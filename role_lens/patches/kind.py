@@ -23,7 +23,7 @@ _WRITES = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
 class PatchKind:
     """One kind of change to the residual stream.
 
-    Example:
+    Examples:
         >>> from role_lens.patches import PatchKind, projection, shifted
         >>> mirror = PatchKind(lambda x, u, _: shifted(x, -2 * projection(x, u), u), number=None)
         >>> mirror.hook_points((15,), n_layers=30)

@@ -41,7 +41,7 @@ class Patch:
     those after it; `last`, only the last prompt token. Masks mean the same with and without a
     key-value cache.
 
-    Example:
+    Examples:
         >>> Patch.add(torch.ones(4), layer=1, coefficient=2.0)
         Patch(add, layers [1], value 2, tokens all, |d| 2)
 
@@ -92,7 +92,7 @@ class Patch:
             RoleLensError: an unknown kind or token mask, a direction that is zero or not finite, a
                 number that is not finite, or layers that are negative, repeated or missing.
 
-        Example:
+        Examples:
             >>> Patch.of("clamp", torch.ones(4), layer=1, value=3.0)
             Patch(clamp, layers [1], value 3, tokens all, |d| 1)
         """
@@ -116,7 +116,7 @@ class Patch:
     ) -> "Patch":
         """Make an activation addition: x + coefficient · direction, with the raw direction.
 
-        Example:
+        Examples:
             >>> Patch.add(torch.ones(4), layer=(0, 1), coefficient=-0.5)
             Patch(add, layers [0, 1], value -0.5, tokens all, |d| 2)
         """
@@ -133,7 +133,7 @@ class Patch:
     ) -> "Patch":
         """Make a directional ablation: x - (x·u) u, on all that is read or written at any layer.
 
-        Example:
+        Examples:
             >>> Patch.ablate(torch.ones(4))
             Patch(ablate, tokens all, |d| 1)
         """
@@ -150,7 +150,7 @@ class Patch:
     ) -> "Patch":
         """Make a patch that sets the projection on the unit direction to `value`.
 
-        Example:
+        Examples:
             >>> Patch.clamp(torch.ones(4), layer=1, value=3.0).value
             3.0
         """
@@ -169,7 +169,7 @@ class Patch:
     ) -> "Patch":
         """Make a patch that limits the projection on the unit direction to at most `value`.
 
-        Example:
+        Examples:
             >>> Patch.cap(torch.ones(4), layer=1, value=3.0, tokens="last").tokens
             'last'
         """
@@ -187,7 +187,7 @@ class Patch:
         Raises:
             RoleLensError: the patch doesn't fit the model, see `check`.
 
-        Example:
+        Examples:
             >>> tokens = torch.tensor(encode_chat(model, ["Tea?"]))
             >>> with vectors.add("poet", layer=1).on(model):
             ...     patched = model(tokens)
@@ -201,7 +201,7 @@ class Patch:
     def check(self, model: Model) -> None:
         """Raise a RoleLensError if the patch doesn't fit the model, saying what differs.
 
-        Example:
+        Examples:
             >>> vectors.add("poet", layer=1).check(model)    # says nothing: it fits
         """
         d_model = model.cfg.d_model
@@ -225,7 +225,7 @@ class Patch:
         Args:
             selected: which tokens to change; None for all.
 
-        Example:
+        Examples:
             >>> Patch.add(torch.ones(4), layer=0).apply(torch.zeros(1, 1, 4))
             tensor([[[1., 1., 1., 1.]]])
         """
@@ -234,7 +234,7 @@ class Patch:
     def hook_names(self, n_layers: int) -> list[str]:
         """TransformerLens names of the hook points at which the patch acts.
 
-        Example:
+        Examples:
             >>> vectors.add("poet", layer=1).hook_names(model.cfg.n_layers)
             ['blocks.1.hook_resid_pre']
         """
@@ -311,7 +311,9 @@ def _layers(kind: str, layer: int | Sequence[int]) -> tuple[int, ...]:
     if any(index < 0 for index in layers):
         raise RoleLensError(f"layers count from 0, got {layers}")
     if len({*layers}) < len(layers):
-        raise RoleLensError(f"layers must differ, got {layers}: for more take a larger coefficient")
+        raise RoleLensError(
+            f"layers must differ, got {layers}: to add more at a layer, take a larger coefficient"
+        )
     if not layers:
-        raise RoleLensError(f"{kind} needs at least one layer")
+        raise RoleLensError(f"a patch of kind {kind!r} needs at least one layer, got none")
     return layers

@@ -22,7 +22,7 @@ Values: TypeAlias = Float[Tensor, " candidate"]
 def projection(stream: Stream, units: Directions) -> Float[Tensor, "candidate row pos"]:
     """Project every token's residual stream x on its candidate's unit vector u: x·u.
 
-    Example:
+    Examples:
         >>> from role_lens.patches import projection
         >>> stream = torch.tensor([3.0, 4.0]).view(1, 1, 1, 2)    # candidate, row, pos, d_model
         >>> projection(stream, torch.tensor([[0.0, 1.0]]))
@@ -39,7 +39,7 @@ def shifted(
     Args:
         shift: how many times the direction, for each token or for all tokens of a candidate.
 
-    Example:
+    Examples:
         >>> from role_lens.patches import shifted
         >>> stream = torch.zeros(1, 1, 1, 2)                      # candidate, row, pos, d_model
         >>> shifted(stream, torch.tensor([[[2.0]]]), torch.tensor([[1.0, 3.0]]))

@@ -34,7 +34,7 @@ class TokenWindow:
     with answers of different lengths end their prompts in different columns. With a key-value
     cache, a pass sees only the newest columns.
 
-    Example:
+    Examples:
         >>> from role_lens.patches import TokenWindow
         >>> window = TokenWindow(prompt_end=torch.tensor([3, 4]))
         >>> window.select("generated", width=5).int().tolist()

@@ -88,7 +88,7 @@ DOMAIN_ROLES: dict[str, tuple[str, ...]] = {
 def domain_of(subject: str) -> str:
     """The domain of an MMLU subject; the subject itself where it belongs to no domain.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import domain_of
         >>> domain_of("econometrics"), domain_of("astronomy")
         ('econ', 'astronomy')
@@ -103,7 +103,7 @@ def home_domains(domains: Mapping[str, str] | None = None) -> dict[str, str]:
     Args:
         domains: role -> domain; for a role of the paper it replaces the paper's domain.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import home_domains
         >>> homes = home_domains({"poet": "verse"})
         >>> homes["economist"], homes["poet"]
@@ -130,7 +130,7 @@ def homes_of(
     Raises:
         RoleLensError: a role that the vectors don't have, or that has no domain.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import homes_of
         >>> homes_of(vectors, ["poet"], {"poet": "verse", "cook": "food"})
         {'poet': 'verse'}
@@ -142,7 +142,8 @@ def homes_of(
         name = vectors.roles[vectors.role_index(role)]
         if name not in known:
             raise RoleLensError(
-                f"role {name!r} has no domain: name the one whose questions it is judged on, such as "
+                f"role {name!r} has no domain: name the one whose questions it is judged on, "
+                "such as "
                 f"domains={{{name!r}: {example!r}}}, or --role-domains {name!r} {example!r}"
             )
         homes[name] = known[name]
@@ -165,7 +166,7 @@ def homes_among(
     Raises:
         RoleLensError: no role has its domain among them, and all that `homes_of` raises.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import homes_among
         >>> homes_among(vectors, None, {"poet": "verse", "cook": "food"}, asked=["verse"])
         {'poet': 'verse'}

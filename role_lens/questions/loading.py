@@ -48,7 +48,7 @@ def load_questions(
         RoleLensError: there is nothing at `source`, a line is malformed (the message names file and
             line), or the domain or subject is unknown.
 
-    Example:
+    Examples:
         >>> questions = load_questions("builtin", domain="econ")
         >>> len(questions), len(questions[0].choices)
         (40, 4)
@@ -83,7 +83,7 @@ def load_numeric_questions(
         RoleLensError: there is no such file, a line is malformed, or there are no questions (of
             this domain).
 
-    Example:
+    Examples:
         >>> line = '{"question": "How much is 3 + 4?", "answer": "3 + 4 = 7 #### 7"}'
         >>> _ = (folder / "sums.jsonl").write_text(line)
         >>> load_numeric_questions(folder / "sums.jsonl")[0].answer

@@ -24,7 +24,7 @@ class Question:
     Raises:
         RoleLensError: an empty text or option, fewer than two options, or an answer outside them.
 
-    Example:
+    Examples:
         >>> Question("q1", "Which is a tree?", ("ash", "ant"), 0, "botany", "plants").choices
         ('ash', 'ant')
     """
@@ -47,10 +47,10 @@ class Question:
             raise RoleLensError(f"question {self.id}: the text is empty")
         if len(self.choices) < 2:
             raise RoleLensError(
-                f"question {self.id}: expected at least 2 choices, got {len(self.choices)}"
+                f"question {self.id}: expected at least 2 options, got {len(self.choices)}"
             )
         if not all(choice.strip() for choice in self.choices):
-            raise RoleLensError(f"question {self.id}: a choice is empty")
+            raise RoleLensError(f"question {self.id}: an option is empty")
         if not 0 <= self.answer < len(self.choices):
             raise RoleLensError(
                 f"question {self.id}: the answer {self.answer} is outside the choices, "
@@ -62,7 +62,7 @@ class Question:
 class NumericQuestion:
     """One question whose answer is a number.
 
-    Example:
+    Examples:
         >>> from fractions import Fraction
         >>> NumericQuestion("q1", "How much is 2 + 2?", Fraction(4), "sums", "math").answer
         Fraction(4, 1)
@@ -85,7 +85,7 @@ def question_text(question: Question, template: Template = "paper") -> str:
     Raises:
         RoleLensError: an unknown template, or more options than letters.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import question_text
         >>> trees = Question("q1", "Which is a tree?", ("ash", "ant"), 0, "botany", "plants")
         >>> print(question_text(trees, "mmlu"))
@@ -112,7 +112,7 @@ def lettered(question: Question) -> list[str]:
     """
     if len(question.choices) > len(LETTERS):
         raise RoleLensError(
-            f"question {question.id} has {len(question.choices)} choices, more than there are "
+            f"question {question.id} has {len(question.choices)} options, more than there are "
             "letters: use scoring='cloze'"
         )
     return [f"{LETTERS[i]}. {choice}" for i, choice in enumerate(question.choices)]

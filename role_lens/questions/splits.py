@@ -30,7 +30,7 @@ def split_questions(
     Raises:
         RoleLensError: a fraction outside 0 to 1.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import split_questions
         >>> choosing, testing = split_questions(many_questions, 0.25)
         >>> len(choosing), len(testing)
@@ -57,13 +57,13 @@ def sample_questions(
     Raises:
         RoleLensError: a negative number.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import sample_questions
         >>> len(sample_questions(many_questions, 30)), len(sample_questions(questions * 2, None))
         (30, 4)
     """
     if n is not None and n < 0:
-        raise RoleLensError(f"a sample holds 0 questions or more, not {n}")
+        raise RoleLensError(f"n must be at least 0, got {n}")
     first: dict[tuple[str, frozenset[str]], int] = {}
     for index in _by_share(questions, seed):
         first.setdefault(_content(questions[index]), index)
@@ -78,7 +78,7 @@ def sample_by_domain(
     Raises:
         RoleLensError: a domain without questions.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import sample_by_domain
         >>> samples = sample_by_domain(many_questions, ["verse", "food"], 10)
         >>> {domain: len(some) for domain, some in samples.items()}
@@ -98,7 +98,7 @@ def sample_each(
     Args:
         asked: domain -> its questions.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import sample_each
         >>> len(sample_each({"verse": many_questions[:40]}, 10)["verse"])
         10
@@ -111,7 +111,7 @@ def without_repeats(questions: Sequence[Question], others: Sequence[Question]) -
 
     Case, spacing, final full stops and the order of the options don't matter.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import without_repeats
         >>> [one.id for one in without_repeats(questions, questions[:2])]
         ['q2', 'q3']
@@ -125,7 +125,7 @@ def distinct(questions: Sequence[Question]) -> list[Question]:
 
     Questions are compared as `without_repeats` compares them.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import distinct
         >>> len(distinct([*questions, questions[0]])) == len(questions)
         True
@@ -159,7 +159,7 @@ def divide(
     Raises:
         RoleLensError: a role's own domain has no questions.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import divide
         >>> choosing, testing = divide(many_questions, None, {"poet": "verse"}, seed=0)
         >>> len(choosing["verse"]), {domain: len(some) for domain, some in testing.items()}
@@ -220,7 +220,7 @@ def check_numbers(
         tests: for each test the domain, whether it is the own domain of the tested roles, and the
             questions.
 
-    Example:
+    Examples:
         >>> from role_lens.questions import check_numbers
         >>> check_numbers({"verse": many_questions[:40]}, [("verse", True, questions)])
         Traceback (most recent call last):

@@ -46,7 +46,7 @@ def geometry_by_layer(vectors: RoleVectors) -> pd.DataFrame:
         One row per contrast, position and layer: `contrast, position, layer`, and the columns
         above.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import geometry_by_layer
         >>> table = geometry_by_layer(vectors)
         >>> len(table)    # 2 contrasts, 2 positions, 3 layers
@@ -96,7 +96,7 @@ def likeness_by_chance(vectors: RoleVectors) -> pd.DataFrame:
         One row per contrast that is a difference of means: `contrast, mean_cosine, shared`, where
         the latter two are as in `geometry_by_layer`.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import likeness_by_chance
         >>> likeness_by_chance(vectors).round(2)    # as many base prompts as of each role
           contrast  mean_cosine  shared
@@ -129,7 +129,7 @@ def role_tree(
         groups, their distance, and the number of roles in both. And an order of the roles in which
         groups stand together.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import role_tree
         >>> cosines = torch.tensor([[1.0, 0.0, 0.9], [0.0, 1.0, 0.1], [0.9, 0.1, 1.0]])
         >>> merges, order = role_tree(cosines)

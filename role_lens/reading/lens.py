@@ -42,7 +42,7 @@ def logit_lens(
         One list of token strings per vector, the highest logit first; vectors in the order of the
         flattened leading axes.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import logit_lens
         >>> tokens = logit_lens(model, vectors.directions("roles")[:, -1, 2], top_k=4)
         >>> [len(row) for row in tokens]    # poet and cook, 4 tokens each
@@ -89,7 +89,7 @@ def name_logits(
     Returns:
         The mean logit of each name's tokens.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import name_logits
         >>> directions = vectors.directions("roles")[:, -1, 2]
         >>> name_logits(model, directions, ["poet", "cook", "ship cook"]).shape    # row, name
@@ -126,7 +126,7 @@ def layer_logprobs(
     Raises:
         RoleLensError: an empty prompt, a patch that doesn't fit, logits that are NaN or infinite.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import layer_logprobs
         >>> layer_logprobs(model, "Tea?").shape    # 3 layers and the end; tokens
         torch.Size([4, 300])
@@ -159,7 +159,7 @@ def most_likely(
         One row per layer and token: `layer` (the largest stands for the output of the last block),
         `place` (1 is the likeliest), `token`, `logprob` (nats).
 
-    Example:
+    Examples:
         >>> from role_lens.reading import layer_logprobs, most_likely
         >>> table = most_likely(model, layer_logprobs(model, "Tea?"), top_k=2)
         >>> table[["layer", "place"]].to_numpy().tolist()

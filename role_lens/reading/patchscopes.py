@@ -37,7 +37,7 @@ class Injection:
     Raises:
         RoleLensError: an unknown mode.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import Injection
         >>> Injection(layer=3, scale=4.0, mode="add").target
         'What does X represent?'
@@ -95,7 +95,7 @@ def patchscope(
             in the target, other numbers of layers or scales than of vectors, a layer out of range,
             a tokenizer that doesn't tell where its tokens are in the text.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import Injection, patchscope
         >>> direction = vectors.direction("poet", layer=1)
         >>> texts = patchscope(model, direction[None], Injection(layer=1), max_new_tokens=2)
@@ -172,7 +172,7 @@ def word_states(
         RoleLensError: no placeholder in the target, a layer out of range, a tokenizer that doesn't
             tell where its tokens are in the text.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import word_states
         >>> word_states(model, ["poet", "cook"], layer=1).shape    # word, d_model
         torch.Size([2, 32])
@@ -204,7 +204,7 @@ def placeholder_positions(
         RoleLensError: the target doesn't have the placeholder as a word of its own, or the
             tokenizer doesn't tell where its tokens are in the text.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import placeholder_positions
         >>> ids = encode_chat(model, ["X and X, not eX"])[0]
         >>> places = placeholder_positions(model, "X and X, not eX")

@@ -51,7 +51,7 @@ def persona_shift(
         RoleLensError: an empty prompt, a position that the shortest prompt doesn't have, a chat
             template that takes no system message.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import persona_shift
         >>> shift = persona_shift(model, base, ["You are a poet."], vectors.positions)
         >>> shift.shape    # persona, instead_of, position, layer, d_model
@@ -82,7 +82,7 @@ def shift_along_directions(
     Raises:
         RoleLensError: the vectors don't have the role, or the shift is of another shape.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import shift_along_directions
         >>> shift = 2 * vectors.directions("base")[0]    # twice the poet's own
         >>> table = shift_along_directions(shift, vectors, "poet")
@@ -94,7 +94,8 @@ def shift_along_directions(
     expected = vectors.base_mean.shape
     if shift.shape != expected:
         raise RoleLensError(
-            f"the shift has shape {tuple(shift.shape)}, expected {tuple(expected)}: position, layer "
+            f"the shift has shape {tuple(shift.shape)}, expected {tuple(expected)}: position, "
+            "layer "
             "and d_model of the vectors"
         )
     rows = []

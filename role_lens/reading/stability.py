@@ -45,7 +45,7 @@ def held_out_auc(
     Raises:
         RoleLensError: fewer prompts of either kind than folds.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import held_out_auc
         >>> states = torch.randn(80, 8, generator=torch.Generator().manual_seed(0))
         >>> held_out_auc(states[:40] + 9, states[40:])    # two groups that lie far apart
@@ -102,7 +102,7 @@ def stability_by_number(
         (Spearman and Brown's formula): the expected squared cosine of a direction from 2n prompts
         with the one that endless prompts would give.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import stability_by_number
         >>> states = torch.randn(80, 8, generator=torch.Generator().manual_seed(0))
         >>> table = stability_by_number(states[:40] + 1, states[40:], numbers=[2, 8, 20, 30])
@@ -154,7 +154,7 @@ def bootstrap_cosines(
     Returns:
         The cosine of each resample's direction with the direction of all prompts.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import bootstrap_cosines
         >>> states = torch.randn(80, 8, generator=torch.Generator().manual_seed(0))
         >>> cosines = bootstrap_cosines(states[:40] + 9, states[40:])
@@ -188,7 +188,7 @@ def leave_one_out(
     Raises:
         RoleLensError: fewer than two prompts of the role, or a direction that is zero.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import leave_one_out
         >>> states = torch.tensor([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
         >>> leave_one_out(states, torch.zeros(4, 2)).argmax()    # the prompt unlike the others

@@ -28,7 +28,7 @@ from role_lens.patches.token_masks import TokenWindow
 class TokenView:
     """Tokens with a number for each; a notebook shows it as coloured text.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import TokenView
         >>> view = TokenView(("It", " hurts"), (0.5, -2.0))
         >>> view.largest, "ColoredTokens" in view.html()
@@ -58,7 +58,7 @@ class TokenView:
         Returns:
             A `<div>` and the script that draws into it.
 
-        Example:
+        Examples:
             >>> TokenView(("a", "b"), (0.5, -2.0)).html(largest=4.0).startswith('<div id="tokens-')
             True
         """
@@ -105,7 +105,7 @@ def project_tokens(
         RoleLensError: a layer out of range, a zero direction, an empty prompt, a text longer than
             the model's context, a patch that doesn't fit.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import project_tokens
         >>> view = project_tokens(model, "Tea?", vectors.direction("poet", layer=1), layer=1)
         >>> "".join(view.tokens)
@@ -141,7 +141,7 @@ def views_on_one_scale(
     Returns:
         The views, and the largest absolute value in all of them: the `largest` of `TokenView.html`.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import views_on_one_scale
         >>> views, largest = views_on_one_scale([(["It"], [0.5]), (["rains", "."], [-2.0, 1.0])])
         >>> len(views), largest
@@ -158,7 +158,7 @@ def circuitsvis_script() -> str:
         The script, from the installed package `circuitsvis`, as it may stand between `<script>`
         tags.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import circuitsvis_script
         >>> script = circuitsvis_script()
         >>> "ColoredTokens" in script, "</script>" in script

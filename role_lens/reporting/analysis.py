@@ -36,7 +36,7 @@ QUICK_ROLE_PROMPTS, _QUICK_BASE_PROMPTS = 16, 64
 class Setup:
     """Settings of every analysis: model, vectors, and where results go.
 
-    Example:
+    Examples:
         >>> from role_lens.reporting import Setup
         >>> setup = Setup(folder, quick=True)
         >>> len(setup.role_prompts()["nurse"]), len(setup.base_prompts())    # of 64 and of 256
@@ -77,7 +77,7 @@ class Setup:
                 of another name of a model or of another precision; a seed below 0.
         """
         if self.seed < 0:  # before anything is computed
-            raise RoleLensError(f"seeds count from 0, got {self.seed}")
+            raise RoleLensError(f"seed must be at least 0, got {self.seed}")
         name = "vectors-quick.safetensors" if self.quick else "vectors.safetensors"
         kept = make_folder(self.out) / name
         if self.vectors is not None:
@@ -152,7 +152,7 @@ def place_of(vectors: RoleVectors, position: int, layer: int | None = None) -> t
     Raises:
         RoleLensError: the vectors don't have the position or the layer.
 
-    Example:
+    Examples:
         >>> from role_lens.reporting import place_of
         >>> place_of(vectors, position=-1)    # positions are -2 and -1, layers 0 to 2
         (1, 2)
@@ -176,13 +176,13 @@ def every_layer(vectors: RoleVectors, step: int, first: int = 1) -> range:
     Raises:
         RoleLensError: a step below 1.
 
-    Example:
+    Examples:
         >>> from role_lens.reporting import every_layer
         >>> list(every_layer(vectors, step=1)), list(every_layer(vectors, step=2, first=0))
         ([1, 2], [0, 2])
     """
     if step < 1:
-        raise RoleLensError(f"a step from layer to layer is at least 1, got {step}")
+        raise RoleLensError(f"step must be at least 1, got {step}")
     return range(first, vectors.n_layers, step)
 
 
@@ -190,7 +190,7 @@ def every_layer(vectors: RoleVectors, step: int, first: int = 1) -> range:
 class Results:
     """What an analysis found, as tables, and how they were made.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.reporting import Results
         >>> found = Results({"cosines": pd.DataFrame({"layer": [1], "cosine": [0.5]})}, {"seed": 0})
@@ -271,7 +271,7 @@ def main(
     Returns:
         0 if it worked, 2 for input that can't be used, 130 if interrupted.
 
-    Example:
+    Examples:
         >>> from dataclasses import dataclass
         >>> from role_lens.reporting import Results, Setup, main
         >>> @dataclass

@@ -53,7 +53,7 @@ def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> No
         path: the PNG file.
         position: the token position that is shown.
 
-    Example:
+    Examples:
         >>> from role_lens.reading import geometry_by_layer
         >>> from role_lens.reporting import plot_by_layer
         >>> plot_by_layer(geometry_by_layer(vectors), folder / "by_layer.png", position=-1)
@@ -82,7 +82,7 @@ def plot_cosines(cosines: Mapping[str, pd.DataFrame], path: str | Path) -> None:
         cosines: title -> table, with roles as index and columns.
         path: the PNG file.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.reporting import plot_cosines
         >>> table = pd.DataFrame([[1.0, 0.4], [0.4, 1.0]], ["poet", "cook"], ["poet", "cook"])
@@ -108,7 +108,7 @@ def plot_scores(summary: pd.DataFrame, path: str | Path) -> None:
             `patch, scoring, accuracy, chance, n`, as `summarize` returns them.
         path: the PNG file.
 
-    Example:
+    Examples:
         >>> from role_lens.reporting import plot_scores
         >>> table = evaluate(model, questions, {"baseline": None}, compute=Compute(progress=False))
         >>> plot_scores(summarize(table).assign(scoring="letter"), folder / "scores.png")
@@ -142,7 +142,7 @@ def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
         table: as `role_lens.compare` returns it.
         path: the PNG file.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.reporting import plot_comparison
         >>> row = {"role": "poet", "domain": "verse", "in_domain": True, "add": 0.1, "low": 0.0}
@@ -167,7 +167,7 @@ def draw_effects(axis: Axes, own: pd.DataFrame, *, names: Sequence[str]) -> None
             if it was asked; all in nats.
         names: of the rows.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from matplotlib.figure import Figure
         >>> from role_lens.reporting import draw_effects
@@ -232,7 +232,7 @@ def plot_transfer(
         level: + and – mark effects above and below zero whose adjusted p is at most this; None for
             no marks.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.reporting import plot_transfer
         >>> effects = pd.DataFrame({"role": "poet", "domain": ["verse", "food"], "kind": "add"})
@@ -297,7 +297,7 @@ def heat_map(
     Returns:
         The image, for a colour bar.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from matplotlib.figure import Figure
         >>> from role_lens.reporting import heat_map
@@ -325,7 +325,7 @@ def label_points(axis: Axes, points: Float[ndarray, "point 2"], names: Sequence[
         points: in the axis's own coordinates.
         names: one for each point.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from matplotlib.figure import Figure
         >>> from role_lens.reporting import label_points
@@ -371,7 +371,7 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     Raises:
         RoleLensError: the file can't be written.
 
-    Example:
+    Examples:
         >>> from matplotlib.figure import Figure
         >>> from role_lens.reporting import save_figure
         >>> save_figure(Figure(figsize=(1, 1)), folder / "figures" / "empty.png")

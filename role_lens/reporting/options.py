@@ -32,7 +32,7 @@ Mask = Literal["all", "prompt", "generated", "last"]
 class ModelOptions:
     """Which model, where, and in which precision.
 
-    Example:
+    Examples:
         >>> from role_lens.reporting import ModelOptions
         >>> ModelOptions(dtype="bfloat16").model
         'smollm2-135m-instruct'
@@ -61,7 +61,7 @@ class PatchOptions:
     vectors: Path
     """A file written by `role-lens fit`."""
     spec: DirectionSpec
-    kinds: tuple[str, ...] = ("add", "ablate")
+    kinds: tuple[str, ...] = ("add",)
     """What is done with the direction: add, ablate, clamp, cap. Each kind is tried alone."""
     value: float | None = None
     """For clamp and cap: the projection. Without it, the mean projection of the role's prompts."""
@@ -102,7 +102,7 @@ class PatchOptions:
 class QuestionOptions:
     """Which questions, and how they are asked.
 
-    Example:
+    Examples:
         >>> from role_lens.reporting import QuestionOptions
         >>> len(QuestionOptions(domain="econ").load())
         40

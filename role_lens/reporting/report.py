@@ -30,7 +30,7 @@ class Report:
         question: what the page answers.
         record: how its results were made, as in `Results`; shown at the end.
 
-    Example:
+    Examples:
         >>> import pandas as pd
         >>> from role_lens.reporting import Report
         >>> report = Report("Geometry", "How alike are the directions?", {"seed": 0})

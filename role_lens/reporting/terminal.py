@@ -26,7 +26,7 @@ def reported(command: Callable[[], Any]) -> int:
         The exit code: 0 if it worked, 2 after a `RoleLensError`, 130 if interrupted. Other errors
         are raised.
 
-    Example:
+    Examples:
         >>> from role_lens.reporting import reported, say
         >>> reported(lambda: say("Hello."))
         Hello.
@@ -53,7 +53,7 @@ def say(text: str) -> None:
     Args:
         text: one line or several.
 
-    Example:
+    Examples:
         >>> from role_lens.reporting import say
         >>> say("12 of 29 roles are done.")
         12 of 29 roles are done.

@@ -39,7 +39,7 @@ class Asker:
         asking: scoring, layout, system message and examples; None for the defaults.
         compute: batches and progress; None for the defaults.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import Asker
         >>> asker = Asker(model, Asking(scoring="cloze"))
         >>> len(asker.ask(questions).items) == len(questions)
@@ -91,7 +91,7 @@ class Asker:
 class AskedQuestions:
     """Questions that are tokenised for a model: `Asker.ask` makes them, and sweeps take them.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import Asker
         >>> asked = Asker(model).ask(questions)
         >>> asked.describe()["n_choices"].tolist()

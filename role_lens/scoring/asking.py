@@ -25,7 +25,7 @@ class Asking:
     Raises:
         RoleLensError: an unknown scoring or template, or examples for generated answers.
 
-    Example:
+    Examples:
         >>> Asking(scoring="cloze", system="You are a nurse.").scoring
         'cloze'
     """

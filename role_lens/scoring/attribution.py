@@ -64,7 +64,7 @@ def attribute(
         RoleLensError: no questions, a prompt longer than the model's context, vectors of another
             model, contrast `roles` with a single role, or a model that carries hooks.
 
-    Example:
+    Examples:
         >>> estimates = attribute(model, vectors, questions, compute=Compute(progress=False))
         >>> len(estimates)    # 2 contrasts x 2 roles x 2 positions x 3 layers
         24

@@ -38,7 +38,7 @@ def answer_logprobs(
         max_tokens: most tokens in a batch, padding included; None for a number that suits the
             memory at hand.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import answer_logprobs
         >>> logprobs = answer_logprobs(model, ["Tea?", "Lunch!"])
         >>> logprobs.shape == (2, model.cfg.d_vocab)
@@ -62,7 +62,7 @@ def kl_divergence(
 ) -> Float[Tensor, "*rest"]:
     """KL divergence from log-probabilities: KL(before ‖ after) = Σ p (log p - log q), in nats.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import kl_divergence
         >>> before, after = torch.tensor([0.5, 0.5]).log(), torch.tensor([0.75, 0.25]).log()
         >>> round(float(kl_divergence(before, after)), 3)
@@ -81,7 +81,7 @@ def mean_kl(
     Args:
         before, after: log-probabilities without and with a patch, as `answer_logprobs` gives them.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import answer_logprobs, mean_kl
         >>> before = answer_logprobs(model, base)
         >>> after = answer_logprobs(model, base, vectors.add("poet", layer=1))

@@ -20,7 +20,8 @@ from role_lens.questions.question import NumericQuestion, Question
 from role_lens.scoring.asked import Asker
 from role_lens.scoring.asking import GENERATE, Asking
 from role_lens.scoring.engine import in_chunks
-from role_lens.scoring.generated import Generation, score_generated
+from role_lens.scoring.generated import score_generated
+from role_lens.scoring.generation_options import Generation
 
 
 def evaluate(
@@ -62,14 +63,17 @@ def evaluate(
         RoleLensError: no questions or patches, a prompt longer than the model's context, or a patch
             that doesn't fit the model.
 
-    Example:
+    Examples:
         >>> patches = {"baseline": None, "poet@1": vectors.add("poet", layer=1)}
         >>> table = evaluate(model, questions, patches, compute=Compute(progress=False))
         >>> table.groupby("patch")["correct"].count().to_dict()
         {'baseline': 4, 'poet@1': 4}
     """
     if not questions or not patches:
-        raise RoleLensError("evaluate needs at least one question and one patch")
+        raise RoleLensError(
+            f"evaluate needs at least one question and one patch, got {len(questions)} and "
+            f"{len(patches)}"
+        )
     candidates = [combined(patch) for patch in patches.values()]
     for patch in (part for candidate in candidates for part in candidate):
         patch.check(model)
@@ -110,7 +114,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         the mean `logprob_correct` (nats) and `choice_mass`, for generated answers the shares that
         were `truncated` and `unreadable`.
 
-    Example:
+    Examples:
         >>> patches = {"baseline": None, "poet@1": vectors.add("poet", layer=1)}
         >>> table = evaluate(model, questions, patches, compute=Compute(progress=False))
         >>> summarize(table)[["patch", "n"]].values.tolist()

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from role_lens._run.tokens import chat_text
+from role_lens.errors import RoleLensError
 from role_lens.generation import Sampling, complete
 from role_lens.models import Model
 from role_lens.patches.patch import Patches
@@ -54,13 +55,17 @@ def score_generated(
     Raises:
         RoleLensError: a text is longer than the model's context.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import score_generated
         >>> how = Generation(max_new_tokens=4)
         >>> table = score_generated(model, questions, {"baseline": None}, how, progress=False)
         >>> table["answer"].tolist()
         ['A', 'B', 'A', 'B']
     """
+    if not questions or not patches:
+        raise RoleLensError(
+            f"expected at least one question and one patch, got {len(questions)} and {len(patches)}"
+        )
     asked: list[Question | NumericQuestion] = list(questions)
     prompts = [question_prompt(question, how.style) for question in asked]
     # Some templates open the reasoning themselves, so that only its end is in the text.

@@ -22,7 +22,7 @@ class Generation:
     Raises:
         RoleLensError: an unknown style.
 
-    Example:
+    Examples:
         >>> Generation("chain").length
         512
     """

@@ -25,7 +25,7 @@ _BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 def content_hash(*parts: Any) -> str:
     """Hash of JSON values or bytes, as 64 hexadecimal digits (SHA-256).
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import content_hash
         >>> content_hash({"seed": 0}) == content_hash({"seed": 1})
         False
@@ -45,7 +45,7 @@ def model_identity(model: Model) -> dict[str, Any]:
     Raises:
         RoleLensError: the model carries hooks, whose results would be kept as the model's own.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import model_identity
         >>> sorted(model_identity(model))
         ['dtype', 'model', 'weight_processing', 'weights']
@@ -62,7 +62,7 @@ def model_identity(model: Model) -> dict[str, Any]:
 def hash_of_vectors(vectors: RoleVectors) -> str:
     """Hash of all that patches are made from: roles, positions, means, other finders' directions.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import hash_of_vectors
         >>> vectors.save(folder / "roles.safetensors")
         >>> loaded = RoleVectors.load(folder / "roles.safetensors")
@@ -79,7 +79,7 @@ def hash_of_vectors(vectors: RoleVectors) -> str:
 def hash_of_patches(patches: Sequence[Patch]) -> str:
     """Hash of all that patches do.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import hash_of_patches
         >>> once, twice = (vectors.add("poet", layer=1, coefficient=c) for c in (1.0, 2.0))
         >>> hash_of_patches([once]) == hash_of_patches([twice])

@@ -22,7 +22,7 @@ from role_lens.scoring.method import METHODS, ScoringMethod
 class Item:
     """A tokenised question.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import Asker
         >>> item = Asker(model, Asking(scoring="cloze")).ask(questions).items[0]
         >>> questions[0].choices, item.n_tokens    # to this model's tokenizer, a token is a byte

@@ -21,7 +21,7 @@ Scores: TypeAlias = Any
 class ScoringMethod:
     """A way of scoring options: how the question is put, what answers it, and what the score is.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import METHODS
         >>> METHODS["cloze"].answers(questions[0])
         ('a', 'bc')

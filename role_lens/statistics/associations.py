@@ -17,7 +17,7 @@ from numpy import ndarray
 class Association:
     """How much more frequent one property is where another holds, as `association` found it.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import association
         >>> first = np.array([[True, False], [False, True]])
@@ -61,7 +61,7 @@ def association(
         Shares and p value. Where all cells or none have the first property, a share is NaN and p is
         1.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import association
         >>> improves = np.eye(4, dtype=bool)                # each of 4 roles at a layer of its own
@@ -82,5 +82,5 @@ def association(
     return Association(
         share_if=float(second[first].mean()) if first.any() else float("nan"),
         share_if_not=float(second[~first].mean()) if not first.all() else float("nan"),
-        p=(reached + 1) / (permutations + 1),
+        p=float((reached + 1) / (permutations + 1)),
     )

@@ -28,7 +28,7 @@ _TIE = 1e-9  # statistics that differ by less are equal but for rounding
 class SignFlipTest:
     """What `sign_flip_test` found: how likely the mean changes of some candidates are by chance.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import sign_flip_test
         >>> changes = np.array([[0.2, 0.1, 0.3, 0.2, 0.1, 0.3], [0.1, -0.2, 0.0, 0.1, -0.1, 0.1]])
@@ -74,7 +74,7 @@ def sign_flip_test(
         RoleLensError: no candidates or questions, a candidate without changes, infinite changes, no
             permutations, or an unknown alternative.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import sign_flip_test
         >>> test = sign_flip_test(np.array([[0.2, 0.1, 0.3, 0.2, 0.1, 0.3]]), alternative="greater")
@@ -82,7 +82,7 @@ def sign_flip_test(
         True
     """
     if permutations < 1:
-        raise RoleLensError(f"at least one permutation is needed, got {permutations}")
+        raise RoleLensError(f"permutations must be at least 1, got {permutations}")
     if alternative not in get_args(Alternative):
         raise RoleLensError(f"alternative must be one of {get_args(Alternative)}")
     if changes.size == 0 or np.isinf(changes).any() or np.isnan(changes).all(axis=1).any():
@@ -132,7 +132,7 @@ def q_values(p: Float[ndarray, " candidate"]) -> Float[ndarray, " candidate"]:
     Args:
         p: p value of each candidate, as if it alone had been tried.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import q_values
         >>> q_values(np.array([0.01, 0.02, 0.5])).round(3).tolist()
@@ -151,7 +151,7 @@ def mcnemar(before: Bool[ndarray, " question"], after: Bool[ndarray, " question"
         before: whether each question was answered correctly without the patch.
         after: the same with the patch.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import mcnemar
         >>> mcnemar(before=np.zeros(8, dtype=bool), after=np.ones(8, dtype=bool)) == 2 / 2**8
@@ -175,7 +175,7 @@ def bootstrap_interval(
         Lower and upper end, in the unit of the changes; both are the mean where all changes are
         equal.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import bootstrap_interval
         >>> low, high = bootstrap_interval(np.array([0.2, 0.1, 0.3, 0.2, 0.1, 0.3]))
@@ -208,7 +208,7 @@ def smallest_detectable(
             that of one one-sided test at 5 %.
         power: chance that a change of this size is found.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import smallest_detectable
         >>> round(smallest_detectable(np.array([0.1, -0.1] * 50)), 3)    # 100 questions

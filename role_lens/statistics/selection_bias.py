@@ -16,7 +16,7 @@ from numpy import ndarray
 class BestOfMany:
     """What `best_of_many` found: the best candidate's change, where it was chosen and elsewhere.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import best_of_many
         >>> found = best_of_many(np.array([[0.3, 0.2, 0.1, 0.2], [0.0, 0.1, 0.0, -0.1]]))
@@ -56,7 +56,7 @@ def best_of_many(
             these is the best, such as changes of log p(correct); None for a random one.
         halves: number of random halves.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from role_lens.statistics import best_of_many
         >>> chance = np.random.default_rng(0).normal(size=(50, 40))    # 50 candidates, no effect

@@ -39,7 +39,9 @@ def run(
             raise RoleLensError(f"the table can be written as .csv or .parquet, not {out}")
         check_writable(out)
     if (numeric or generation != Generation()) and asking.how.scoring != GENERATE:
-        raise RoleLensError("--numeric, --style and the like are for --scoring generate")
+        raise RoleLensError(
+            "--numeric, --style and other options of written answers are for --scoring generate"
+        )
     load = rl.load_numeric_questions
     asked = load(asking.questions, domain=asking.domain) if numeric else asking.load()
     how, patches = asking.asking, patching.patches()

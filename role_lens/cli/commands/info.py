@@ -22,7 +22,9 @@ def run(vectors: Path, position: int = -1) -> None:
     """
     loaded = rl.RoleVectors.load(vectors)
     if position not in loaded.positions:
-        raise RoleLensError(f"position {position} is not one of {list(loaded.positions)}")
+        raise RoleLensError(
+            f"position {position} is out of range: the vectors have {list(loaded.positions)}"
+        )
     counts = loaded.role_counts.tolist()
     say("roles: " + ", ".join(f"{r} ({n})" for r, n in zip(loaded.roles, counts, strict=True)))
     say(f"base prompts: {loaded.base_count}")

@@ -73,7 +73,7 @@ def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -
         truncated: whether the limit of tokens ended the text, so that its last word may be half of
             one.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import read_letter
         >>> read_letter("The answer is (B).", ["ash", "ant"])
         1

@@ -53,7 +53,7 @@ def read_number(text: str, *, truncated: bool = False) -> Fraction | None:
         truncated: whether the limit of tokens ended the text, so that its last word may be half of
             one.
 
-    Example:
+    Examples:
         >>> from role_lens.scoring import read_number
         >>> read_number("So 3 + 4 = 7. The answer is 7.")
         Fraction(7, 1)
