@@ -19,10 +19,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens import RoleVectors, spread
+from role_lens import Patch, RoleVectors, spread
 from role_lens.experiments import rotated
 from role_lens.judges import ranks
-from role_lens.patches import Patch
 from role_lens.reading import (
     layer_logprobs,
     logit_lens,

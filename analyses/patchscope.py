@@ -13,7 +13,7 @@ directions that improve the answers on their role's domain, how many say their r
 import itertools
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -125,7 +125,7 @@ class Prepared:
 
     @property
     def length(self) -> int:
-        """Of the longest text, in tokens."""
+        """Longest text, in tokens."""
         longest = self.config.max_new_tokens
         return min(8, longest) if self.config.setup.quick else longest
 
@@ -139,11 +139,13 @@ class Prepared:
         """All that are tried."""
         config = self.config
         sizes = [*(("add", scale) for scale in config.scales), ("replace", 1.0)]
-        places = itertools.product(config.targets, config.inject, sizes)
-        ways = [Way(target, at, *size) for target, at, size in places]
+        every = itertools.product(config.targets, config.inject, sizes)
+        ways = [Way(target, at, *size) for target, at, size in every]
         return ways[-1:] if config.setup.quick else ways
 
-    def keep(self, kind: str, depends_on: Sequence[Any], make: Any) -> pd.DataFrame:
+    def keep(
+        self, kind: str, depends_on: Sequence[Any], make: Callable[[], pd.DataFrame]
+    ) -> pd.DataFrame:
         """A table of texts, kept by what it depends on beside model and vectors."""
         key = content_hash([self.length, self.config.setup.quick, *depends_on])[:16]
         return self.texts.keep(f"{kind}-{key}.parquet", make, TABLE)

@@ -16,14 +16,14 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from role_lens.experiments.calibration import (
-    Draw,
+from role_lens.experiments import (
     declared_improved,
     drawn_changes,
+    read_changes,
     resampled_changes,
 )
-from role_lens.experiments.sweeps import read_changes
-from role_lens.questions.splits import MIN_QUESTIONS
+from role_lens.experiments.calibration import Draw
+from role_lens.questions import MIN_QUESTIONS
 
 
 @dataclass(frozen=True)

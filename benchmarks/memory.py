@@ -15,8 +15,9 @@ from typing import Literal
 
 import tyro
 
-from role_lens import Grid, RoleVectors, attribute, load_model, load_questions, sweep
+from role_lens import Compute, Grid, RoleVectors, attribute, load_model, load_questions, sweep
 
+QUIET = Compute(progress=False)
 RUNS = ("one", "ten", "attribution")
 
 
@@ -53,7 +54,7 @@ def peak(config: Config) -> int:
     model, vectors = load_model("smollm2-135m-instruct"), RoleVectors.load(config.vectors)
     questions = load_questions("builtin", domain=config.domain)
     if config.only == "attribution":
-        attribute(model, vectors, questions, contrasts=["base", "roles"], progress=False)
+        attribute(model, vectors, questions, compute=QUIET)
     else:
         n = 1 if config.only == "one" else 10
         grid = Grid(
@@ -63,7 +64,7 @@ def peak(config: Config) -> int:
         )
         Path("/proc/self/clear_refs").write_text("5")
         with tempfile.TemporaryDirectory() as folder:
-            sweep(model, vectors, questions, folder, grid, progress=False)
+            sweep(model, vectors, questions, folder, grid, compute=QUIET)
     status = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
 

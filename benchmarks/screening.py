@@ -14,14 +14,11 @@ import numpy as np
 import pandas as pd
 import tyro
 
-from role_lens import Patch, RoleVectors, attribute, load_model, load_questions
-from role_lens._run.budget import token_budget
+from role_lens import Asking, Patch, RoleVectors, attribute, load_model, load_questions
 from role_lens.models import PACKAGED_MODEL
-from role_lens.patches.patch import form
-from role_lens.scoring.engine import engine, in_chunks
-from role_lens.scoring.evaluation import score_columns
-from role_lens.scoring.items import Scoring, tokenize_questions
-from role_lens.scoring.replay import first_layer
+from role_lens.patches.patch import first_layer, form
+from role_lens.scoring import Asker
+from role_lens.scoring.engine import in_chunks
 
 NAMES = ["contrast", "role", "position", "layer"]
 
@@ -40,7 +37,7 @@ class Config:
     """A random sample of the questions."""
     n_candidates: int = 320
     """A random sample of both contrasts' directions, the same number of each."""
-    scoring: Scoring = "letter"
+    scoring: str = "letter"
     """By letter or by the text of the choice."""
     seed: int = 0
     """Of both samples."""
@@ -59,12 +56,12 @@ def main(config: Config) -> None:
     if file.exists():
         estimates = pd.read_parquet(file)
     else:
-        estimates = attribute(model, vectors, questions, scoring=config.scoring)
+        estimates = attribute(model, vectors, questions, Asking(config.scoring))
         estimates.to_parquet(file)
     possible = estimates[estimates["effect"] != 0]
     sample = possible.groupby("contrast").sample(config.n_candidates // 2, random_state=config.seed)
-    items = tokenize_questions(model, questions, scoring=config.scoring)
-    scorer = engine(model, items, token_budget(model))
+    asked = Asker(model, Asking(config.scoring)).ask(questions)
+    scorer = asked.scorer()
 
     def candidate(row: pd.Series) -> tuple[Patch, ...]:
         where = {name: row[name] for name in ("position", "layer", "contrast")}
@@ -72,8 +69,7 @@ def main(config: Config) -> None:
 
     def scores(candidates: list[tuple[Patch, ...]]) -> list[float]:
         return [
-            score_columns(s, items, questions, config.scoring)["logprob_correct"].mean()
-            for s in scorer.logprobs(candidates)
+            asked.score_columns(s)["logprob_correct"].mean() for s in scorer.logprobs(candidates)
         ]
 
     done = config.out / "exact.csv"

@@ -26,20 +26,24 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoModelForCausalLM
 
 from role_lens import (
+    Asking,
+    Compute,
     Patch,
     Question,
     RoleVectors,
+    attribute,
+    encode_chat,
     load_model,
     load_prompts,
     load_questions,
     load_roles,
 )
 from role_lens._run.budget import token_budget
-from role_lens._run.tokens import encode_chat
 from role_lens.models import PACKAGED_MODEL, Model, local_folder
-from role_lens.scoring.attribution import attribute
+from role_lens.scoring import Asker, Item
 from role_lens.scoring.engine import engine
-from role_lens.scoring.items import Item, tokenize_questions
+
+QUIET = Compute(progress=False)
 
 
 @dataclass(frozen=True)
@@ -101,7 +105,7 @@ def main(config: Config) -> None:
     step = max(1, len(vectors.roles) // config.n_roles)
     names = vectors.roles[::step][: config.n_roles]
     grid = [[(layer, vectors.direction(r, layer=layer)) for r in names] for layer in layers]
-    items = tokenize_questions(model, questions, scoring="letter")
+    items = Asker(model).ask(questions).items
     n_tokens = sum(len(item.prompt) for item in items)
     budget = token_budget(model).tokens
 
@@ -146,7 +150,7 @@ def main(config: Config) -> None:
     before = now(model)
     plain_sweep(model, items, grid[0][:1])
     start = now(model)
-    estimates = attribute(model, vectors, questions, contrasts=["base"], progress=False)
+    estimates = attribute(model, vectors, questions, contrasts=["base"], compute=QUIET)
     end = now(model)
     plain_sweep(model, items, grid[0][:1])
     one_pass, seconds = (start - before + now(model) - end) / 2, end - start
@@ -162,7 +166,7 @@ def main(config: Config) -> None:
     )
 
     shots, asked = few_shot(config, questions)
-    shot_items = tokenize_questions(model, asked, scoring="letter", examples=shots)
+    shot_items = Asker(model, Asking(examples=tuple(shots))).ask(asked).items
     n_shot_tokens = sum(len(item.prompt) for item in shot_items)
     runs = race(
         {
@@ -270,7 +274,7 @@ def race_of_fits(model: Model, config: Config, report: Report) -> RoleVectors:
         encode_chat(model, base),
     )
     start = now(model)
-    vectors = RoleVectors.fit(model, roles, base, progress=False)
+    vectors = RoleVectors.fit(model, roles, base, compute=QUIET)
     middle = now(model)
     plain = plain_fit(model, sequences, base_sequences, len(vectors.positions))
     end = now(model)

@@ -37,7 +37,13 @@ def build(name: str):
     return _built[name]
 
 
-@pytest.fixture(params=NAMES)
+SHORT = ("llama", "gpt2")  # what `make test` tries; the others are for `make test-all`
+CLASSES = [
+    n if n in SHORT or "hooked" in n else pytest.param(n, marks=pytest.mark.long) for n in NAMES
+]
+
+
+@pytest.fixture(params=CLASSES)
 def model(request):
     """Every architecture in turn, and both model classes where TransformerLens has both."""
     return build(request.param)

@@ -34,6 +34,8 @@ from role_lens.reading import layer_logprobs, persona_shift, shift_along_directi
 from role_lens.reporting import ModelOptions, main
 from role_lens.scoring import kl_divergence
 
+pytestmark = pytest.mark.long
+
 FOLDER = Path(__file__).parents[1] / "analyses"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 DOMAINS = ["poet", "verse", "cook", "food", "ship cook", "food"]
@@ -44,13 +46,8 @@ OPTIONS = {
     "layer_sweep": [*QUESTIONS, *LITTLE, "--n-random", "2", "--random-step", "1"],
     "logit_lens": ["--n-prompts", "2", "--top-k", "3", "--shown", "poet"],
     "benchmark_transfer": [
-        *QUESTIONS,
-        "--benchmarks",
-        "{0}/more.jsonl",
-        "--n-shuffled",
-        "2",
-        "--max-kl",
-        "None",
+        *(*QUESTIONS, "--benchmarks", "{0}/more.jsonl"),
+        *("--n-shuffled", "2", "--max-kl", "None"),
     ],
     "patchscope": [
         *(*QUESTIONS, *LITTLE, "--layer-step", "1", "--max-new-tokens", "3"),
@@ -81,9 +78,10 @@ def analysis(name):
     return module
 
 
-def start(name, *arguments):
+def start(name, *arguments, draw=True):
     module = analysis(name)
-    return main(module.Config, module.run, module.draw, [str(one) for one in arguments])
+    drawing = module.draw if draw else lambda results, folder: None
+    return main(module.Config, module.run, drawing, [str(one) for one in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -120,10 +118,15 @@ def model_options(folder):
     ]
 
 
-def tried(name, workplace, out, *more):
+def tried(name, workplace, out, *more, draw=True):
     """With the options of the table above, and some more."""
     usual = [option.format(workplace) for option in OPTIONS[name]]
-    return start(name, "--out", out, *model_options(workplace), *usual, *more)
+    return start(name, "--out", out, *model_options(workplace), *usual, *more, draw=draw)
+
+
+def computed(name, workplace, out, *more):
+    """As `tried`, without figures and report, which take half of the time."""
+    return tried(name, workplace, out, *more, draw=False)
 
 
 def table(folder, name):
@@ -175,12 +178,12 @@ def test_a_seed_below_zero_is_one_line(workplace, tmp_path, capsys):
 
 def test_results_that_were_not_written_whole_are_none(workplace, tmp_path, capsys):
     """New tables beside an old record would be taken for its."""
-    assert tried("geometry", workplace, tmp_path) == 0
+    assert computed("geometry", workplace, tmp_path) == 0
     path = tmp_path / "components.parquet"
     kept = path.read_bytes()
     path.unlink()
     path.mkdir()  # so that the table can't be written
-    assert tried("geometry", workplace, tmp_path) == 2
+    assert computed("geometry", workplace, tmp_path) == 2
     assert "can't write" in last_line(capsys)
     path.rmdir()
     path.write_bytes(kept)
@@ -201,27 +204,27 @@ def test_drawing_nothing_is_one_line(tmp_path, capsys):
 
 def test_damaged_results(workplace, tmp_path, capsys):
     """Drawing them again says what to do; a new run makes them anew."""
-    assert tried("geometry", workplace, tmp_path) == 0
+    assert computed("geometry", workplace, tmp_path) == 0
     (tmp_path / "cosines.parquet").unlink()
-    assert tried("geometry", workplace, tmp_path, "--redraw") == 2
+    assert computed("geometry", workplace, tmp_path, "--redraw") == 2
     assert "run the analysis again" in capsys.readouterr().err
-    assert tried("geometry", workplace, tmp_path) == 0
+    assert computed("geometry", workplace, tmp_path) == 0
     (tmp_path / "results.json").write_text("[]")
-    assert tried("geometry", workplace, tmp_path) == 2
+    assert computed("geometry", workplace, tmp_path) == 2
     assert "results.json is damaged: delete it" in capsys.readouterr().err
 
 
 def test_kept_vectors_of_another_precision(workplace, tmp_path, capsys):
-    assert tried("geometry", workplace, tmp_path, "--dtype", "bfloat16") == 0
-    assert tried("geometry", workplace, tmp_path) == 2
+    assert computed("geometry", workplace, tmp_path, "--dtype", "bfloat16") == 0
+    assert computed("geometry", workplace, tmp_path) == 2
     assert "model in torch.bfloat16, the model is model in torch.float32" in capsys.readouterr().err
 
 
 def test_kept_vectors_of_a_model_of_another_name(workplace, tmp_path, capsys):
     """Such as another quantisation, which computes nearly the same."""
-    assert tried("geometry", workplace, tmp_path) == 0
+    assert computed("geometry", workplace, tmp_path) == 0
     shutil.copytree(workplace / "model", tmp_path / "tuned")
-    assert tried("geometry", workplace, tmp_path, "--model", tmp_path / "tuned") == 2
+    assert computed("geometry", workplace, tmp_path, "--model", tmp_path / "tuned") == 2
     named = "model in torch.float32, the model is tuned in torch.float32: choose another"
     assert named in last_line(capsys)
 
@@ -235,7 +238,7 @@ def test_a_role_without_a_domain_may_be_among_the_vectors(workplace, tmp_path):
     options = ["--prompts", roles, "--role-domains", "poet", "verse", "cook", "food"]
     options += ["--roles", "poet", "--n-random", "1", "--random-step", "2"]
     out = tmp_path / "out"
-    assert tried("layer_sweep", workplace, out, *options) == 0
+    assert computed("layer_sweep", workplace, out, *options) == 0
     asked = {name: set(table(out, name)["role"]) for name in TABLES["layer_sweep"]}
     assert asked == {"estimated": {"poet", "cook"}, "exact": {"poet"}, "random": {"poet"}}
 
@@ -244,7 +247,7 @@ def test_estimates_are_kept_and_go_with_the_coefficient(workplace, tmp_path):
     tables, kept = [], []
     for coefficient in (1, -2):
         options = ["--roles", "poet", "--coefficient", coefficient]
-        assert tried("layer_sweep", workplace, tmp_path, *options) == 0
+        assert computed("layer_sweep", workplace, tmp_path, *options) == 0
         tables.append(table(tmp_path, "estimated"))
         kept.append(written(tmp_path, "estimates.parquet"))
     assert len(kept[0]) == 2  # domains
@@ -260,10 +263,10 @@ def test_estimates_are_kept_and_go_with_the_coefficient(workplace, tmp_path):
 )
 def test_another_run_is_refused_before_the_estimates(more, differs, workplace, tmp_path, capsys):
     usual = ["--domain", "verse", "--max-questions", "42" if "--seed" in more else "8"]
-    assert tried("layer_sweep", workplace, tmp_path, *usual) == 0
+    assert computed("layer_sweep", workplace, tmp_path, *usual) == 0
     (estimates,) = tmp_path.rglob("estimates.parquet")
     estimates.unlink()
-    assert tried("layer_sweep", workplace, tmp_path, *usual, *more) == 2
+    assert computed("layer_sweep", workplace, tmp_path, *usual, *more) == 2
     assert differs in last_line(capsys)
     assert not estimates.exists()
 
@@ -272,7 +275,7 @@ def test_roles_of_domains_that_nobody_asks(workplace, tmp_path, capsys):
     assert tried("layer_sweep", workplace, tmp_path, "--domain", "other") == 2
     last = last_line(capsys)
     assert "no role has its domain among other: name one" in last
-    assert "domains 'cook' 'other'" in last
+    assert "--role-domains 'cook' 'other'" in last
 
 
 def test_one_role(workplace, tmp_path):
@@ -294,25 +297,25 @@ def test_quick_pages_say_so(workplace, tmp_path):
 
 
 def test_kept_vectors_of_other_prompts_are_refused(workplace, tmp_path, capsys):
-    assert tried("logit_lens", workplace, tmp_path) == 0
+    assert computed("logit_lens", workplace, tmp_path) == 0
     other = tmp_path / "roles"
     other.mkdir()
     for role in ("poet", "cook", "ship_cook"):
         (other / f"{role}.txt").write_text("Other?\nPrompts?\n")
-    assert tried("logit_lens", workplace, tmp_path, "--prompts", other) == 2
+    assert computed("logit_lens", workplace, tmp_path, "--prompts", other) == 2
     said = r"vectors.safetensors: .*other prompts.*another folder"
     assert re.search(said, last_line(capsys))
 
 
 def test_another_analysis_does_not_overwrite(workplace, tmp_path, capsys):
-    assert tried("logit_lens", workplace, tmp_path) == 0
+    assert computed("logit_lens", workplace, tmp_path) == 0
     for more in ([], ["--redraw"]):
-        assert tried("geometry", workplace, tmp_path, *more) == 2
+        assert computed("geometry", workplace, tmp_path, *more) == 2
         assert "holds the results of logit_lens: choose another" in capsys.readouterr().err
 
 
 def test_own_vectors_need_their_prompts(workplace, tmp_path, capsys):
-    assert tried("logit_lens", workplace, tmp_path / "a") == 0
+    assert computed("logit_lens", workplace, tmp_path / "a") == 0
     vectors = tmp_path / "a" / "vectors.safetensors"
     arguments = ["--out", tmp_path / "b", "--model", workplace / "model", "--vectors", vectors]
     assert start("logit_lens", *arguments) == 2
@@ -346,7 +349,7 @@ def test_one_domain_is_enough(name, of_roles, workplace, tmp_path):
 def test_random_ablations_are_one_band_a_domain(workplace, tmp_path):
     """They have neither a role nor a layer; additions have both."""
     roles = ["--roles", "poet", "cook", "ship cook"]
-    assert tried("layer_sweep", workplace, tmp_path, *roles) == 0
+    assert computed("layer_sweep", workplace, tmp_path, *roles) == 0
     random = table(tmp_path, "random").groupby(["kind", "domain"])
     vectors = RoleVectors.load(tmp_path / "vectors.safetensors")
     each = 2 * len(vectors.contrasts) * (vectors.n_layers - 1)  # layer 0 holds no direction
@@ -359,7 +362,7 @@ def test_random_ablations_are_one_band_a_domain(workplace, tmp_path):
 
 
 def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path):
-    assert tried("patchscope", workplace, tmp_path) == 0
+    assert computed("patchscope", workplace, tmp_path) == 0
     found, texts = table(tmp_path, "texts"), written(tmp_path / "texts", "*.parquet")
     kinds = Counter(path.name.partition("-")[0] for path in texts)
     assert kinds == {"persona": 1, "name": 2, "texts": 12}
@@ -367,13 +370,13 @@ def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path):
     lost = sorted(texts)[::4]
     for path in lost:
         path.unlink()
-    assert tried("patchscope", workplace, tmp_path) == 0
+    assert computed("patchscope", workplace, tmp_path) == 0
     again = written(tmp_path / "texts", "*.parquet")
     assert set(again) == set(texts)
     assert sorted(path for path in texts if again[path] != texts[path]) == lost
     pd.testing.assert_frame_equal(table(tmp_path, "texts"), found)
     # Those of another position are others.
-    assert tried("patchscope", workplace, tmp_path, "--position", -2) == 0
+    assert computed("patchscope", workplace, tmp_path, "--position", -2) == 0
     more = written(tmp_path / "texts", "*.parquet")
     assert len(more) == len(again) + 12
     assert again.items() <= more.items()
@@ -381,7 +384,7 @@ def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path):
 
 def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path):
     """Its best directions are measured on them, with no p and no verdict."""
-    assert tried("reproduce_paper", workplace, tmp_path) == 0
+    assert computed("reproduce_paper", workplace, tmp_path) == 0
     effects, best = table(tmp_path, "effects"), table(tmp_path, "best").set_index("role")
     assert set(effects["in_domain"]) == {True, False}
     assert not [name for name in effects.columns if name.startswith(("p_", "q_", "verdict", "low"))]
@@ -399,7 +402,7 @@ def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path
 
 
 def test_the_paper_without_other_domains(workplace, tmp_path):
-    assert tried("reproduce_paper", workplace, tmp_path, "--max-off-domain", 0) == 0
+    assert computed("reproduce_paper", workplace, tmp_path, "--max-off-domain", 0) == 0
     assert set(table(tmp_path, "effects")["in_domain"]) == {True}
 
 
@@ -411,7 +414,7 @@ def test_prompts_that_are_there_twice_count_once(workplace, tmp_path):
         (twice / path.name).write_text(path.read_text() + "\n" + path.read_text())
     tables = []
     for name, roles in (("once", workplace / "roles"), ("twice", twice)):
-        assert tried("geometry", workplace, tmp_path / name, "--prompts", roles) == 0
+        assert computed("geometry", workplace, tmp_path / name, "--prompts", roles) == 0
         tables.append(table(tmp_path / name, "separable"))
     pd.testing.assert_frame_equal(*tables)
 
@@ -424,7 +427,7 @@ def test_a_layer_without_directions_is_one_line(workplace, tmp_path, capsys):
 def test_patchscope_of_one_role_has_the_judge_of_all(workplace, tmp_path):
     found = []
     for name, roles in (("all", []), ("one", ["--roles", "poet"])):
-        assert tried("patchscope", workplace, tmp_path / name, *roles) == 0
+        assert computed("patchscope", workplace, tmp_path / name, *roles) == 0
         texts = table(tmp_path / name, "persona")
         found.append(texts[texts["role"] == "poet"].reset_index(drop=True))
     pd.testing.assert_frame_equal(*found)
@@ -480,7 +483,7 @@ def test_patchscope_with_another_judge(says, share, server, workplace, tmp_path,
     assert "<th>judge</th>" in (tmp_path / "report.html").read_text()
     # Answers are kept.
     n_asked = len(server.asked)
-    assert tried("patchscope", workplace, tmp_path, *options) == 0
+    assert computed("patchscope", workplace, tmp_path, *options) == 0
     assert len(server.asked) == n_asked
 
 
@@ -550,7 +553,7 @@ def test_each_effect_is_of_its_own_role_and_prompt(workplace, tmp_path):
         rows = [json.dumps(row(f"What {word} is {i}?", i) | {"domain": domain}) for i in range(20)]
         (tmp_path / "choosing" / f"{domain}.jsonl").write_text("\n".join(rows))
     out = tmp_path / "out"
-    assert tried("persona_prompts", workplace, out, "--validation", tmp_path / "choosing") == 0
+    assert computed("persona_prompts", workplace, out, "--validation", tmp_path / "choosing") == 0
     model = load_model(workplace / "model")
     vectors = RoleVectors.load(out / "vectors.safetensors")
     effects = table(out, "effects").set_index(["role", "kind"])["effect"]
@@ -584,7 +587,7 @@ def test_each_effect_is_of_its_own_role_and_prompt(workplace, tmp_path):
 
 
 def test_how_far_each_role_moves_the_prediction(workplace, tmp_path):
-    assert tried("logit_lens", workplace, tmp_path) == 0
+    assert computed("logit_lens", workplace, tmp_path) == 0
     moved = table(tmp_path, "moved")
     model = load_model(workplace / "model")
     vectors = RoleVectors.load(tmp_path / "vectors.safetensors")

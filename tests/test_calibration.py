@@ -4,6 +4,8 @@ import pytest
 from role_lens import RoleLensError
 from role_lens.experiments.calibration import declared_improved, drawn_changes, resampled_changes
 
+pytestmark = pytest.mark.long
+
 
 def skewed(n_candidates=8, n_questions=400, seed=0):
     """As measured changes of log p are: rarely large, of one sign, correlated, with means."""

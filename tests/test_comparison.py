@@ -55,12 +55,12 @@ TEST = [*ask("verse", 24, "line"), *ask("food", 22, "dish"), *ask("other", 21, "
 VALIDATION = [*ask("verse", 20, "word"), *ask("food", 20, "pan")]
 
 
-
 def run(llama, vectors, out, questions=TEST, **options):
     """A small comparison; options of any of its records by their names."""
     usual = {"validation": VALIDATION, "domains": HOMES, "max_kl": None, "leave_out_last": None}
     usual |= {"grid": Grid(contrasts=None, screen=2), "permutations": 200, "n_shuffled": 0}
     options = {**usual, **options}
+
     def record(kind, *more):
         names = [field.name for field in fields(kind) if field.name in options]
         return kind(*more, **{name: options.pop(name) for name in names})
@@ -153,6 +153,7 @@ def test_no_parts_where_the_mean_direction_is_rounding(llama):
     assert kinds == ["add", "ablate"]
 
 
+@pytest.mark.long
 def test_a_stopped_run_goes_on(llama, vectors, tmp_path, compared, monkeypatch):
     table, *_ = compared
     write, left = pd.DataFrame.to_parquet, iter(range(20))
@@ -174,6 +175,7 @@ def test_a_stopped_run_goes_on(llama, vectors, tmp_path, compared, monkeypatch):
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
 
 
+@pytest.mark.long
 def test_the_test_questions_do_not_choose(llama, vectors, tmp_path, compared):
     """Other answers to the test questions, and the same choices."""
     other = [
@@ -184,6 +186,7 @@ def test_the_test_questions_do_not_choose(llama, vectors, tmp_path, compared):
     pd.testing.assert_frame_equal(choices, compared[2])
 
 
+@pytest.mark.long
 def test_without_validation_the_questions_are_halved(llama, vectors, tmp_path):
     questions = [*ask("verse", 44, "line"), *ask("food", 40, "dish")]
     table = run(llama, vectors, tmp_path, questions, validation=None, max_off_domain=0)
@@ -197,11 +200,13 @@ def test_without_validation_the_questions_are_halved(llama, vectors, tmp_path):
     assert sorted(choices["n_questions"]) == [20, 21]
 
 
+@pytest.mark.long
 def test_limits(llama, vectors, tmp_path):
     table = run(llama, vectors, tmp_path, max_questions=20, max_off_domain=20)
     assert set(table["n"]) == {20}
 
 
+@pytest.mark.long
 def test_repeats_are_dropped_from_the_validation(llama, vectors, tmp_path):
     repeated = [*VALIDATION, *TEST[:3]]
     with pytest.warns(UserWarning, match="3 of 43 validation questions are test questions too"):
@@ -214,6 +219,7 @@ def test_no_direction_within_the_guards(llama, vectors, tmp_path):
         run(llama, vectors, tmp_path, max_kl=1e-12)
 
 
+@pytest.mark.long
 def test_a_single_role_has_no_specific_part(llama, tmp_path):
     vectors = RoleVectors.fit(llama, {"poet": ROLES["poet"]}, BASE, positions=[-1], compute=QUIET)
     table = run(llama, vectors, tmp_path, max_off_domain=0)
@@ -221,6 +227,7 @@ def test_a_single_role_has_no_specific_part(llama, tmp_path):
     assert table["verdict"].notna().all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("on_system", "message"),
     [
@@ -242,12 +249,14 @@ def test_templates_without_system_messages(
     assert "persona" not in table.columns
 
 
+@pytest.mark.long
 def test_repeats_in_one_part_count_once(llama, vectors, tmp_path):
     with pytest.warns(UserWarning, match="4 of 71 questions repeat another"):
         table = run(llama, vectors, tmp_path, [*TEST, *TEST[:4]], max_off_domain=0)
     assert list(table["n"]) == [22, 24]
 
 
+@pytest.mark.long
 def test_domain_names_are_no_paths(llama, vectors, tmp_path):
     renamed = {"verse": "../a/b", "food": ".."}
     test, validation = (
@@ -261,6 +270,7 @@ def test_domain_names_are_no_paths(llama, vectors, tmp_path):
     assert len(list((out / "in_domain").iterdir())) == 2
 
 
+@pytest.mark.long
 def test_vectors_without_built_in_prompts_have_no_shuffled_labels(llama, vectors, tmp_path):
     read = replace(vectors, prompts=None)  # as from a file
     with pytest.warns(UserWarning, match="no directions from shuffled labels"):
@@ -268,6 +278,7 @@ def test_vectors_without_built_in_prompts_have_no_shuffled_labels(llama, vectors
     assert "shuffled_low" not in table.columns
 
 
+@pytest.mark.long
 def test_thin_bands_are_told(llama, vectors, tmp_path):
     """Some rotations have no direction within the guards."""
     asked = Asker(llama, compute=QUIET).ask([q for q in VALIDATION if q.domain == "verse"])
@@ -288,6 +299,7 @@ def test_thin_bands_are_told(llama, vectors, tmp_path):
     plot_comparison(table.reset_index(), tmp_path / "figure.png")
 
 
+@pytest.mark.long
 def test_recorded_are_the_layers_chosen_from(llama, vectors, tmp_path):
     run(llama, vectors, tmp_path, max_off_domain=0, leave_out_last=0.4)
     assert json.loads((tmp_path / "comparison.json").read_text())["selection"]["grid"][
@@ -308,6 +320,7 @@ def test_roles_of_domains_without_questions_are_left_out(vectors):
     assert homes_among(vectors, ["cook"], domains, ["verse"]) == {"cook": "food"}  # was asked for
 
 
+@pytest.mark.long
 def test_choosing_takes_one_gradient_for_roles_and_random_directions(llama, vectors, tmp_path):
     run(llama, vectors, tmp_path, max_off_domain=0)
     kept = {
@@ -317,6 +330,7 @@ def test_choosing_takes_one_gradient_for_roles_and_random_directions(llama, vect
     assert kept == {"verse": 1, "food": 1}
 
 
+@pytest.mark.long
 def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
     """What still holds is kept, what doesn't is computed, other questions are refused."""
     run(llama, vectors, tmp_path / "one", max_off_domain=0)
@@ -359,6 +373,7 @@ def test_refused(llama, vectors, tmp_path, options, message):
         run(llama, vectors, tmp_path, **options)
 
 
+@pytest.mark.long
 def test_another_sample_is_refused_before_the_choice(llama, vectors, tmp_path):
     run(llama, vectors, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "selection").rglob("*")}
@@ -407,6 +422,7 @@ def test_scores_of_a_hooked_model_are_not_kept_as_its_own(llama, tmp_path):
         score_conditions(asked, [baseline()], tmp_path, domain="verse", in_domain=True)
 
 
+@pytest.mark.long
 def test_the_record_says_how_it_was_asked(llama, vectors, tmp_path):
     run(llama, vectors, tmp_path, asking=Asking("cloze"))
     record = json.loads((tmp_path / "comparison.json").read_text())

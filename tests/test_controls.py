@@ -26,6 +26,7 @@ def test_a_rotation_keeps_lengths_and_angles():
         assert not turned.directions(contrast)[:, :, 0].any()  # zero stays zero
 
 
+@pytest.mark.long
 def test_rotations_are_uniform():
     """Their diagonal is zero on average; of a QR factor as it comes it isn't."""
     vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, ["Tea?", "So it goes."], compute=QUIET)

@@ -31,6 +31,7 @@ def test_every_architecture_is_replayed(model):
     assert all(agreed for agreed, _ in engine._checked[model].values())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("architecture", OTHERS)
 def test_other_architectures(architecture):
     model = tiny_bridge(architecture)
@@ -46,6 +47,7 @@ def test_other_architectures(architecture):
         np.testing.assert_allclose(table["logprob_0"], expected[:, 0], atol=1e-4)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("how", ["wrong", "failing", "nan"])
 def test_a_model_that_replay_does_not_fit(monkeypatch, how):
     model = tiny_bridge("llama", seed=1)

@@ -213,6 +213,11 @@ def test_refused(llama, options, message):
         ask()
 
 
+def test_unknown_scorings_are_refused_at_once():
+    with pytest.raises(RoleLensError, match="unknown scoring 'odds': expected one of"):
+        Asking("odds")
+
+
 def test_examples_are_for_likelihoods():
     with pytest.raises(RoleLensError, match="examples are for letter and cloze"):
         Asking("generate", examples=tuple(QUESTIONS))
@@ -220,7 +225,7 @@ def test_examples_are_for_likelihoods():
 
 def test_more_choices_than_letters(llama):
     many = Question("m", "Which?", tuple(map(str, range(30))), 3, "s", "d")
-    with pytest.raises(RoleLensError, match="30 choices, more than there are letters"):
+    with pytest.raises(RoleLensError, match="30 options, more than there are letters"):
         evaluate(llama, [many], {"b": None}, GENERATE, compute=QUIET)
 
 

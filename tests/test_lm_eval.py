@@ -14,6 +14,8 @@ from role_lens import Asking, Patch, Question, RoleLensError, evaluate
 from role_lens.interop import TaskOptions, evaluate_tasks, write_task
 from role_lens.statistics import bootstrap_interval
 
+pytestmark = pytest.mark.long
+
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def")[: 2 + i % 2], i % 2, "s", "d")
     for i in range(12)

@@ -5,9 +5,12 @@ import sys
 from pathlib import Path
 
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from role_lens.reporting.analysis import Results
+from role_lens.reporting import Results
+
+pytestmark = pytest.mark.long
 
 SCRIPT = Path(__file__).parents[1] / "docs" / "overview.py"
 
@@ -41,10 +44,16 @@ def test_overview_is_drawn_from_three_folders(tmp_path, monkeypatch):
     row = ("nurse", "medicine", True, 0.2, 0.1, 0.4, -0.1, 0.3, -0.2)
     (tmp_path / "verdict").mkdir()
     pd.DataFrame([row], columns=columns).to_parquet(tmp_path / "verdict" / "comparison.parquet")
-    module, saved = script(), []
-    monkeypatch.setattr(module, "save_figure", lambda figure, path: saved.append(figure))
+    module, saved, write = script(), [], Figure.savefig
+
+    def look(figure, *args, **options):
+        saved.append(figure)
+        write(figure, *args, **options)
+
+    monkeypatch.setattr(Figure, "savefig", look)
     folders = (tmp_path / name for name in ("geometry", "words", "verdict"))
-    module.draw(module.Config(*folders, out=tmp_path / "unused.png", layer=5))
+    module.draw(module.Config(*folders, out=tmp_path / "overview.png", layer=5))
+    assert (tmp_path / "overview.png").read_bytes()[:4] == b"\x89PNG"
     found, _, judged = saved[0].axes
     assert [list(line.get_ydata()) for line in found.lines[:2]] == [[0.9, 0.9], [0.7, 0.7]]
     texts = [text.get_text() for text in saved[0].findobj(Text)]

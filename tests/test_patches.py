@@ -303,10 +303,10 @@ def test_a_projection_is_by_default_that_of_the_role_times_the_coefficient(llama
 def test_numbers_that_a_kind_lacks_or_does_not_take(vectors):
     spec = DirectionSpec("poet", layer=1)
     for kind in ("add", "clamp", "cap"):
-        with pytest.raises(RoleLensError, match=f"{kind} needs a coefficient"):
+        with pytest.raises(RoleLensError, match=f"kind '{kind}' needs a coefficient"):
             vectors.patch(kind, spec.alone)
     for kind in ("add", "ablate"):
-        with pytest.raises(RoleLensError, match=f"{kind} takes no value, got 2.0"):
+        with pytest.raises(RoleLensError, match=f"kind '{kind}' takes no value, got 2.0"):
             vectors.patch(kind, spec, value=2.0)
     assert vectors.patch("ablate", spec).value == vectors.patch("ablate", spec.alone).value == 0
     assert vectors.patch("clamp", spec.alone, value=2.0).value == 2.0

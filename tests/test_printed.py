@@ -18,7 +18,7 @@ PAGES = [
 CODE = re.compile(r"^```python\n(.*?)^```(?:\n\n(?:prints\n\n)?```text\n(.*?)^```)?", re.M | re.S)
 TAKES_MINUTES = re.compile(r"\bcompare\(")  # run on a stand-in, where its figures mean nothing
 
-pytestmark = [pytest.mark.packaged, pytest.mark.site]
+pytestmark = [pytest.mark.packaged, pytest.mark.site, pytest.mark.long]
 
 
 def parsed(text):
@@ -36,6 +36,7 @@ def parsed(text):
 def test_pages_show_what_is_printed(page, packaged, fitted, monkeypatch, tmp_path, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(fitted, "roles.safetensors")
+    # Patched because every page loads the same model and fits the same vectors: minutes each time.
     monkeypatch.setattr(role_lens, "load_model", lambda name: packaged)
     monkeypatch.setattr(RoleVectors, "fit", lambda *args, **options: RoleVectors.load(fitted))
     names = {}

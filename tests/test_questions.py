@@ -28,9 +28,9 @@ def test_jsonl(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"choices": ["4"]}, r"line 2: .*expected at least 2 choices, got 1"),
+        ({"choices": ["4"]}, r"line 2: .*expected at least 2 options, got 1"),
         ({"choices": "4"}, "expected a list of strings"),
-        ({"choices": ["4", " "]}, "a choice is empty"),
+        ({"choices": ["4", " "]}, "an option is empty"),
         ({"answer": 2}, r"line 2: .*answer 2 is outside the choices, 0 to 1"),
         ({"answer": -1}, "outside the choices"),
         ({"answer": "B"}, "expected an index from 0 .* got 'B'"),
@@ -85,8 +85,8 @@ def test_sources_are_the_files_of_a_folder():
     ("change", "message"),
     [
         ({"question": " "}, "question q: the text is empty"),
-        ({"choices": ("4",)}, "question q: expected at least 2 choices, got 1"),
-        ({"choices": ("4", "")}, "question q: a choice is empty"),
+        ({"choices": ("4",)}, "question q: expected at least 2 options, got 1"),
+        ({"choices": ("4", "")}, "question q: an option is empty"),
         ({"answer": 2}, "question q: the answer 2 is outside the choices, 0 to 1"),
     ],
 )

@@ -37,6 +37,6 @@ def test_each_number_is_a_sweep_of_a_rotation(llama, vectors, asked, tmp_path):
 
 
 def test_a_null_band_of_nothing_is_refused(vectors, asked, tmp_path):
-    with pytest.raises(RoleLensError, match="at least one random direction, got 0"):
+    with pytest.raises(RoleLensError, match="n must be at least 1, got 0"):
         sweep_random(asked, vectors, tmp_path, GRID, 0)
     assert not list(tmp_path.iterdir())

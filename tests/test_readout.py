@@ -8,8 +8,9 @@ import torch
 from tiny import QUIET, tiny_bridge, tiny_tokenizer
 from tokenizers import pre_tokenizers
 
-from role_lens import Patch, RoleVectors
+from role_lens import Patch, RoleLensError, RoleVectors
 from role_lens.directions import cosine_similarity
+from role_lens.finders import FINDERS
 from role_lens.reading import (
     geometry_by_layer,
     layer_logprobs,
@@ -33,6 +34,14 @@ def vectors():
         "cook": ["Salt?", "Boil.", "Stew.", "Hot?"],
     }
     return RoleVectors.fit(build("llama"), roles, ["Tea?", "Lunch.", "So?", "Late."], compute=QUIET)
+
+
+def test_unknown_finders_are_refused_before_anything_else(llama):
+    message = "unknown finder 'odds': expected one of difference_of_means"
+    with pytest.raises(RoleLensError, match=message):
+        FINDERS["odds"]
+    with pytest.raises(RoleLensError, match=message):
+        RoleVectors.fit(llama, {}, [], finder="odds", compute=QUIET)
 
 
 def test_logit_lens_of_the_last_residual_is_the_prediction(model):

@@ -40,6 +40,7 @@ def test_the_best_of_all_is_chosen(llama, vectors, tmp_path):
             assert patch.layers == (choice.spec.layer,)
 
 
+@pytest.mark.long
 def test_kl_guard(llama, vectors, tmp_path):
     """What is chosen is the best of those within the limit."""
     free = run(llama, vectors, tmp_path)

@@ -61,7 +61,7 @@ def test_other_prompts_are_not_taken(llama, vectors):
     assert merged.prompts is None
     other_base = RoleVectors.fit(llama, ROLES, BASE[:2], positions=[-2, -1], compute=QUIET)
     for fitted_otherwise, message in (
-        (merged, "prompts of merged vectors can't be told"),
+        (merged, "can't tell the prompts of merged vectors"),
         (other_base, r"fitted on other prompts \(base_prompts_sha256 differs\)"),
     ):
         with pytest.warns(UserWarning, match="no directions from shuffled labels"):

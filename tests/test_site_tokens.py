@@ -8,6 +8,8 @@ import pandas as pd
 
 from role_lens.reporting import Results
 
+pytestmark = pytest.mark.long
+
 SCRIPT = Path(__file__).parents[1] / "docs" / "tokens.py"
 
 

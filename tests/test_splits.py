@@ -65,7 +65,7 @@ def test_every_question_is_as_likely_to_be_in_a_sample():
     expected, deviation = 100, (400 * 0.25 * 0.75) ** 0.5
     assert len(counts) == 40
     assert max(abs(counts[one.id] - expected) for one in questions) < 4.5 * deviation
-    with pytest.raises(RoleLensError, match="not -1"):
+    with pytest.raises(RoleLensError, match="n must be at least 0, got -1"):
         sample_questions(questions, -1)
 
 

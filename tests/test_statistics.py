@@ -64,6 +64,7 @@ def test_one_candidate_against_scipy(alternative, questions):
     assert test.p[0] == pytest.approx(expected, abs=1e-9 if questions == 9 else 0.02)
 
 
+@pytest.mark.long
 def test_false_rejections_among_many_candidates_are_rare():
     rejected = [
         sign_flip_test(some_changes(30, 40, seed=seed), permutations=400).p_adjusted.min() <= 0.05
@@ -150,6 +151,7 @@ def test_bootstrap_interval_covers_the_mean():
     assert bootstrap_interval(np.full(20, 0.25)) == (0.25, 0.25)
 
 
+@pytest.mark.long
 def test_smallest_detectable_is_found_with_the_stated_power():
     rng = np.random.default_rng(0)
     sample = rng.normal(size=4000)
@@ -158,6 +160,7 @@ def test_smallest_detectable_is_found_with_the_stated_power():
     assert np.mean(np.array(t) > stats.t.ppf(0.95, 49)) == pytest.approx(0.8, abs=0.03)
 
 
+@pytest.mark.long
 def test_association_within_groups():
     """Dealing out whole groups: against all permutations of a small case, by hand."""
     first = np.array([[1, 1, 0], [0, 0, 0], [1, 0, 0], [0, 1, 1]], dtype=bool)

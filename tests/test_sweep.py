@@ -57,6 +57,7 @@ def undisturbed(llama, vectors, tmp_path_factory):
         return run(llama, vectors, out), read_sweep(out)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
 def test_equals_evaluate(llama, vectors, tmp_path, scoring):
     effects = run(llama, vectors, tmp_path, scoring=scoring)
@@ -114,6 +115,7 @@ def test_finished_cells_are_not_computed_again(llama, vectors, tmp_path, undistu
     pd.testing.assert_frame_equal(again, effects)
 
 
+@pytest.mark.long
 def test_interrupted_at_every_write(llama, vectors, tmp_path, undisturbed, monkeypatch):
     """As a SIGKILL would: what was being written is left behind half."""
     write = pd.DataFrame.to_parquet
@@ -142,6 +144,7 @@ def test_interrupted_at_every_write(llama, vectors, tmp_path, undisturbed, monke
     assert len(keys) == len(effects) * len(QUESTIONS)
 
 
+@pytest.mark.long
 def test_killed_and_started_again(tmp_path, llama, vectors, undisturbed):
     vectors.save(tmp_path / "v.safetensors")
     script = f"""
@@ -218,6 +221,7 @@ def test_results_of_another_model_are_refused(llama, vectors, tmp_path):
         run(tiny_bridge("llama", seed=3), vectors, tmp_path, grid)
 
 
+@pytest.mark.long
 def test_slightly_other_weights_and_hooked_models_are_refused(llama, vectors, tmp_path):
     grid = replace(GRID, layers=(2,), kinds=("add",))
     run(llama, vectors, tmp_path, grid)
@@ -233,6 +237,7 @@ def test_slightly_other_weights_and_hooked_models_are_refused(llama, vectors, tm
         run(llama, vectors, tmp_path, grid)
 
 
+@pytest.mark.long
 def test_every_weight_counts(llama, vectors, tmp_path):
     """Also those of columns that no evenly spaced sample of a wide matrix would meet."""
     model = tiny_bridge("llama", intermediate_size=4096)
@@ -349,7 +354,10 @@ def test_bad_input(llama, vectors, tmp_path, options, message):
     ("fields", "message"),
     [
         ({"roles": "poet"}, "roles must be a tuple of names, got 'poet'"),
-        ({"kinds": ("turn",)}, "unknown kind of patch 'turn': expected one of ablate, add, cap, cl"),
+        (
+            {"kinds": ("turn",)},
+            "unknown kind of patch 'turn': expected one of ablate, add, cap, cl",
+        ),
         ({"screen": 0}, "screen=0"),
         ({"screen": 2, "kinds": ("ablate",)}, "additions only"),
         ({"coefficients": (float("nan"),)}, "coefficients must be finite"),

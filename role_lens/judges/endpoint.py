@@ -122,7 +122,7 @@ def ask_endpoint(
         >>> ask_endpoint(["I write in verse."], ["poet", "nurse"], nobody)
         Traceback (most recent call last):
             ...
-        role_lens.errors.RoleLensError: the judge at http://127.0.0.1:9/chat/completions gave no
+        role_lens.errors.RoleLensError: the role judge at http://127.0.0.1:9/chat/completions gave no
         answer: APIConnectionError: ...
     """
     import openai  # here, because it takes a second and few need it
@@ -190,7 +190,7 @@ def ask_and_keep(
         >>> ask_and_keep(["I write in verse."], ["poet", "nurse"], folder / "answers", nobody)
         Traceback (most recent call last):
             ...
-        role_lens.errors.RoleLensError: the judge at http://127.0.0.1:9/chat/completions gave no
+        role_lens.errors.RoleLensError: the role judge at http://127.0.0.1:9/chat/completions gave no
         answer: APIConnectionError: ...
     """
     if at_once < 1:
