@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Generic, TypeVar
 
 from role_lens.errors import RoleLensError
@@ -32,8 +33,9 @@ class Registry(Generic[Thing]):
         self._package = package
         self._attribute = attribute
         self._what = what
+        self._things: dict[str, Thing] = {}
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """The names of all things, sorted. Nothing is imported for them."""
         spec = importlib.util.find_spec(self._package)
@@ -60,5 +62,8 @@ class Registry(Generic[Thing]):
         Raises:
             RoleLensError: there is none; the message lists those that there are.
         """
-        self.check(name)
-        return getattr(importlib.import_module(f"{self._package}.{name}"), self._attribute)
+        if name not in self._things:
+            self.check(name)
+            module = importlib.import_module(f"{self._package}.{name}")
+            self._things[name] = getattr(module, self._attribute)
+        return self._things[name]

@@ -8,7 +8,7 @@ Sweeps, choices, patches and the command line all use this one record.
 from dataclasses import dataclass, replace
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class DirectionSpec:
     """Which direction (role, layer, position, contrast), and a coefficient.
 

@@ -92,6 +92,12 @@ def make_folder(path: str | Path) -> Path:
     return folder
 
 
+def check_folder(path: str | Path) -> None:
+    """Raise a RoleLensError if `path` can't become a folder to write to; nothing new is left."""
+    folder = as_path(path).absolute()
+    make_folder(next(one for one in (folder, *folder.parents) if one.exists()))
+
+
 def check_writable(path: str | Path) -> None:
     """Raise a RoleLensError if `path` can't become a file. Asked before a long computation, not
     after it."""

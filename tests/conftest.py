@@ -4,8 +4,6 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-from tiny import QUIET
-
 # Before any import of the hub client: no test may reach a network.
 os.environ["HF_HUB_OFFLINE"] = "1"
 # Workers that each take all cores get in one another's way.
@@ -15,7 +13,7 @@ if n_workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
 import pytest
 import torch
 from filelock import FileLock
-from tiny import ARCHITECTURES, BASE, HAS_HOOKED_TRANSFORMER, ROLES, tiny_bridge, tiny_hooked
+from tiny import ARCHITECTURES, BASE, HAS_HOOKED_TRANSFORMER, QUIET, ROLES, tiny_bridge, tiny_hooked
 
 REFERENCE = Path(
     os.environ.get("ROLE_LENS_REFERENCE", Path(__file__).parents[2] / "shared" / "reference")

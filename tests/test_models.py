@@ -3,6 +3,7 @@ import os
 import warnings
 
 import gguf
+import huggingface_hub
 import pytest
 import torch
 import transformers
@@ -94,6 +95,11 @@ def test_few_shapes_keep_a_workspace(folder, monkeypatch):
 def test_folder_without_a_model(tmp_path):
     with pytest.raises(RoleLensError, match="can't load a model from"):
         load_model(tmp_path)
+
+
+def test_the_hub_client_is_offline_in_tests():
+    """It reads the setting when it is imported, so that has to be made before any such import."""
+    assert huggingface_hub.constants.HF_HUB_OFFLINE
 
 
 def test_unknown_name_without_a_network():

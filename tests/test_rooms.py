@@ -1,10 +1,11 @@
-"""The house: folders import downwards only, public names are where users look for them, and each has
-an example that runs."""
+"""The house: folders import downwards only, public names are where users look for them, and each
+has an example that runs."""
 
 import ast
 import doctest
 import importlib
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,11 +48,30 @@ def room_of(module):
     return first if first in ROOMS and first not in IN_TOP else "top"
 
 
+def top_level_names():
+    """Where the names of `role_lens` come from."""
+    found = {}
+    for node in ast.parse((ROOT / "__init__.pyi").read_text()).body:
+        if isinstance(node, ast.ImportFrom):
+            found |= {name.name: node.module or name.name for name in node.names}
+    return found
+
+
 def imports(path):
     """The package's modules that a file imports, at its top or inside functions."""
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("role_lens."):
-            yield node.module.removeprefix("role_lens.")
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0 or path.suffix == ".pyi", f"{path.name} imports relatively"
+            if node.module == "role_lens":
+                yield from (top_level_names().get(name.name, name.name) for name in node.names)
+            elif (node.module or "").startswith("role_lens."):
+                yield node.module.removeprefix("role_lens.")
+        if isinstance(node, ast.Import):
+            for name in node.names:
+                if name.name == "role_lens":  # everything, when it is asked for
+                    yield "reporting"
+                elif name.name.startswith("role_lens."):
+                    yield name.name.removeprefix("role_lens.")
 
 
 def test_folders_import_downwards():
@@ -73,24 +93,29 @@ def test_only_models_names_the_model_classes():
 
 @pytest.mark.parametrize("folder", ["analyses", "docs", "role_lens/cli/commands"])
 def test_scripts_import_public_names_only(folder):
-    """From `role_lens` and its subpackages; commands may load light records and files' helpers too."""
-    allowed = {name.removeprefix("role_lens.") for name in PUBLIC} | {"directions"}
+    """From `role_lens` and its subpackages; commands also light records, but nothing private."""
     for path in sorted((TOP / folder).glob("*.py")):
-        deeper = {target for target in imports(path) if target not in allowed}
+        found = {
+            node.module.removeprefix("role_lens.")
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("role_lens.")
+        }
         if folder.endswith("commands"):
-            private = {target for target in deeper if target.startswith("_")}
-            assert not private, f"{path.name} imports {private}"
+            deeper = {target for target in found if "._" in f".{target}"}
         else:
-            assert not deeper, f"{path.name} imports {deeper}"
+            deeper = found - {name.removeprefix("role_lens.") for name in PUBLIC} - {"directions"}
+        assert not deeper, f"{path.name} imports {deeper}"
 
 
 def test_pages_import_public_names_only():
-    allowed = {*PUBLIC, "role_lens.directions"}
     for page in [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]:
         for line in page.read_text("utf-8").splitlines():
-            words = line.split()
-            if words[:1] == ["from"] and words[1].startswith("role_lens"):
-                assert words[1] in allowed, f"{page.name}: {line}"
+            found = re.match(r"from (role_lens[\w.]*) import (.*)", line)
+            if not found or found[1] == "role_lens.directions":
+                continue
+            assert found[1] in PUBLIC, f"{page.name}: {line}"
+            public = importlib.import_module(found[1]).__all__
+            assert {name.strip() for name in found[2].split(",")} <= set(public), line
 
 
 def test_a_public_name_is_not_a_module_of_its_package():
@@ -98,12 +123,11 @@ def test_a_public_name_is_not_a_module_of_its_package():
     for package in PUBLIC:
         folder = ROOT.parent / Path(*package.split("."))
         files = {path.stem for path in folder.iterdir() if not path.name.startswith("_")}
-        names = {n for n in importlib.import_module(package).__all__ if n not in files}
-        exported = set(importlib.import_module(package).__all__)
-        modules_ = {n for n in exported & files if not inspect.ismodule(getattr(
-            importlib.import_module(package), n))}  # fmt: skip
-        assert names
-        assert not modules_, f"{package}: {modules_}"
+        module = importlib.import_module(package)
+        hidden = {
+            n for n in module.__all__ if n in files and not inspect.ismodule(getattr(module, n))
+        }
+        assert not hidden, f"{package}: {hidden}"
 
 
 def public_objects():
@@ -115,6 +139,10 @@ def public_objects():
             found = getattr(module, name)
             if inspect.isclass(found) or inspect.isfunction(found):
                 seen.setdefault(found, f"{package}.{name}")
+    maths = vars(importlib.import_module("role_lens.directions"))
+    for name, found in maths.items():
+        if inspect.isfunction(found) and found.__module__ == "role_lens.directions":
+            seen.setdefault(found, f"role_lens.directions.{name}")
     return {name: found for found, name in seen.items()}
 
 
@@ -159,8 +187,8 @@ def test_every_public_name_has_an_example_that_runs(name, names, monkeypatch, tm
     finder = doctest.DocTestFinder(recurse=inspect.isclass(found))
     tests = finder.find(found, name, module=module, globs={**names, **vars(module)} | names)
     examples = [test for test in tests if test.examples]
-    assert (
-        examples or issubclass(type(found), type(RoleLensError)) and issubclass(found, Exception)
+    assert examples or (
+        issubclass(type(found), type(RoleLensError)) and issubclass(found, Exception)
     ), f"{name} has no example"
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     said = []
@@ -194,6 +222,8 @@ def loaded_after(code):
         ("from role_lens import RoleLensError, Grid, Selection, Asking", set()),
         ("from role_lens.cli import main; main(['--version'])", set()),
         ("from role_lens.cli import main; main(['dance'])", set()),
+        ("from role_lens.cli import main; main(['--help'])", set()),
+        ("from role_lens.cli import main; main(['sweep', '--help'])", set()),
         ("from role_lens.cli import main; main(['compare', '--objective', 'luck'])", set()),
         ("from role_lens import RoleVectors", {"torch", "numpy", "pandas"}),
     ],

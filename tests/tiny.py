@@ -204,7 +204,7 @@ def items_of(model, questions, scoring="letter", examples=()):
 
 
 def unchecked(record, **fields):
-    """A record with values that the type checker of the tests would refuse before the package does."""
+    """A record with values that the tests' type checker would refuse before the package does."""
     other = copy.copy(record)
     for name, value in fields.items():
         object.__setattr__(other, name, value)

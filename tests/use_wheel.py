@@ -1,5 +1,5 @@
-"""Uses the installed package from elsewhere: run by `make test-wheel` in an environment that holds the
-wheel and what it asks for, and nothing else."""
+"""Uses the installed package from elsewhere: run by `make test-wheel` in an environment that holds
+the wheel and what it asks for, and nothing else."""
 
 import sys
 import tempfile

@@ -59,13 +59,13 @@ def candidates_of(vectors: RoleVectors, grid: Grid) -> list[Candidate]:
         vectors.direction(vectors.roles[0], layer=layer, position=position)  # refuses others
     found: dict[Candidate, None] = {}  # in order, without repetition
     for kind, contrast in itertools.product(grid.kinds, contrasts):
-        zero = vectors.directions(contrast).abs().amax(dim=-1) == 0
+        some = vectors.directions(contrast).abs().amax(dim=-1) > 0  # not where it is zero or NaN
         coefficients = grid.coefficients if KINDS[kind].number is not None else (None,)
         for layer, role, position, coefficient in itertools.product(
             layers, names, positions, coefficients
         ):
             index = vectors.roles.index(role), vectors.positions.index(position), layer
-            if not bool(zero[index]):
+            if bool(some[index]):
                 spec = DirectionSpec(role, layer, position, contrast, coefficient)
                 found[Candidate(kind, spec)] = None
     if not found:

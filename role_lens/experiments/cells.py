@@ -1,6 +1,6 @@
 """Scores all questions in one cell after another, and keeps finished cells in a run folder.
 
-    cells = Cells(open_store("econ-sweep", asked.identity), asked)
+    cells = Cells(open_store("econ-sweep", asked.identity), asked, "candidates")
     cells.score([cell, other], label_types)
     cells.tables()
 

@@ -173,6 +173,12 @@ class _Chosen:
 
 def _divide(vectors: RoleVectors, exam: Exam, selection: Selection, plan: TestPlan) -> _Divided:
     """Divide the questions into those that choose and those that test."""
+    if not exam.questions or (exam.validation is not None and not exam.validation):
+        raise RoleLensError(
+            "compare needs at least one question to choose and one to test, got none"
+        )
+    if selection.grid.roles == ():
+        raise RoleLensError("compare needs at least one role, got none")
     homes = homes_among(
         vectors, selection.grid.roles, exam.domains, (one.domain for one in exam.questions)
     )

@@ -74,7 +74,7 @@ def open_conditions(asked: AskedQuestions, out: str | Path) -> Store:
         >>> open_conditions(Asker(model).ask(questions), folder / "run").path == folder / "run"
         True
     """
-    return open_store(out, asked.identity)
+    return open_store(out, {"run": "conditions", **asked.identity})
 
 
 def _cell(condition: Condition) -> Cell:

@@ -177,6 +177,7 @@ def _several(
     return [
         Condition(kind, choice.role, detail, (_like(patch, unit(direction) * size),))
         for detail, direction in directions.items()
+        if bool(direction.abs().amax() > 0)  # where there is one: not zero or NaN
     ]
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 from jaxtyping import Bool, Float
 from numpy import ndarray
 
+from role_lens.errors import RoleLensError
 from role_lens.experiments.condition_kinds import RANGED, TESTED, ConditionKind, Pair
 from role_lens.statistics.paired import (
     SignFlipTest,
@@ -95,7 +96,7 @@ def judge(
         >>> judge([scores])[["role", "kind", "verdict"]].values.tolist()
         [['poet', 'add', 'helps by 0.15']]
     """
-    table = pd.DataFrame([row for one in scores for row in _rows(one)])
+    table = _table(scores)
     changes, answers = table.pop("change").tolist(), table.pop("answers").tolist()
     judged = table["kind"].isin(TESTED)
     table["p_mcnemar"] = [
@@ -149,8 +150,7 @@ def measure(scores: Sequence[DomainScores]) -> pd.DataFrame:
         >>> measure([scores])[["effect", "accuracy_change"]].round(2).values.tolist()
         [[0.15, 0.5]]
     """
-    rows = [row for one in scores for row in _rows(one)]
-    return pd.DataFrame(rows).drop(columns=["change", "answers"])
+    return _table(scores).drop(columns=["change", "answers"])
 
 
 def verdict(
@@ -241,6 +241,13 @@ def tally(effects: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
+def _table(scores: Sequence[DomainScores]) -> pd.DataFrame:
+    rows = [row for one in scores for row in _rows(one)]
+    if not rows:
+        raise RoleLensError("expected scores of at least one condition beside the baseline")
+    return pd.DataFrame(rows)
+
+
 def _rows(scores: DomainScores) -> Iterator[dict[str, Any]]:
     """A row for each condition, against the baseline, and for each pair of conditions."""
     labels = scores.conditions.astype(object).where(scores.conditions.notna(), None)
@@ -248,6 +255,8 @@ def _rows(scores: DomainScores) -> Iterator[dict[str, Any]]:
     place = {key: i for i, key in enumerate(zip(kinds, roles, strict=True))}
     for kind in kinds:
         ConditionKind.of(kind)  # refuses an unknown one, which would be tested by nobody
+    if ConditionKind.BASELINE.value not in kinds:
+        raise RoleLensError(f"expected the baseline among the conditions, got {sorted(set(kinds))}")
     baseline = kinds.index(ConditionKind.BASELINE.value)
     for i, names in enumerate(zip(kinds, roles, details, strict=True)):
         if i != baseline:

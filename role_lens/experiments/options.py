@@ -10,8 +10,10 @@ The command line makes options of their fields, and a run's record holds them.
 import math
 import operator
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, Literal, get_args
+
+import tyro
 
 from role_lens.errors import RoleLensError
 from role_lens.patches.kind import KINDS
@@ -60,13 +62,15 @@ class Grid:
     highest effect as estimated by `attribute`. None for all. For additions only."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.roles, str):
-            raise RoleLensError(f"roles must be a tuple of names, got {self.roles!r}")
         # Of Python's own types, however they are given: they are part of the keys of results.
+        for name in ("roles", "contrasts", "kinds"):
+            _set_names(self, name)
         for name in ("layers", "positions"):
             values = getattr(self, name)
             if values is not None:
-                object.__setattr__(self, name, _integers(values))
+                object.__setattr__(self, name, tuple(_integer(name, value) for value in values))
+        if self.screen is not None:
+            object.__setattr__(self, "screen", _integer("screen", self.screen))
         coefficients = tuple(float(value) for value in self.coefficients)
         object.__setattr__(self, "coefficients", coefficients)
         if not all(map(math.isfinite, coefficients)):
@@ -94,7 +98,8 @@ class Selection:
         23
     """
 
-    grid: Grid = Grid(contrasts=None, screen=10)
+    # The command line takes it apart, see `role_lens.cli.commands.compare`.
+    grid: Annotated[Grid, tyro.conf.Fixed, tyro.conf.Suppress] = Grid(contrasts=None, screen=10)
     """The candidates, additions only."""
     objective: Objective = "logprob"
     """What is largest for the chosen direction: the mean of log p(correct), or the accuracy.
@@ -109,6 +114,13 @@ class Selection:
     """Prompts for the KL divergence. Default: every eighth of the built-in base prompts."""
 
     def __post_init__(self) -> None:
+        _set_names(self, "neutral")
+        for name in ("max_kl", "leave_out_last"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, float(value))
+        if self.neutral == ():
+            raise RoleLensError("neutral must hold at least one prompt, or be None, got ()")
         if self.objective not in get_args(Objective):
             raise RoleLensError(
                 f"objective must be one of {get_args(Objective)}, got {self.objective!r}"
@@ -164,6 +176,10 @@ class TestPlan:
     """Seed of the splits and of all random directions."""
 
     def __post_init__(self) -> None:
+        for number in fields(self):
+            value = getattr(self, number.name)
+            if value is not None:
+                object.__setattr__(self, number.name, _integer(number.name, value))
         if self.n_random < MIN_RANDOM:
             raise RoleLensError(f"n_random must be at least {MIN_RANDOM}, got {self.n_random}")
         for name, limit in (
@@ -203,10 +219,17 @@ class Exam:
     """Role -> its domain, beside those of arXiv 2502.12055."""
 
 
-def _integers(values: Sequence[Any]) -> tuple[int, ...]:
+def _set_names(record: Any, field: str) -> None:
+    """Make a tuple of strings of a record's field, and refuse a single string."""
+    value = getattr(record, field)
+    if isinstance(value, str):
+        raise RoleLensError(f"{field} must be a tuple of strings, got {value!r}")
+    if value is not None:
+        object.__setattr__(record, field, tuple(map(str, value)))
+
+
+def _integer(name: str, value: Any) -> int:
     try:
-        return tuple(operator.index(value) for value in values)
+        return operator.index(value)
     except TypeError as error:
-        raise RoleLensError(
-            f"layers and positions must be whole numbers, got {values!r}"
-        ) from error
+        raise RoleLensError(f"{name} must be whole numbers, got {value!r}") from error

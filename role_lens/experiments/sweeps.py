@@ -133,7 +133,7 @@ def open_sweep(asked: AskedQuestions, vectors: RoleVectors, out: str | Path) -> 
         >>> open_sweep(Asker(model).ask(questions), vectors, folder / "run").path == folder / "run"
         True
     """
-    return open_store(out, {**asked.identity, "vectors": hash_of_vectors(vectors)})
+    return open_store(out, {"run": "sweep", **asked.identity, "vectors": hash_of_vectors(vectors)})
 
 
 def read_sweep(path: str | Path) -> pd.DataFrame:

@@ -96,7 +96,7 @@ def fit_means(
     two = sums(2, second, _unit(torch.cat(list(probes.values()))))
     count, total = one.count + two.count, one.total + two.total
     mean = (total / count[:, None, None, None]).float()
-    found = _own(find(data(tokens, mean)))
+    found = _own(find(data(tokens, mean)), mean[1:])
     return Fitted(
         roles=tuple(named),
         positions=columns,
@@ -160,12 +160,26 @@ def _positions(positions: Sequence[int] | None, n_suffix: int, shortest: int) ->
 
 def _directions(find: Any, data: FitData) -> dict[str, Tensor]:
     """Differences of means, and what the finder finds beside them."""
-    return {**FINDERS["difference_of_means"](data), **_own(find(data))}
+    return {**FINDERS["difference_of_means"](data), **_own(find(data), data.role_means)}
 
 
-def _own(found: Directions) -> dict[str, Tensor]:
-    """Those that are not differences of means, which are made from the means when asked for."""
-    return {name: directions for name, directions in found.items() if name not in MEAN_CONTRASTS}
+def _own(found: Directions, like: Tensor) -> dict[str, Tensor]:
+    """Those that are not differences of means, which are made from the means when asked for.
+
+    Args:
+        like: of the shape that directions have.
+
+    Raises:
+        RoleLensError: directions of another shape.
+    """
+    own = {name: found[name] for name in sorted(found) if name not in MEAN_CONTRASTS}
+    for name, directions in own.items():
+        if directions.shape != like.shape:
+            raise RoleLensError(
+                f"the finder gave directions {name!r} of shape {tuple(directions.shape)}, expected "
+                f"{tuple(like.shape)}: role, position, layer and d_model"
+            )
+    return own
 
 
 def _unit(

@@ -129,7 +129,7 @@ def evaluate_tasks(
                 "tokenizer": content_hash([tokenizer.name_or_path, tokenizer.chat_template]),
                 "tasks": names,
                 "documents": _contents(names, manager, options.num_fewshot),
-                "options": content_hash(options.of_evaluation()),
+                **{f"option {name}": value for name, value in options.of_evaluation().items()},
                 "version of lm-eval": version("lm-eval"),
             },
         )

@@ -19,6 +19,7 @@ import pandas as pd
 
 from role_lens.errors import RoleLensError
 from role_lens.experiments.store import TABLE, Store
+from role_lens.files import make_folder
 from role_lens.scoring.identity import content_hash
 
 _MAX_TOKENS = 512  # some judges think before they answer
@@ -122,8 +123,7 @@ def ask_endpoint(
         >>> ask_endpoint(["I write in verse."], ["poet", "nurse"], nobody)
         Traceback (most recent call last):
             ...
-        role_lens.errors.RoleLensError: the role judge at http://127.0.0.1:9/chat/completions gave no
-        answer: APIConnectionError: ...
+        role_lens.errors.RoleLensError: the role judge at http://127.0.0.1:9/chat/completions ...
     """
     import openai  # here, because it takes a second and few need it
 
@@ -152,7 +152,7 @@ def ask_endpoint(
 def ask_and_keep(
     texts: Sequence[str],
     roles: Sequence[str],
-    folder: Path,
+    folder: str | Path,
     endpoint: Endpoint,
     *,
     at_once: int = 50,
@@ -190,8 +190,7 @@ def ask_and_keep(
         >>> ask_and_keep(["I write in verse."], ["poet", "nurse"], folder / "answers", nobody)
         Traceback (most recent call last):
             ...
-        role_lens.errors.RoleLensError: the role judge at http://127.0.0.1:9/chat/completions gave no
-        answer: APIConnectionError: ...
+        role_lens.errors.RoleLensError: the role judge at http://127.0.0.1:9/chat/completions ...
     """
     if at_once < 1:
         raise RoleLensError(f"at_once must be at least 1, got {at_once}")
@@ -204,7 +203,9 @@ def ask_and_keep(
         some = list(texts[start : start + at_once])
         asked = [_ASK, _MAX_TOKENS, endpoint.url, endpoint.model]
         name = content_hash(some, list(roles), asked)[:16]
-        table = Store(folder).keep(f"judge-{name}.parquet", partial(answers, some), TABLE)
+        table = Store(make_folder(folder)).keep(
+            f"judge-{name}.parquet", partial(answers, some), TABLE
+        )
         said += [None if pd.isna(one) else one for one in table["judge"]]
     return said
 

@@ -65,7 +65,8 @@ class Patch:
     models; None where it is unknown."""
 
     def __repr__(self) -> str:
-        where = f"layers {list(self.layers)}, value {self.value:g}, " if self.layers else ""
+        where = f"layers {list(self.layers)}, " if self.layers else ""
+        where += f"value {self.value:g}, " if KINDS[self.kind].number is not None else ""
         return f"Patch({self.kind}, {where}tokens {self.tokens}, |d| {self.direction.norm():.3g})"
 
     @staticmethod
@@ -102,6 +103,7 @@ class Patch:
         layers = () if found.everywhere else _layers(kind, layer)
         if not torch.isfinite(torch.tensor(float(value))):
             raise RoleLensError(f"{kind} needs a finite coefficient or value, got {value}")
+        value = 0.0 if found.number is None else value  # it would only tell equal patches apart
         kept = (direction if found.raw else length_one).detach().float().cpu().clone()
         return Patch(kind, kept, layers, float(value), tokens, fingerprint)
 

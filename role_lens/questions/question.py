@@ -5,6 +5,7 @@
 The possible answers of a multiple-choice question are called its options.
 """
 
+import operator
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal, get_args
@@ -43,6 +44,9 @@ class Question:
     """A wider field, such as "econ"; roles are judged on domains."""
 
     def __post_init__(self) -> None:
+        # Of Python's own types, however they are given: they are part of the keys of results.
+        object.__setattr__(self, "choices", tuple(self.choices))
+        object.__setattr__(self, "answer", operator.index(self.answer))
         if not self.question.strip():
             raise RoleLensError(f"question {self.id}: the text is empty")
         if len(self.choices) < 2:

@@ -251,23 +251,23 @@ def _injection(
     places: Sequence[int],
     mode: Mode,
 ) -> Callable[[Tensor, Any], Tensor]:
-    """A hook function that changes the rows whose vectors belong to this layer, in the first
-    pass only."""
+    """A hook function that changes the rows whose vectors belong to this layer, at the columns of
+    the placeholder."""
     rows = [row for row, one in enumerate(layers) if one == layer]
-    first = True
+    columns: list[int] = []
 
     def inject(x: Tensor, hook: Any) -> Tensor:
-        nonlocal first
-        if not first:  # the tokens that follow attend to what was put there
+        if not columns:  # the first pass holds the prompt, which ends in its last column
+            columns.extend(x.shape[1] + place for place in places)
+        elif x.shape[1] <= max(columns):  # newer tokens only, which attend to what was put there
             return x
-        first = False
         changed = x.clone()
-        for place in places:
-            here = x[rows, place].float()
+        for column in columns:
+            here = x[rows, column].float()
             shift = shifts[rows].to(x.device)
             length = here.norm(dim=-1, keepdim=True)
             new = length * shift if mode == "replace" else here + shift
-            changed[rows, place] = new.to(x.dtype)
+            changed[rows, column] = new.to(x.dtype)
         return changed
 
     return inject

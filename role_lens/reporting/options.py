@@ -6,7 +6,7 @@
 They import nothing heavy, so that help and mistyped options are answered at once.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -16,7 +16,7 @@ import role_lens as rl
 from role_lens.direction_spec import DirectionSpec
 from role_lens.errors import RoleLensError
 from role_lens.patches.kind import KINDS
-from role_lens.questions.question import Question
+from role_lens.questions.question import Question, Template
 from role_lens.scoring.asking import Asking
 
 if TYPE_CHECKING:
@@ -75,11 +75,20 @@ class PatchOptions:
             RoleLensError: a coefficient or value that none of the kinds takes, a file that holds no
                 vectors, and as `RoleVectors.patch`.
         """
-        numbers = {KINDS[kind].number for kind in self.kinds}
-        if self.spec.coefficient != 1.0 and not numbers - {None}:
-            raise RoleLensError("--coefficient is for kinds that have one, such as add")
-        if self.value is not None and "value" not in numbers:
-            raise RoleLensError("--value is for kinds clamp and cap; add takes --coefficient")
+        if not self.kinds or len({*self.kinds}) < len(self.kinds):
+            raise RoleLensError(f"--kinds takes one or more that differ, got {list(self.kinds)}")
+        numbers = {kind: KINDS[kind].number for kind in self.kinds}
+        takes_value = [kind for kind in KINDS if KINDS[kind].number == "value"]
+        if self.value is not None and "value" not in numbers.values():
+            raise RoleLensError(
+                f"--value is for kinds {' and '.join(takes_value)}, got --kinds {' '.join(numbers)}"
+            )
+        needs = {"coefficient"} if self.value is not None else {"coefficient", "value"}
+        if self.spec.coefficient != 1.0 and not needs & {*numbers.values()}:
+            raise RoleLensError(
+                f"--coefficient is not for --kinds {' '.join(numbers)}"
+                + (" with a --value" if self.value is not None else "")
+            )
         vectors = rl.RoleVectors.load(self.vectors)
         named: dict[str, Patches] = {"baseline": None}
         for kind in self.kinds:
@@ -114,7 +123,13 @@ class QuestionOptions:
     """Take only questions of this domain. Without it, all."""
     split: str = "test"
     """Which part of a benchmark such as MMLU is taken: test or validation."""
-    how: Asking = field(default_factory=Asking)
+    scoring: str = Asking.scoring
+    """By the letter of the option, by its text (cloze), by another file in
+    `role_lens.scoring.methods`, or by the answer that the model writes (generate; for evaluate)."""
+    template: Template = Asking.template
+    """Layout of the question with its letters: of arXiv 2502.12055, or of MMLU."""
+    system: str | None = None
+    """System message. Without it, the chat template's own."""
     examples: str | None = None
     """A JSONL file or folder of answered questions, put before each question of their subject."""
 
@@ -143,10 +158,14 @@ class QuestionOptions:
 
     @property
     def asking(self) -> Asking:
-        """How the questions are asked, with the examples read from their file."""
-        if self.examples is None:
-            return self.how
-        return replace(self.how, examples=tuple(rl.load_questions(self.examples)))
+        """How the questions are asked, with the examples read from their file.
+
+        Raises:
+            RoleLensError: as `Asking` and `load_questions`.
+        """
+        # Made here and not in a field: tyro takes an error of a record in a record for its own.
+        shots = () if self.examples is None else tuple(rl.load_questions(self.examples))
+        return Asking(self.scoring, self.template, self.system, shots)
 
 
 Common = Annotated[ModelOptions, tyro.conf.arg(name="")]

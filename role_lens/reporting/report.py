@@ -18,7 +18,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
-from role_lens.files import atomic_write
+from role_lens.files import as_path, atomic_write, read_bytes
 from role_lens.reading.token_view import TokenView, circuitsvis_script
 
 
@@ -56,7 +56,7 @@ class Report:
             path: a PNG file, which is copied into the page.
             caption: also describes the figure to those who don't see it.
         """
-        data = base64.b64encode(Path(path).read_bytes()).decode()
+        data = base64.b64encode(read_bytes(as_path(path))).decode()
         self._parts.append({"kind": "figure", "text": caption, "data": data})
 
     def table(self, table: pd.DataFrame, caption: str = "") -> None:

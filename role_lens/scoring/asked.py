@@ -19,9 +19,10 @@ from torch import Tensor
 
 from role_lens._run.budget import Budget, token_budget
 from role_lens.compute import Compute
+from role_lens.errors import RoleLensError
 from role_lens.models import Model
 from role_lens.questions.question import Question
-from role_lens.scoring.asking import Asking
+from role_lens.scoring.asking import GENERATE, Asking
 from role_lens.scoring.engine import Scorer, engine
 from role_lens.scoring.identity import content_hash, model_identity
 from role_lens.scoring.items import Item, tokenize_question
@@ -51,6 +52,11 @@ class Asker:
     ) -> None:
         self.model = model
         self.asking = asking or Asking()
+        if self.asking.scoring == GENERATE:
+            raise RoleLensError(
+                "scoring 'generate' is for evaluate; sweeps and comparisons take one of "
+                + ", ".join(METHODS)
+            )
         self.compute = compute or Compute()
         self._items: dict[Question, Item] = {}
         self._other_systems: dict[str, Asker] = {}

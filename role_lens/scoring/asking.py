@@ -6,9 +6,7 @@
 """
 
 from dataclasses import dataclass
-from typing import Annotated, get_args
-
-import tyro
+from typing import get_args
 
 from role_lens.errors import RoleLensError
 from role_lens.questions.question import Question, Template
@@ -37,16 +35,18 @@ class Asking:
     """Layout of the question with its letters: that of arXiv 2502.12055 (`paper`) or of MMLU."""
     system: str | None = None
     """System message; None for the chat template's own default."""
-    # The command line reads them from a file.
-    examples: Annotated[tuple[Question, ...], tyro.conf.Fixed, tyro.conf.Suppress] = ()
+    examples: tuple[Question, ...] = ()
     """Answered questions. Those of a question's subject are put before it."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "examples", tuple(self.examples))
-        if self.scoring != GENERATE:
-            METHODS.check(self.scoring)
-        elif self.examples:
-            raise RoleLensError("examples are for letter and cloze scoring")
+        if self.scoring not in (*METHODS, GENERATE):
+            known = ", ".join((*METHODS, GENERATE))
+            raise RoleLensError(f"unknown scoring {self.scoring!r}: expected one of {known}")
+        if self.scoring == GENERATE and self.examples:
+            raise RoleLensError(
+                f"examples are for scoring by likelihood, got scoring={GENERATE!r}: leave them out"
+            )
         if self.template not in get_args(Template):
             raise RoleLensError(
                 f"template must be one of {get_args(Template)}, got {self.template!r}"

@@ -43,6 +43,15 @@ class Generation:
     def __post_init__(self) -> None:
         if self.style not in get_args(Style):
             raise RoleLensError(f"style must be one of {get_args(Style)}, got {self.style!r}")
+        if self.length < 1 or self.batch_size < 1:
+            raise RoleLensError(
+                f"max_new_tokens and batch_size must be at least 1, got {self.length} and "
+                f"{self.batch_size}"
+            )
+        if not (self.temperature == 0 or 1e-3 <= self.temperature < float("inf")):
+            raise RoleLensError(
+                f"temperature must be 0 or finite and at least 0.001, got {self.temperature}"
+            )
 
     @property
     def length(self) -> int:

@@ -71,7 +71,7 @@ def hash_of_vectors(vectors: RoleVectors) -> str:
     """
     parts: list[Any] = [list(vectors.roles), list(vectors.positions)]
     parts += [vectors.role_means.numpy().tobytes(), vectors.base_mean.numpy().tobytes()]
-    for contrast, directions in vectors.found.items():
+    for contrast, directions in sorted(vectors.found.items()):
         parts += [contrast, directions.numpy().tobytes()]
     return content_hash(*parts)
 

@@ -5,13 +5,14 @@
 The run folder holds the verdict (`comparison.csv` and its figure), and all effects.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
 import role_lens as rl
-from role_lens.experiments.options import Exam, Selection, TestPlan
+from role_lens.experiments.options import Exam, Grid, Selection, TestPlan
 from role_lens.reporting.options import Common, QuestionOptions
 from role_lens.reporting.terminal import say
 
@@ -35,6 +36,7 @@ def run(
     role_domains: dict[str, str] | None = None,
     prompts: tuple[str, ...] | None = None,
     base: str | None = None,
+    grid: Annotated[Grid, tyro.conf.arg(name="")] = Selection.grid,
     selection: Annotated[Selection, tyro.conf.arg(name="")] = Selection(),
     plan: Annotated[TestPlan, tyro.conf.arg(name="")] = TestPlan(),
 ) -> None:
@@ -52,13 +54,17 @@ def run(
         base: Base prompts of the fit. Without it, the built-in ones.
     """
     from role_lens.experiments.comparison import check_exam
+    from role_lens.files import check_folder
 
+    selection = replace(selection, grid=grid)
+    check_folder(out)
     asked, chosen_by = asking.load(), asking.load_validation(validation)
+    rl.scoring.METHODS.check(asking.asking.scoring)
     exam = Exam(asked, chosen_by, asking.asking, role_domains or {})
     loaded = rl.RoleVectors.load(vectors)
     if prompts is not None or base is not None:
-        roles, contrast = rl.load_roles(*prompts or ()), rl.load_prompts(base or "builtin")
-        loaded = loaded.with_prompts(roles, contrast)
+        roles, base_prompts = rl.load_roles(*prompts or ()), rl.load_prompts(base or "builtin")
+        loaded = loaded.with_prompts(roles, base_prompts)
     check_exam(loaded, exam, selection, plan)  # may refuse, before a model is loaded
     table = rl.compare(options.load(), loaded, exam, out, selection, plan)
     _show(table, out)

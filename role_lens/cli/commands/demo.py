@@ -19,6 +19,9 @@ def run(out: Path = Path("role-lens-demo")) -> None:
         out: Folder for vectors, tables and figures.
     """
     from role_lens.cli.tour import Material, run_demo
+    from role_lens.files import check_folder
+
+    check_folder(out)
 
     material = Material(
         rl.load_roles("builtin"), rl.load_prompts("builtin"), rl.load_questions("builtin")

@@ -38,11 +38,13 @@ def run(
         if out.suffix not in (".csv", ".parquet"):
             raise RoleLensError(f"the table can be written as .csv or .parquet, not {out}")
         check_writable(out)
-    if (numeric or generation != Generation()) and asking.how.scoring != GENERATE:
+    if (numeric or generation != Generation()) and asking.scoring != GENERATE:
         raise RoleLensError(
             "--numeric, --style and other options of written answers are for --scoring generate"
         )
     load = rl.load_numeric_questions
+    if numeric and asking.questions in rl.questions.SOURCES:
+        raise RoleLensError("--numeric takes --questions with a JSONL file")
     asked = load(asking.questions, domain=asking.domain) if numeric else asking.load()
     how, patches = asking.asking, patching.patches()
     table = rl.evaluate(options.load(), asked, patches, how, generation=generation)

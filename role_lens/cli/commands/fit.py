@@ -40,9 +40,9 @@ def run(
     from role_lens.files import check_writable
 
     rl.finders.FINDERS.check(finder)
-    roles, contrast = rl.load_roles(*prompts), rl.load_prompts(base)
+    roles, base_prompts = rl.load_roles(*prompts), rl.load_prompts(base)
     check_writable(out)
-    vectors = rl.RoleVectors.fit(options.load(), roles, contrast, finder=finder, system=system)
+    vectors = rl.RoleVectors.fit(options.load(), roles, base_prompts, finder=finder, system=system)
     vectors.save(out)
     n, few = len(vectors.roles), {r: len(p) for r, p in roles.items() if len(p) < FEW}
     say(f"{n} role{'s' * (n > 1)}, {vectors.n_layers} layers -> {out}")

@@ -32,8 +32,9 @@ def run(
     """
     from lm_eval.utils import make_table
 
-    from role_lens.files import as_path
+    from role_lens.files import as_path, check_folder
 
+    check_folder(out)
     patches = patching.patches()
     found = rl.interop.evaluate_tasks(options.load(), tasks, patches, out=out, options=how)
     for name, results in found.results.items():

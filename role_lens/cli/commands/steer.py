@@ -2,7 +2,7 @@
 
     role-lens steer --vectors roles.safetensors --role nurse --layer 22 --prompt "Any plans today?"
 
-Each kind of patch (by default an addition and an ablation) has a column of its own.
+Each kind of patch (`--kinds`, by default an addition) has a column of its own.
 """
 
 import shutil
@@ -13,6 +13,7 @@ from typing import Annotated
 import tyro
 
 import role_lens as rl
+from role_lens.errors import RoleLensError
 from role_lens.reporting.options import Common, PatchOptions
 from role_lens.reporting.terminal import say
 
@@ -35,6 +36,8 @@ def run(
         temperature: 0 for greedy decoding; above, tokens are sampled.
         seed: Seed of the sampling.
     """
+    if not prompt.strip():
+        raise RoleLensError(f"expected a prompt, got {prompt!r}")
     sampling = rl.Sampling(temperature, seed)
     patches = patching.patches()
     model = options.load()

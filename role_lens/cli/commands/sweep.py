@@ -30,9 +30,11 @@ def run(
         out: Run folder; a run that was stopped goes on there.
     """
     from role_lens.experiments.candidates import candidates_of
-    from role_lens.files import as_path
+    from role_lens.files import as_path, check_folder
 
+    check_folder(out)
     asked, how = asking.load(), asking.asking
+    rl.scoring.METHODS.check(how.scoring)
     loaded = rl.RoleVectors.load(vectors)
     candidates_of(loaded, grid)  # may refuse, before a model is loaded
     effects = rl.sweep(options.load(), loaded, asked, out, grid, how)

@@ -7,6 +7,7 @@ Each array is the raw direction times its coefficient, in the residual stream's 
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from role_lens.vectors import RoleVectors
 
 def write(vectors: RoleVectors, specs: Sequence[DirectionSpec], path: Path) -> None:
     """Write coefficient times each raw direction, under the direction's address."""
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for spec in specs:
         patch = vectors.patch("add", spec)
         arrays[str(spec)] = (patch.value * patch.direction).numpy()
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)
+        np.savez(file, **arrays)
