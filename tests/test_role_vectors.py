@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ from tiny import HAS_HOOKED_TRANSFORMER, QUIET, tiny_bridge
 from role_lens import Compute, Patch, RoleLensError, RoleVectors
 from role_lens._run.residual_stream import residual_stream
 from role_lens._run.tokens import encode_chat, pad_left
+from role_lens.experiments import rotated
 from role_lens.prompts import split
+from role_lens.vector_file import write_vectors
 
 ROLES = {
     "poet": ["Rhyme 'moon'?", "What is a sonnet, and why fourteen lines?", "Scan this.", "Ode?"],
@@ -51,7 +54,7 @@ def test_streamed_mean_equals_stacked_mean(model):
 
 
 def test_batch_size_does_not_matter(llama, vectors):
-    one_by_one = fit(llama, compute=Compute(1, progress=False))
+    one_by_one = RoleVectors.fit(llama, ROLES, BASE, compute=Compute(1, progress=False))
     torch.testing.assert_close(one_by_one.role_means, vectors.role_means, atol=1e-5, rtol=1e-5)
 
 
@@ -72,9 +75,12 @@ def test_separation_against_numpy(llama, vectors):
         pooled = np.sqrt((own.var(0, ddof=1) + other.var(0, ddof=1)) / 2)
         expected = (own.mean(0) - other.mean(0)) / pooled
         np.testing.assert_allclose(
-            vectors.separation[c, r, :, 1:].numpy(), expected, rtol=1e-2, atol=1e-3
+            vectors.separation[("base", "roles")[c]][r, :, 1:].numpy(),
+            expected,
+            rtol=1e-2,
+            atol=1e-3,
         )
-    assert torch.isnan(vectors.separation[..., 0]).all()
+    assert all(torch.isnan(one[..., 0]).all() for one in vectors.separation.values())
 
 
 def test_separation_is_not_fooled_by_repeated_prompts(llama):
@@ -83,18 +89,21 @@ def test_separation_is_not_fooled_by_repeated_prompts(llama):
     vectors = RoleVectors.fit(llama, repeated, BASE * 4, compute=QUIET)
     plain = fit(llama)
     torch.testing.assert_close(vectors.role_means, plain.role_means, atol=1e-5, rtol=1e-5)
-    ratio = vectors.separation / plain.separation
-    assert ratio[..., 1:].max() < 1.5
+    for contrast in ("base", "roles"):
+        ratio = vectors.separation[contrast] / plain.separation[contrast]
+        assert ratio[..., 1:].max() < 1.5
 
     lone = RoleVectors.fit(llama, {**ROLES, "hermit": ["Alone?"]}, BASE, compute=QUIET)
-    assert torch.isnan(lone.separation[:, 2]).all()
-    assert torch.isfinite(lone.separation[:, :2, :, 1:]).all()
+    for found in lone.separation.values():
+        assert torch.isnan(found[2]).all()
+        assert torch.isfinite(found[:2, :, 1:]).all()
 
 
 def test_single_prompt_and_single_role(llama):
     vectors = RoleVectors.fit(llama, {"poet": ["Rhyme?"]}, BASE, compute=QUIET)
     assert torch.isfinite(vectors.role_means).all()
-    assert torch.isnan(vectors.separation).all()
+    assert list(vectors.separation) == ["base"]
+    assert torch.isnan(vectors.separation["base"]).all()
     with pytest.raises(RoleLensError, match="at least two roles"):
         vectors.directions("roles")
 
@@ -227,10 +236,14 @@ def test_save_and_load_are_exact(vectors, tmp_path):
         vectors.positions,
         vectors.base_count,
     )
-    for name in ("role_means", "base_mean", "role_counts", "separation"):
-        a, b = getattr(loaded, name), getattr(vectors, name)
+    pairs = [(getattr(loaded, n), getattr(vectors, n)) for n in ("role_means", "base_mean")]
+    pairs.append((loaded.role_counts, vectors.role_counts))
+    assert sorted(loaded.separation) == sorted(vectors.separation) == ["base", "roles"]
+    pairs += [(loaded.separation[name], vectors.separation[name]) for name in vectors.separation]
+    for a, b in pairs:
         assert a.dtype == b.dtype
         assert torch.equal(torch.nan_to_num(a), torch.nan_to_num(b))
+    assert loaded.prompts is None
     assert loaded.provenance == json.loads(json.dumps(vectors.provenance))
     assert {"model", "fingerprint", "dtype", "versions", "hook", "suffix"} <= set(loaded.provenance)
     assert [p.name for p in path.parent.iterdir()] == ["v.safetensors"]
@@ -253,26 +266,40 @@ def test_load_refuses(vectors, tmp_path):
 
 
 def test_load_refuses_tensors_that_do_not_fit(vectors, tmp_path):
-    from role_lens.vector_file import TENSORS, write_vectors
+    path = tmp_path / "v.safetensors"
 
-    header = {
-        "roles": ["poet"],
-        "positions": vectors.positions,
-        "base_count": 1,
-        "provenance": {"fingerprint": []},
-    }
-    tensors = {name: getattr(vectors, name) for name in TENSORS}
-    write_vectors(tmp_path / "v.safetensors", tensors, header)
+    def written(**changes):
+        write_vectors(path, {**vars(vectors), **changes})
+        return path
+
     with pytest.raises(RoleLensError, match="role_means has shape"):
-        RoleVectors.load(tmp_path / "v.safetensors")
+        RoleVectors.load(written(roles=("poet",)))
+    with pytest.raises(RoleLensError, match=r"separation\.base has shape"):
+        RoleVectors.load(written(separation={"base": torch.zeros(1, 2)}))
     for damage in ({"provenance": {}}, {"provenance": None}, {"roles": 2}, {"positions": ["a"]}):
-        write_vectors(tmp_path / "v.safetensors", tensors, {**header, **damage})
         with pytest.raises(RoleLensError, match="the header is damaged"):
-            RoleVectors.load(tmp_path / "v.safetensors")
-    half = {**tensors, "role_means": vectors.role_means.half()}
-    write_vectors(tmp_path / "v.safetensors", half, header)
+            RoleVectors.load(written(**damage))
     with pytest.raises(RoleLensError, match=r"role_means is torch.float16"):
-        RoleVectors.load(tmp_path / "v.safetensors")
+        RoleVectors.load(written(role_means=vectors.role_means.half()))
+
+
+def test_directions_of_another_finder_are_kept_by_name(llama, vectors, tmp_path):
+    """Beside the differences of means: saved, swept and rotated, but not merged."""
+    own = {"probe": torch.randn_like(vectors.role_means)}
+    more = replace(vectors, found=own)
+    more.save(tmp_path / "v.safetensors")
+    loaded = RoleVectors.load(tmp_path / "v.safetensors")
+    assert loaded.contrasts == ("base", "roles", "probe")
+    one = loaded.direction("poet", layer=2, position=-1, contrast="probe")
+    torch.testing.assert_close(one, own["probe"][0, vectors.positions.index(-1), 2])
+    patch = loaded.add("poet", layer=2, contrast="probe")
+    torch.testing.assert_close(patch.direction, one)
+    turned = rotated(loaded, seed=1).directions("probe")
+    torch.testing.assert_close(turned.norm(dim=-1), own["probe"].norm(dim=-1))
+    with pytest.raises(RoleLensError, match="probe are not differences of means"):
+        loaded.merge(vectors)
+    with pytest.raises(RoleLensError, match="unknown contrast 'pca': the vectors have base, roles"):
+        loaded.directions("pca")
 
 
 def test_nothing_half_written_stays(vectors, tmp_path, monkeypatch):
@@ -320,10 +347,12 @@ def test_both_model_classes_give_the_same_directions(name):
 
 
 @pytest.mark.parametrize("own", [False, True])
-def test_fit_under_hooks_is_refused_before_the_long_part(monkeypatch, own):
+def test_fit_under_hooks_is_refused_before_the_long_part(own):
     """Also under those of vectors that know the model already."""
-    model = tiny_bridge("llama", seed=13)
+    model, passes = tiny_bridge("llama", seed=13), []
     patch = fit(model).add("poet", layer=1) if own else Patch.add(torch.ones(32), layer=0)
-    monkeypatch.setattr("role_lens.finders._fit.sum_activations", None)
+    handle = model.original_model.register_forward_hook(lambda *args: passes.append(1))
     with patch.on(model), pytest.raises(RoleLensError, match="the model carries hooks"):
         fit(model)
+    handle.remove()
+    assert not passes

@@ -179,7 +179,7 @@ def test_more_choices_than_letters(llama):
     q = Question("q", "Which?", tuple(f"the {i}th" for i in range(30)), 29, "s", "d")
     table = evaluate(llama, [q], {"b": None}, asking=Asking("cloze"), compute=QUIET)
     assert table["logprob_29"].notna().all()
-    with pytest.raises(RoleLensError, match=r"q has 30 choices, .* use scoring='cloze'"):
+    with pytest.raises(RoleLensError, match=r"q has 30 options, .* use scoring='cloze'"):
         evaluate(llama, [q], {"b": None}, compute=QUIET)
 
 

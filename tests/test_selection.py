@@ -126,7 +126,7 @@ def test_ties_are_broken_by_the_other_measure():
     ("options", "message"),
     [
         ({"grid": Grid(kinds=("ablate",))}, "only additions"),
-        ({"leave_out_last": 1.0}, "share of the layers"),
+        ({"leave_out_last": 1.0}, "leave_out_last must be at least 0 and below 1, got 1.0"),
         ({"grid": Grid(roles=("king",))}, "unknown role"),
     ],
 )

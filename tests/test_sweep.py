@@ -285,7 +285,7 @@ def test_the_type_of_a_number_makes_no_other_cell(llama, vectors, tmp_path):
 
 
 def test_layers_are_whole_numbers():
-    with pytest.raises(RoleLensError, match="layers and positions must be whole numbers"):
+    with pytest.raises(RoleLensError, match="layers must be whole numbers, got 1.5"):
         unchecked(Grid(), layers=(1.5,))
 
 
@@ -311,7 +311,7 @@ def test_reading_changes_nothing(llama, vectors, tmp_path, monkeypatch):
     monkeypatch.undo()
     for part in parts:
         part.unlink()
-    with pytest.raises(RoleLensError, match="no finished cells yet"):
+    with pytest.raises(RoleLensError, match="no finished candidates yet"):
         read_sweep(tmp_path)
 
 
@@ -353,7 +353,7 @@ def test_bad_input(llama, vectors, tmp_path, options, message):
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"roles": "poet"}, "roles must be a tuple of names, got 'poet'"),
+        ({"roles": "poet"}, "roles must be a tuple of strings, got 'poet'"),
         (
             {"kinds": ("turn",)},
             "unknown kind of patch 'turn': expected one of ablate, add, cap, cl",

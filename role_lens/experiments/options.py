@@ -27,6 +27,22 @@ Objective = Literal["logprob", "accuracy"]
 """What is largest for the chosen direction: the mean of log p(correct), or the accuracy."""
 
 
+def _set_names(record: Any, field: str) -> None:
+    """Make a tuple of strings of a record's field, and refuse a single string."""
+    value = getattr(record, field)
+    if isinstance(value, str):
+        raise RoleLensError(f"{field} must be a tuple of strings, got {value!r}")
+    if value is not None:
+        object.__setattr__(record, field, tuple(map(str, value)))
+
+
+def _integer(name: str, value: Any) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise RoleLensError(f"{name} must be whole numbers, got {value!r}") from error
+
+
 @dataclass(frozen=True)
 class Grid:
     """Which candidate directions to try: every combination of these.
@@ -217,19 +233,3 @@ class Exam:
     """How they are asked."""
     domains: Mapping[str, str] = field(default_factory=dict)
     """Role -> its domain, beside those of arXiv 2502.12055."""
-
-
-def _set_names(record: Any, field: str) -> None:
-    """Make a tuple of strings of a record's field, and refuse a single string."""
-    value = getattr(record, field)
-    if isinstance(value, str):
-        raise RoleLensError(f"{field} must be a tuple of strings, got {value!r}")
-    if value is not None:
-        object.__setattr__(record, field, tuple(map(str, value)))
-
-
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError as error:
-        raise RoleLensError(f"{name} must be whole numbers, got {value!r}") from error
