@@ -220,10 +220,15 @@ def tree_tables(prepared: Prepared) -> tuple[pd.DataFrame, pd.DataFrame]:
     )
 
 
+def of_means(vectors: RoleVectors) -> list[str]:
+    """The contrasts that are differences of means, which samples of prompts can give again."""
+    return [contrast for contrast in vectors.contrasts if contrast not in vectors.found]
+
+
 def separation_table(prepared: Prepared, activations: Mapping[int, Tensor]) -> pd.DataFrame:
     """How well held-out prompts can be told apart, by layer."""
     rows, vectors, seed = [], prepared.vectors, prepared.config.setup.seed
-    for role, contrast in itertools.product(vectors.roles, vectors.contrasts):
+    for role, contrast in itertools.product(vectors.roles, of_means(vectors)):
         own, others = prepared.sides(role, contrast)
         rows += [
             (role, contrast, layer, held_out_auc(at[own], at[others], seed=seed))
@@ -237,7 +242,7 @@ def both_sides(
 ) -> Iterator[tuple[str, str, Tensor, Tensor]]:
     """Role, contrast, and the activations on either side, at the layer of the stability."""
     vectors, at = prepared.vectors, activations[prepared.config.layer]
-    for role, contrast in itertools.product(vectors.roles, vectors.contrasts):
+    for role, contrast in itertools.product(vectors.roles, of_means(vectors)):
         own, others = prepared.sides(role, contrast)
         yield role, contrast, at[own], at[others]
 
@@ -320,8 +325,9 @@ def draw_by_layer(tables: Tables, position: int, path: Path) -> None:
                 axis.fill_between(part["layer"], part["min"], part["max"], **shade)
             axis.plot(part["layer"], part[name], **style)
             chance = {"color": style["color"], "linestyle": ":", "linewidth": 1.2}
-            label_once = "by chance" if contrast == contrasts[-1] else None
-            axis.axhline(by_chance.loc[contrast, name], label=label_once, **chance)
+            label_once = "by chance" if contrast == by_chance.index[-1] else None
+            if contrast in by_chance.index:
+                axis.axhline(by_chance.loc[contrast, name], label=label_once, **chance)
         axis.set(xlabel=f"layer (position {position})", ylabel=label)
     figure.axes[0].legend(frameon=False, fontsize=8)
     save_figure(figure, path)
@@ -341,9 +347,9 @@ def draw_cosines(tables: Tables, layer: int, path: Path) -> None:
 
 
 def draw_families(tables: Tables, path: Path) -> None:
-    """Components and tree of the last contrast, a row for each layer."""
+    """Components and tree of contrast `roles`, or of the only one, a row for each layer."""
     components = tables["components"]
-    contrast = components["contrast"].iloc[-1]
+    contrast = "roles" if "roles" in set(components["contrast"]) else "base"
     components = components[components["contrast"] == contrast]
     layers = list(dict.fromkeys(components["layer"]))
     figure = Figure(figsize=(11, 6 * len(layers)), layout="constrained")
@@ -399,8 +405,8 @@ def draw_stability(tables: Tables, layer: int, path: Path) -> None:
     halves, drawn = figure.subplots(1, 2, sharey=True)
     panels = ((halves, tables["stable"], "split_half"), (drawn, tables["resampled"], "cosine"))
     for axis, table, value in panels:
-        for contrast, style in CONTRAST_STYLE.items():
-            part = table[table["contrast"] == contrast]
+        for contrast, part in table.groupby("contrast"):
+            style = CONTRAST_STYLE[contrast]
             found = part.groupby("n")[value].agg(["mean", "min", "max"])
             shade = {"color": style["color"], "alpha": 0.15}
             axis.plot(found.index, found["mean"], marker="o", **style)

@@ -79,7 +79,7 @@ class Prepared:
     @property
     def contrast(self) -> str:
         """Of the directions that are added."""
-        return self.vectors.contrasts[-1]
+        return "roles" if "roles" in self.vectors.contrasts else "base"
 
     @property
     def system(self) -> str | None:

@@ -263,10 +263,8 @@ def draw_shifts(shifts: pd.DataFrame, position: int, path: Path) -> None:
 
 def _shift_lines(row: Sequence[Axes], shifts: pd.DataFrame) -> None:
     """Cosine, share of the nearest, and length along the direction, by layer and contrast."""
-    for contrast, style in CONTRAST_STYLE.items():
-        by_layer = shifts[shifts["contrast"] == contrast].groupby("layer")
-        if not len(by_layer):
-            continue
+    for contrast, part in shifts.groupby("contrast"):
+        by_layer, style = part.groupby("layer"), CONTRAST_STYLE[contrast]
         row[0].plot(by_layer["cosine"].mean(), **style)
         others = by_layer["others"].mean()
         row[0].plot(others, color=style["color"], linewidth=0.8, linestyle=":")

@@ -93,6 +93,7 @@ def test_a_model_whose_blocks_do_not_run_alone_is_refused(monkeypatch, wrong):
         output, past = run(*args, start=start, **kwargs)
         return (output + wrong if start == 1 else output), past
 
+    # No model at hand has such a block: the fault is put inside.
     monkeypatch.setattr(attribution, "run_blocks", broken)
     with pytest.raises(RoleLensError, match="can't be estimated on tiny-llama: block 1 alone"):
         attribute(model, fit(model), QUESTIONS, compute=QUIET)

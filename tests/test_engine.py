@@ -61,6 +61,7 @@ def test_a_model_that_replay_does_not_fit(monkeypatch, how):
             output = output + (1.0 if how == "wrong" else torch.nan)
         return output, past
 
+    # No model at hand fails like this: the fault is put inside.
     monkeypatch.setattr(replay, "run_blocks", broken)
     patches = {"x": Patch.add(direction(), layer=1)}
     with pytest.warns(UserWarning, match="tiny-llama is scored by whole forward passes"):
@@ -85,6 +86,7 @@ def test_a_mistake_in_padded_rows_only_is_noticed(monkeypatch, scoring):
             output = output + (mask == 0).any(dim=1)[:, None, None]
         return output, past
 
+    # No model at hand fails like this: the fault is put inside.
     monkeypatch.setattr(replay, "run_blocks", broken)
     questions = [question(2, 0), question(2, 12)]
     with pytest.warns(UserWarning, match="scored by whole forward passes"):
@@ -102,6 +104,7 @@ def test_choices_of_several_tokens_are_checked_too(monkeypatch):
     model = tiny_bridge("llama", seed=1)
     patches = {"x": Patch.add(direction(), layer=1)}
     evaluate(model, QUESTIONS, patches, compute=QUIET)
+    # As above: replay alone is to be wrong.
     monkeypatch.setattr(Replay, "logprobs", lambda self, c: torch.zeros(len(c), 2, 4))
     with pytest.warns(UserWarning, match="scored by whole forward passes"):
         evaluate(model, QUESTIONS, patches, Asking("cloze"), compute=QUIET)
@@ -150,6 +153,7 @@ def test_padding_stays_within_the_context():
 def test_a_shared_prefix_and_much_longer_questions_are_checked_again(monkeypatch):
     model = tiny_bridge("pythia")
     compared = []
+    # Whether it compares is what is asked, not what it finds.
     monkeypatch.setattr(engine, "_agrees", lambda model, items: not compared.append(items))
 
     def ask(*prompts):

@@ -13,6 +13,7 @@ from role_lens.reporting import figures
 @pytest.fixture
 def saved(monkeypatch):
     kept = []
+    # The figure itself is looked at, before it becomes a PNG.
     monkeypatch.setattr(figures, "save_figure", lambda figure, path: kept.append(figure))
     return kept
 

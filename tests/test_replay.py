@@ -140,6 +140,7 @@ def test_interrupted_between_layers(llama, monkeypatch):
             raise KeyboardInterrupt
         return run(*args, **kwargs)
 
+    # Between two passes, where no hook is: the interruption is put inside.
     monkeypatch.setattr(replay, "run_blocks", interrupted)
     with pytest.raises(KeyboardInterrupt):
         scorer.logprobs(candidates)
@@ -150,6 +151,7 @@ def test_how_many_candidates_at_once(llama, monkeypatch):
     items = items_of(llama, QUESTIONS, "letter")
     one, other = (Replay(llama, items, Budget(n)) for n in (10, 4096))
     assert [one.chunk_size(layer) for layer in range(3)] == [64, 64, 64]
+    # A tiny model would need thousands of questions to reach the real one.
     monkeypatch.setattr(replay, "_WORK", 3e7)
     sizes = [one.chunk_size(layer) for layer in range(3)]
     assert sizes == [other.chunk_size(layer) for layer in range(3)]
@@ -186,6 +188,7 @@ def test_out_of_memory_makes_smaller_batches(llama, monkeypatch):
             raise torch.OutOfMemoryError
         return run(model, tokens, *args, start=start, **kwargs)
 
+    # There is no GPU to run out of memory.
     monkeypatch.setattr(replay, "run_blocks", small)
     budget = Budget(4096)
     np.testing.assert_allclose(
@@ -205,6 +208,7 @@ def test_out_of_memory_at_the_unembedding_is_said_at_once(llama, monkeypatch):
     def full(model):
         raise torch.OutOfMemoryError
 
+    # As above.
     monkeypatch.setattr(replay, "float32_readout", full)
     with pytest.raises(OutOfMemoryError, match="at the unembedding"):
         Replay(llama, items, budget).logprobs([(Patch.add(direction(), layer=1),)])

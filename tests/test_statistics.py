@@ -92,6 +92,7 @@ def test_pieces_and_order_make_no_difference(monkeypatch):
     whole = sign_flip_test(changes, permutations=2000)
     turned = sign_flip_test(changes[::-1], permutations=2000)
     np.testing.assert_array_equal(turned.p_adjusted[::-1], whole.p_adjusted)
+    # So that a small case is computed in pieces.
     monkeypatch.setattr("role_lens.statistics.paired._CHUNK", 100)
     pieces = sign_flip_test(changes, permutations=2000)
     np.testing.assert_array_equal(pieces.p_adjusted, whole.p_adjusted)

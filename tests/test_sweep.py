@@ -41,7 +41,7 @@ GRID = Grid(contrasts=("base", "roles"), kinds=("add", "ablate"), coefficients=(
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    """So that a small grid has many parts."""
+    """So that a small grid has many parts: there is no option for how many candidates share one."""
     monkeypatch.setattr(Replay, "chunk_size", lambda self, layer: 3)
 
 
@@ -285,7 +285,7 @@ def test_the_type_of_a_number_makes_no_other_cell(llama, vectors, tmp_path):
 
 
 def test_layers_are_whole_numbers():
-    with pytest.raises(RoleLensError, match="layers must be whole numbers, got 1.5"):
+    with pytest.raises(RoleLensError, match=r"layers must be whole numbers, got 1\.5"):
         unchecked(Grid(), layers=(1.5,))
 
 
