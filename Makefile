@@ -9,7 +9,7 @@ LEGACY := .venv/transformer-lens-3.9
 WHEEL := .venv/wheel
 # Most tests leave a second core idle; the tests of one file share what they have built. In the order of
 # their names the long files come first, and short ones fill what is left.
-TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder
+TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 
 .PHONY: demo test test-long test-all test-legacy test-wheel bench lint docs clean
 

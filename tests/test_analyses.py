@@ -611,8 +611,17 @@ def quickest(packaged):
 
 
 @pytest.mark.packaged
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["geometry", "logit_lens"])
 def test_quick_on_the_packaged_model(name, quickest, fitted, tmp_path, monkeypatch):
+    """Those that take about a minute; the others take up to four, and are tried on a tiny model."""
+    # Loaded once for both: it takes longer than they do.
     monkeypatch.setattr(ModelOptions, "load", lambda self: quickest)
     assert start(name, "--out", tmp_path, "--vectors", fitted, "--quick") == 0
     assert (tmp_path / "report.html").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_quick(name, workplace, tmp_path):
+    options = [option.format(workplace) for option in OPTIONS[name]]
+    assert start(name, "--out", tmp_path, *model_options(workplace), *options, "--quick") == 0
+    assert "A quick version" in (tmp_path / "report.html").read_text()
