@@ -6,7 +6,7 @@
 Roles are simulated: no model is run.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy import ndarray
 from scipy import stats
 
 from role_lens.errors import RoleLensError
-from role_lens.experiments.judgement import LEVEL, both_tails
+from role_lens.experiments.judgement import LEVEL, both_tails, side_by_side
 from role_lens.experiments.selection import best_first
 from role_lens.statistics.paired import sign_flip_test
 
@@ -97,7 +97,9 @@ def declared_improved(
             best = test[[_best(test)]]
             p = sign_flip_test(best, alternative="greater", permutations=permutations, seed=number)
             lucky.append(bool(p.p[0] <= LEVEL))
-        helps, _ = both_tails(_side_by_side(tests), permutations=permutations, seed=number)
+        # Each role has its own questions, as roles of different domains have.
+        matrix = side_by_side(list(enumerate(tests)))
+        helps, _ = both_tails(matrix, permutations=permutations, seed=number)
         declared.append((helps.p_adjusted <= LEVEL).tolist())
     roles = np.array(declared)
     return Declared(
@@ -186,18 +188,6 @@ def _best(changes: Changes) -> int:
     """The candidate that the default objective chooses."""
     effects = pd.DataFrame({"effect": changes.mean(axis=1), "accuracy_change": 0.0})
     return int(best_first(effects).index[0])
-
-
-def _side_by_side(
-    tests: Sequence[Float[ndarray, " _"]],
-) -> Float[ndarray, "role question"]:
-    """Each role has its own questions, as roles of different domains have; NaN elsewhere."""
-    width = sum(map(len, tests))
-    matrix, start = np.full((len(tests), width), np.nan), 0
-    for row, changes in zip(matrix, tests, strict=True):
-        row[start : start + len(changes)] = changes
-        start += len(changes)
-    return matrix
 
 
 def _interval(declared: np.ndarray) -> tuple[float, float]:

@@ -104,7 +104,7 @@ def judge(
         for (before, after), tested in zip(answers, judged, strict=True)
     ]
     for _, family in table[judged].groupby(["in_domain", "kind"], sort=False):
-        matrix = _side_by_side([changes[i] for i in family.index])
+        matrix = side_by_side([changes[i] for i in family.index])
         helps, hurts = both_tails(matrix, permutations=permutations, seed=seed)
         table.loc[family.index, "p_helps"] = helps.p
         table.loc[family.index, "p_hurts"] = hurts.p
@@ -290,7 +290,7 @@ def _row(
     }
 
 
-def _side_by_side(
+def side_by_side(
     changes: Sequence[tuple[Any, Float[ndarray, " _"]]],
 ) -> Float[ndarray, "candidate question"]:
     """Changes on the questions of several domains as one matrix, NaN where not asked."""
