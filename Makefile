@@ -25,11 +25,13 @@ test-long: .venv/.done
 
 test-all: test test-long
 
-# The same tests under the last TransformerLens that still has HookedTransformer, which is found before
-# the one in .venv: those that depend on the model classes.
+# Under the last TransformerLens that still has HookedTransformer, which is found before the one in
+# .venv: the tests of what runs a model, and of the command line.
+ON_BOTH := $(addprefix tests/test_,$(addsuffix .py,activations attribution chat cli engine generation \
+	lm_eval models patches readout replay role_vectors scoring state tokens))
 test-legacy: .venv/.done $(LEGACY)
 	PYTHONPATH="$(CURDIR)/$(LEGACY)" $(BIN)/python -m pytest $(TWO_AT_ONCE) \
-		-m "not long and not packaged and not site"
+		-m "not long and not packaged" $(ON_BOTH)
 
 # The package as others install it: built, installed into an environment of its own, and used.
 test-wheel: .venv/.done

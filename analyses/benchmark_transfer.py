@@ -46,12 +46,13 @@ SHOWN = {
 
 @dataclass(frozen=True)
 class Config:
-    """What is compared."""
+    """Settings of the benchmark transfer analysis."""
 
     setup: Setup
     asking: QuestionOptions = field(default_factory=QuestionOptions)
     validation: str | None = None
-    """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
+    """Questions on which directions are chosen: builtin, mmlu, a file or folder; default: half of
+    the questions, and directions are tested on the other half."""
     benchmarks: tuple[str, ...] = ()
     """More questions, files or folders; those that name no domain belong to that of their subject,
     and without a subject to one with the name of their file."""
@@ -62,7 +63,7 @@ class Config:
     max_kl: float | None = 0.1
     """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
     max_validation: int | None = None
-    """Most questions of a domain that choose, at least 20."""
+    """Most questions of a domain on which directions are chosen, at least 20."""
     max_questions: int | None = None
     """Most test questions of a role's own domain, at least 20."""
     max_off_domain: int | None = 20
@@ -95,7 +96,7 @@ def run(config: Config) -> Results:
     return results
 
 
-# What is compared
+# Preparation
 
 
 def exam_of(config: Config) -> Exam:

@@ -3,9 +3,9 @@
     python analyses/geometry.py --out geometry
     python analyses/geometry.py --out geometry --redraw
 
-Cosines between all roles, their principal components and tree; how much of each direction is
-shared by all roles; whether held-out prompts can be told apart along them; how stable they are
-against the number of prompts; and which prompts pull them most.
+Computes cosines between all roles, their principal components and their tree; how much of each
+direction all roles share; whether held-out prompts can be told apart along it; how far it depends
+on the number of prompts; and which prompts change it most.
 """
 
 import itertools
@@ -56,7 +56,7 @@ Tables = Mapping[str, pd.DataFrame]
 
 @dataclass(frozen=True)
 class Config:
-    """What is looked at."""
+    """Settings of the geometry analysis."""
 
     setup: Setup
     position: int = -1
@@ -124,7 +124,7 @@ def run(config: Config) -> Results:
     return results
 
 
-# What is looked at
+# Preparation
 
 
 def prepare(config: Config) -> Prepared:

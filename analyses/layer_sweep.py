@@ -3,9 +3,9 @@
     python analyses/layer_sweep.py --out layer-sweep --roles economist nurse
     python analyses/layer_sweep.py --out layer-sweep --redraw
 
-Effects on the questions of the role's own domain, by layer and position and for both contrasts:
-estimated for all roles by attribution, exact for some, beside random directions of the same length.
-The largest of many effects is large by chance too: `role-lens compare` tests a choice.
+Measures effects on the questions of each role's own domain, by layer, position and contrast. They
+are estimated for all roles and computed exactly for some, beside random directions of the same
+length. The largest of many effects is large by chance too: `role-lens compare` tests a choice.
 """
 
 import sys
@@ -51,7 +51,7 @@ FEWEST_QUESTIONS = 2  # of a standard error
 
 @dataclass(frozen=True)
 class Config:
-    """What is swept."""
+    """Settings of the layer sweep."""
 
     setup: Setup
     asking: QuestionOptions = field(default_factory=QuestionOptions)
@@ -127,7 +127,7 @@ def run(config: Config) -> Results:
     return results
 
 
-# What is swept
+# Preparation
 
 
 def prepare(config: Config) -> Prepared:
@@ -145,7 +145,8 @@ def prepare(config: Config) -> Prepared:
     by_domain = sample_by_domain(questions, homes.values(), most, seed=setup.seed)
     if few := [name for name, some in by_domain.items() if len(some) < FEWEST_QUESTIONS]:
         raise RoleLensError(
-            f"a standard error takes at least {FEWEST_QUESTIONS} questions, of {few} too"
+            f"each domain needs at least {FEWEST_QUESTIONS} questions for a standard error; too "
+            f"few in {', '.join(few)}"
         )
     asker = Asker(model, config.asking.asking)
     domains = []

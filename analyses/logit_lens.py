@@ -36,7 +36,7 @@ from role_lens.scoring import kl_divergence
 
 @dataclass(frozen=True)
 class Config:
-    """What is read."""
+    """Settings of the logit lens analysis."""
 
     setup: Setup
     position: int = -1

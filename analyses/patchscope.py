@@ -64,7 +64,7 @@ QUIET = Compute(progress=False)
 
 @dataclass(frozen=True)
 class Config:
-    """What is put where."""
+    """Settings of the patchscope analysis."""
 
     setup: Setup
     asking: QuestionOptions = field(default_factory=QuestionOptions)
@@ -178,7 +178,7 @@ def run(config: Config) -> Results:
     return results
 
 
-# What is put where
+# Preparation
 
 
 def prepare(config: Config) -> Prepared:

@@ -68,12 +68,13 @@ INSTEAD_OF = {
 
 @dataclass(frozen=True)
 class Config:
-    """What is asked, and of whom."""
+    """Settings of the persona prompts analysis."""
 
     setup: Setup
     asking: QuestionOptions = field(default_factory=QuestionOptions)
     validation: str | None = None
-    """Questions that choose (builtin, mmlu, a file or folder); default: half of the questions."""
+    """Questions on which directions are chosen: builtin, mmlu, a file or folder; default: half of
+    the questions, and directions are tested on the other half."""
     roles: tuple[str, ...] | None = None
     """Default: all whose domain has questions."""
     role_domains: dict[str, str] | None = None
@@ -81,7 +82,7 @@ class Config:
     max_kl: float | None = 0.1
     """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
     max_validation: int | None = None
-    """Most questions of a domain that choose, at least 20."""
+    """Most questions of a domain on which directions are chosen, at least 20."""
     max_questions: int | None = None
     """Most test questions of a domain, at least 20."""
     position: int = -1
@@ -123,7 +124,7 @@ def run(config: Config) -> Results:
     return results
 
 
-# What is asked
+# Preparation
 
 
 def prepare(config: Config) -> Prepared:

@@ -1,13 +1,14 @@
-"""The protocol and tables of arXiv 2502.12055 on any model, with what they leave out beside them.
+"""Do the best directions of arXiv 2502.12055 still help on questions that didn't choose them?
 
     python analyses/reproduce_paper.py --out paper
     python analyses/reproduce_paper.py --out paper --questions mmlu --layer-step 3
     python analyses/reproduce_paper.py --out paper --redraw
 
-Every role's direction of every layer and position is added while the questions of its domain are
-answered, and the one with the largest accuracy is reported, on those questions; it is ablated too,
-and taken to the other domains. Beside that: what such a choice is worth on questions that didn't
-choose it, and p adjusted for all candidates.
+This is the protocol of the paper, on any model, with what it leaves out beside it. Every role's
+direction of every layer and position is added while the questions of its domain are answered, and
+the one with the largest accuracy is reported, on those questions; it is ablated too, and taken to
+the other domains. Beside that: what such a choice is worth on questions that didn't choose it, and
+p adjusted for all candidates.
 """
 
 import sys
@@ -51,7 +52,7 @@ from role_lens.statistics import best_of_many, mcnemar, sign_flip_test
 
 @dataclass(frozen=True)
 class Config:
-    """What is reproduced."""
+    """Settings of the reproduction of the paper."""
 
     setup: Setup
     asking: QuestionOptions = field(default_factory=QuestionOptions)
@@ -109,7 +110,7 @@ def run(config: Config) -> Results:
     return results
 
 
-# What is asked
+# Preparation
 
 
 def prepare(config: Config) -> Prepared:

@@ -28,7 +28,7 @@ from role_lens.questions import MIN_QUESTIONS
 
 @dataclass(frozen=True)
 class Config:
-    """What is simulated."""
+    """Settings of the calibration."""
 
     sweep: Path | None = None
     """Folder of a sweep whose changes are drawn from too."""
@@ -37,7 +37,7 @@ class Config:
     n_candidates: int = 50
     """Directions that each role is chosen from."""
     n_validation: int = 100
-    """Questions that choose."""
+    """Questions on which directions are chosen."""
     n_test: int = 200
     """Questions that test."""
     family: int = 29

@@ -22,7 +22,7 @@ from role_lens import read_sweep
 
 @dataclass(frozen=True)
 class Config:
-    """How often, and what is run."""
+    """Settings of the interrupted runs."""
 
     vectors: Path
     """A file written by `role-lens fit`."""

@@ -15,7 +15,7 @@ from role_lens.statistics.paired import sign_flip_test
 
 @dataclass(frozen=True)
 class Config:
-    """The size."""
+    """Settings of the benchmark of the step-down test."""
 
     candidates: int = 5_000
     """Directions that were tried."""

@@ -23,7 +23,7 @@ RUNS = ("one", "ten", "attribution")
 
 @dataclass(frozen=True)
 class Config:
-    """What is run."""
+    """Settings of the memory benchmark."""
 
     vectors: Path
     """A file written by `role-lens fit`."""

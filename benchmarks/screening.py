@@ -25,7 +25,7 @@ NAMES = ["contrast", "role", "position", "layer"]
 
 @dataclass(frozen=True)
 class Config:
-    """What is compared."""
+    """Settings of the screening benchmark."""
 
     vectors: Path
     """A file written by `role-lens fit`."""

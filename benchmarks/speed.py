@@ -48,7 +48,7 @@ QUIET = Compute(progress=False)
 
 @dataclass(frozen=True)
 class Config:
-    """What is measured."""
+    """Settings of the speed benchmark."""
 
     model: str = PACKAGED_MODEL
     """The packaged model, a Hugging Face id, or a local folder."""

@@ -12,7 +12,8 @@ from . import (
     statistics,
 )
 from ._run.activations import activations_at
-from ._run.tokens import chat_text, encode_chat
+from ._run.tokens import encode_chat
+from .chat import chat_text
 from .compute import Compute
 from .direction_spec import DirectionSpec
 from .errors import RoleLensError

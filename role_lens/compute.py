@@ -7,6 +7,8 @@ Every function that may run the model for minutes takes such a record.
 
 from dataclasses import dataclass
 
+from role_lens.checks import whole_number
+
 
 @dataclass(frozen=True)
 class Compute:
@@ -21,3 +23,8 @@ class Compute:
     """Most tokens in a batch, padding included; None for a number that suits the memory at hand."""
     progress: bool = True
     """Whether progress bars are shown."""
+
+    def __post_init__(self) -> None:
+        if self.max_tokens is not None:
+            number = whole_number(self.max_tokens, "max_tokens", least=1)
+            object.__setattr__(self, "max_tokens", number)

@@ -7,6 +7,8 @@ Sweeps, choices, patches and the command line all use this one record.
 
 from dataclasses import dataclass, replace
 
+from role_lens.checks import real_number, whole_number
+
 
 @dataclass(frozen=True)
 class DirectionSpec:
@@ -32,6 +34,13 @@ class DirectionSpec:
     calls its contrast."""
     coefficient: float | None = 1.0
     """How many times the raw direction; None where no coefficient applies, as for an ablation."""
+
+    def __post_init__(self) -> None:
+        # Of Python's own types, however they are given: they are part of the keys of results.
+        object.__setattr__(self, "layer", whole_number(self.layer, "layer"))
+        object.__setattr__(self, "position", whole_number(self.position, "position"))
+        if self.coefficient is not None:
+            object.__setattr__(self, "coefficient", real_number(self.coefficient, "coefficient"))
 
     @property
     def alone(self) -> "DirectionSpec":

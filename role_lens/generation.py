@@ -17,13 +17,15 @@ from torch import Tensor
 from tqdm.auto import trange
 
 from role_lens._run.budget import Budget, in_batches
+from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.forward import next_logits
-from role_lens._run.tokens import Batch, check_length, encode_chat
-from role_lens.errors import RoleLensError
-from role_lens.models import Model, stop_token_ids
+from role_lens._run.tokens import Batch, check_length, encode_chat, stop_token_ids
+from role_lens.checks import set_temperature, whole_number
+from role_lens.models import Model
 from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patches
 from role_lens.patches.token_masks import TokenWindow
+from role_lens.prompts import prompt_list
 
 Hooks = list[tuple[str, Callable[..., Any]]]
 """Hook points and functions, as TransformerLens takes them."""
@@ -55,12 +57,11 @@ class Sampling:
     memory."""
 
     def __post_init__(self) -> None:
-        if not (self.temperature == 0 or 1e-3 <= self.temperature < float("inf")):
-            raise RoleLensError(
-                f"temperature must be 0 or finite and at least 0.001, got {self.temperature}"
-            )
-        if self.batch_size is not None and self.batch_size < 1:
-            raise RoleLensError(f"batch_size must be at least 1, got {self.batch_size}")
+        set_temperature(self)
+        object.__setattr__(self, "seed", whole_number(self.seed, "seed"))
+        if self.batch_size is not None:
+            size = whole_number(self.batch_size, "batch_size", least=1)
+            object.__setattr__(self, "batch_size", size)
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def generate(
     """
     completions = complete(
         model,
-        [prompts] if isinstance(prompts, str) else list(prompts),
+        [prompts] if isinstance(prompts, str) else prompts,
         patch=patch,
         max_new_tokens=max_new_tokens,
         system=system,
@@ -119,6 +120,7 @@ def generate(
     return texts[0] if isinstance(prompts, str) else texts
 
 
+@has_model_to_itself
 def complete(
     model: Model,
     prompts: Sequence[str],
@@ -136,8 +138,8 @@ def complete(
         hooks_of: given the indices of the prompts of a batch, gives hooks for that batch alone.
             Called anew for every batch, and for one that is repeated with fewer prompts.
     """
-    if max_new_tokens < 1:
-        raise RoleLensError(f"max_new_tokens must be at least 1, got {max_new_tokens}")
+    max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1)
+    prompts = prompt_list(prompts)
     sequences = encode_chat(model, prompts, system)
     longest = max(sequences, key=len)
     check_length(
@@ -149,7 +151,7 @@ def complete(
     def run(batch: Batch) -> list[tuple[list[int], bool]]:
         steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
         hooks = hooks_of(batch.index) if hooks_of else []
-        with model.hooks(fwd_hooks=hooks):
+        with hooked(model, hooks):
             return _continue(model, batch, patch, steps, sampling)
 
     completions: dict[int, Completion] = {}
@@ -172,14 +174,12 @@ def _continue(
     none."""
     tokens, mask = batch.tokens, batch.mask
     n = len(batch.index)
-    # Left padding ends every row's prompt in the same column.
-    prompt_end = torch.full((n,), tokens.shape[1], device=tokens.device)
     # One for each row, so that a sample doesn't depend on what shares its batch.
     generators = [_generator(sampling.seed, index) for index in batch.index]
     stops = torch.tensor(sorted(stop_token_ids(model)), dtype=torch.long)
     answers: list[list[int]] = [[] for _ in range(n)]
     running = torch.ones(n, dtype=torch.bool)
-    window = TokenWindow(prompt_end)
+    window = TokenWindow.of_prompts(mask)
     cache = None
     with attached(model, patch, window):
         for _ in steps:

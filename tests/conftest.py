@@ -10,6 +10,7 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 if n_workers := os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     os.environ["OMP_NUM_THREADS"] = str(max(1, (os.cpu_count() or 1) // int(n_workers)))
 
+import jaxtyping
 import pytest
 import torch
 from filelock import FileLock
@@ -95,6 +96,14 @@ def reference() -> Path:
     if not REFERENCE.is_dir():
         _absent(f"no reference data at {REFERENCE} (set ROLE_LENS_REFERENCE)")
     return REFERENCE
+
+
+@pytest.fixture
+def as_users_have_it():
+    """Without the type checker of the tests, which would refuse before the package does."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True)

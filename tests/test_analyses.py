@@ -56,6 +56,12 @@ OPTIONS = {
     "persona_prompts": [*QUESTIONS, "--n-prompts", "3", "--max-kl", "None"],
     "reproduce_paper": [*QUESTIONS, "--coefficients", "1", "2", "--max-off-domain", "20"],
 }
+OTHER_SETTINGS = {
+    ("--seed", 1): "seed (0 there, 1 here)",
+    ("--quick",): "quick (False there, True here)",
+    ("--dtype", "bfloat16"): "dtype ('float32' there, 'bfloat16' here)",
+    ("--base", "builtin"): "base (",
+}
 TAKE_ALL_POSITIONS = {"benchmark_transfer", "reproduce_paper"}
 TABLES = {
     "geometry": {
@@ -169,6 +175,11 @@ def test_tables_figures_report_and_drawing_again(name, workplace, tmp_path, caps
     # There is no such model: to draw takes none.
     assert start(name, "--out", out, "--redraw", "--model", tmp_path / "none") == 0
     assert {path.name: path.read_bytes() for path in out.glob("*.png")} == drawn
+    before = written(out, "*")
+    for more, differs in OTHER_SETTINGS.items():
+        assert tried(name, workplace, out, *more) == 2
+        assert f"holds the results of another run, which differs in {differs}" in last_line(capsys)
+    assert written(out, "*") == before
 
 
 def test_a_seed_below_zero_is_one_line(workplace, tmp_path, capsys):
@@ -214,17 +225,40 @@ def test_damaged_results(workplace, tmp_path, capsys):
     assert "results.json is damaged: delete it" in capsys.readouterr().err
 
 
+def with_its_vectors(folder, other):
+    """Another folder, with the vectors that were kept in the first."""
+    other.mkdir()
+    shutil.copy(folder / "vectors.safetensors", other)
+    return other
+
+
+def test_the_same_analysis_is_repeated_quietly(workplace, tmp_path, monkeypatch, capsys):
+    """Also if paths are written in another way, or on another device."""
+    out, base = tmp_path / "out", tmp_path / "base.txt"
+    shutil.copy(workplace / "base.txt", base)
+    assert computed("geometry", workplace, out, "--base", base) == 0
+    found = table(out, "cosines")
+    monkeypatch.chdir(tmp_path)
+    assert computed("geometry", workplace, "out", "--base", "base.txt", "--device", "cpu") == 0
+    pd.testing.assert_frame_equal(table(out, "cosines"), found)
+    base.write_text("Is it another?\nIs it not?\nIs it so?")
+    assert computed("geometry", workplace, out, "--base", base) == 2
+    assert "differs in base ('" in last_line(capsys)
+
+
 def test_kept_vectors_of_another_precision(workplace, tmp_path, capsys):
-    assert computed("geometry", workplace, tmp_path, "--dtype", "bfloat16") == 0
-    assert computed("geometry", workplace, tmp_path) == 2
+    assert computed("geometry", workplace, tmp_path / "one", "--dtype", "bfloat16") == 0
+    other = with_its_vectors(tmp_path / "one", tmp_path / "other")
+    assert computed("geometry", workplace, other) == 2
     assert "model in torch.bfloat16, the model is model in torch.float32" in capsys.readouterr().err
 
 
 def test_kept_vectors_of_a_model_of_another_name(workplace, tmp_path, capsys):
     """Such as another quantisation, which computes nearly the same."""
-    assert computed("geometry", workplace, tmp_path) == 0
+    assert computed("geometry", workplace, tmp_path / "one") == 0
     shutil.copytree(workplace / "model", tmp_path / "tuned")
-    assert computed("geometry", workplace, tmp_path, "--model", tmp_path / "tuned") == 2
+    other = with_its_vectors(tmp_path / "one", tmp_path / "other")
+    assert computed("geometry", workplace, other, "--model", tmp_path / "tuned") == 2
     named = "model in torch.float32, the model is tuned in torch.float32: choose another"
     assert named in last_line(capsys)
 
@@ -244,14 +278,16 @@ def test_a_role_without_a_domain_may_be_among_the_vectors(workplace, tmp_path):
 
 
 def test_estimates_are_kept_and_go_with_the_coefficient(workplace, tmp_path):
-    tables, kept = [], []
-    for coefficient in (1, -2):
+    tables, one, other = [], tmp_path / "one", tmp_path / "other"
+    for out, coefficient in ((one, 1), (other, -2)):
+        if one.exists():
+            shutil.copytree(one / "sweeps", other / "sweeps")
+            kept = written(other, "estimates.parquet")
         options = ["--roles", "poet", "--coefficient", coefficient]
-        assert computed("layer_sweep", workplace, tmp_path, *options) == 0
-        tables.append(table(tmp_path, "estimated"))
-        kept.append(written(tmp_path, "estimates.parquet"))
-    assert len(kept[0]) == 2  # domains
-    assert kept[0] == kept[1]
+        assert computed("layer_sweep", workplace, out, *options) == 0
+        tables.append(table(out, "estimated"))
+    assert len(kept) == 2  # domains
+    assert kept == written(other, "estimates.parquet")
     once, back = tables
     pd.testing.assert_series_equal(back["effect"], -2 * once["effect"])
     pd.testing.assert_series_equal(back["sem"], 2 * once["sem"])
@@ -259,7 +295,10 @@ def test_estimates_are_kept_and_go_with_the_coefficient(workplace, tmp_path):
 
 @pytest.mark.parametrize(
     ("more", "differs"),
-    [(["--max-questions", 9], "n_questions (8 there, 9 here)"), (["--seed", 1], "seed (0 there,")],
+    [
+        (["--max-questions", 9], "max_questions (8 there, 9 here)"),
+        (["--seed", 1], "seed (0 there,"),
+    ],
 )
 def test_another_run_is_refused_before_the_estimates(more, differs, workplace, tmp_path, capsys):
     usual = ["--domain", "verse", "--max-questions", "42" if "--seed" in more else "8"]
@@ -289,20 +328,21 @@ def test_one_role(workplace, tmp_path):
 
 
 def test_quick_pages_say_so(workplace, tmp_path):
-    assert tried("geometry", workplace, tmp_path, "--quick") == 0
-    assert "A quick version" in (tmp_path / "report.html").read_text()
-    assert not (tmp_path / "vectors.safetensors").exists()  # it is fitted on fewer prompts
-    assert tried("geometry", workplace, tmp_path) == 0
-    assert "A quick version" not in (tmp_path / "report.html").read_text()
+    quick, whole = tmp_path / "quick", tmp_path / "whole"
+    assert tried("geometry", workplace, quick, "--quick") == 0
+    assert "A quick version" in (quick / "report.html").read_text()
+    assert not (quick / "vectors.safetensors").exists()  # it is fitted on fewer prompts
+    assert tried("geometry", workplace, whole) == 0
+    assert "A quick version" not in (whole / "report.html").read_text()
 
 
 def test_kept_vectors_of_other_prompts_are_refused(workplace, tmp_path, capsys):
-    assert computed("logit_lens", workplace, tmp_path) == 0
-    other = tmp_path / "roles"
-    other.mkdir()
-    for role in ("poet", "cook", "ship_cook"):
-        (other / f"{role}.txt").write_text("Other?\nPrompts?\n")
-    assert computed("logit_lens", workplace, tmp_path, "--prompts", other) == 2
+    roles, out = tmp_path / "roles", tmp_path / "out"
+    shutil.copytree(workplace / "roles", roles)
+    assert computed("logit_lens", workplace, out, "--prompts", roles) == 0
+    for path in roles.iterdir():
+        path.write_text("Other?\nPrompts?\n")
+    assert computed("logit_lens", workplace, out, "--prompts", roles) == 2
     said = r"vectors.safetensors: .*other prompts.*another folder"
     assert re.search(said, last_line(capsys))
 
@@ -376,10 +416,12 @@ def test_texts_of_a_stopped_run_are_kept(workplace, tmp_path):
     assert sorted(path for path in texts if again[path] != texts[path]) == lost
     pd.testing.assert_frame_equal(table(tmp_path, "texts"), found)
     # Those of another position are others.
-    assert computed("patchscope", workplace, tmp_path, "--position", -2) == 0
-    more = written(tmp_path / "texts", "*.parquet")
+    other = tmp_path / "other"
+    shutil.copytree(tmp_path / "texts", other / "texts")
+    assert computed("patchscope", workplace, other, "--position", -2) == 0
+    more = {path.name: time for path, time in written(other / "texts", "*.parquet").items()}
     assert len(more) == len(again) + 12
-    assert again.items() <= more.items()
+    assert {path.name: time for path, time in again.items()}.items() <= more.items()
 
 
 def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path):
@@ -494,7 +536,11 @@ def test_patchscope_with_another_judge(says, share, server, workplace, tmp_path,
         ("patchscope", ["--targets", "Who?"], "'X'"),
         ("patchscope", ["--judge-url", "localhost:8000/v1"], "must begin with http://"),
         ("patchscope", ["--max-new-tokens", "0"], "at least 1 token, got 0"),
-        ("layer_sweep", ["--max-questions", "1"], "takes at least 2 questions"),
+        (
+            "layer_sweep",
+            ["--max-questions", "1"],
+            "each domain needs at least 2 questions for a standard error; too few in ",
+        ),
         ("layer_sweep", ["--n-random", "0"], "takes at least 1 random direction, got 0"),
         ("layer_sweep", ["--random-step", "0"], "step must be at least 1, got 0"),
         ("layer_sweep", ["--coefficient", "inf"], "coefficients must be finite"),
@@ -611,12 +657,10 @@ def quickest(packaged):
 
 
 @pytest.mark.packaged
-@pytest.mark.parametrize("name", ["geometry", "logit_lens"])
-def test_quick_on_the_packaged_model(name, quickest, fitted, tmp_path, monkeypatch):
-    """Those that take about a minute; the others take up to four, and are tried on a tiny model."""
-    # Loaded once for both: it takes longer than they do.
+def test_quick_on_the_packaged_model(quickest, fitted, tmp_path, monkeypatch):
+    """The quickest of them; all are tried on a tiny model."""
     monkeypatch.setattr(ModelOptions, "load", lambda self: quickest)
-    assert start(name, "--out", tmp_path, "--vectors", fitted, "--quick") == 0
+    assert start("logit_lens", "--out", tmp_path, "--vectors", fitted, "--quick") == 0
     assert (tmp_path / "report.html").stat().st_size > 10_000
 
 

@@ -283,7 +283,7 @@ NUMBERS = [
     ("The answer is \\(18\\).", 18),
     ("The answer is ($5).", 5),
     ("The answer is 18. The answer is reasonable.", 18),
-    ("\\boxed{3\\frac{1}{2}}", None),
+    ("\\boxed{3\\frac{1}{2}}", Fraction(7, 2)),
     ("\\boxed{\\frac12}", Fraction(1, 2)),
     ("\\boxed{90^\\circ}", 90),
     ("\\boxed{2\\pi}", None),

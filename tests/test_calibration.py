@@ -56,6 +56,7 @@ def test_resampled_changes_have_no_effect():
     assert planted[0].mean() == pytest.approx(0.5 * measured[0].std(), abs=0.03)
 
 
-def test_refused():
-    with pytest.raises(RoleLensError, match="a family of 5 needs as many roles, got 4"):
-        declared_improved(drawn_changes(2, 5, 5), 4, family=5)
+@pytest.mark.parametrize("family", [-1, 0, 5])
+def test_refused(family):
+    with pytest.raises(RoleLensError, match=f"family must be 1 to n_roles, 4, got {family}"):
+        declared_improved(drawn_changes(2, 5, 5), 4, family=family)

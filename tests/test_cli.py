@@ -293,6 +293,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
             "--prompt Hi --role poet --layer 1 --value 2",
             "--value is for kinds cap and clamp",
         ),
+        (
+            "steer",
+            "--prompt Hi --role poet --layer 1 --kinds add add",
+            "--kinds needs at least one kind, each named once; got ['add', 'add']",
+        ),
         ("evaluate", "--role poet --layer 7", "layer 7 is out of range"),
         ("evaluate", "--role poet --layer 1 --questions none", "no questions at none: expected on"),
         ("evaluate", "--role poet --layer 1 --out t.xls", ".csv or .parquet"),
@@ -305,9 +310,11 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ("sweep", "--roles baker --out s", "unknown role 'baker'"),
         ("sweep", "--contrasts odd --out s", "unknown contrast 'odd'"),
         ("sweep", "--kinds rotate --out s", "unknown kind of patch 'rotate': expected one of"),
-        ("sweep", "--layers 0 --out s", "no candidate with a direction that is not zero"),
+        ("sweep", "--layers 0 --out s", "or all its directions are zero, as at layer 0 of most"),
+        ("sweep", "--scoring generate --out s", "'generate' is for evaluate only; sweeps and"),
         ("sweep", "--questions builtin --domain odd --out s", "unknown domain 'odd'"),
         ("compare", "--out s", "role 'poet' has no domain"),
+        ("compare", "--scoring generate --out s", "comparisons take cloze or letter"),
         ("compare", "--roles baker --out s", "unknown role 'baker'"),
         ("compare", "--role-domains poet d --out s", "role 'ship cook' has no domain"),
         ("compare", "--role-domains poet q --roles poet --out s", "at least 20 are needed"),
@@ -442,7 +449,8 @@ def test_a_terminal_that_can_not_show_what_the_model_wrote(monkeypatch):
 
 def test_info_of_merged_vectors(workplace, tmp_path, capsys):
     vectors = RoleVectors.load(workplace / "v.safetensors")
-    vectors.merge(vectors).merge(vectors).save(tmp_path / "m.safetensors")
+    twice = vectors.merge(vectors)
+    vectors.merge(vectors).merge(twice).save(tmp_path / "m.safetensors")
     merged = RoleVectors.load(tmp_path / "m.safetensors")
     assert [other["model"] for other in merged.provenance["merged_with"]] == ["model", "model"]
     assert main(["info", "--vectors", f"{tmp_path}/m.safetensors"]) == 0

@@ -22,6 +22,7 @@ from role_lens import (
     compare,
     evaluate,
     persona_prompts,
+    sweep,
 )
 from role_lens.experiments import (
     Choice,
@@ -286,7 +287,7 @@ def test_thin_bands_are_told(llama, vectors, tmp_path):
     kl = neutral_kl(asked, None)
     bands = choose_random(asked, vectors, tmp_path / "free", free, plan)
     limit = float(np.median([kl(one.patch) for one in bands]))  # half of them are beyond it
-    with pytest.warns(UserWarning, match=r"thinner, of (cook|poet)"):
+    with pytest.warns(UserWarning, match=r"null bands are smaller: (cook|poet)"):
         table = run(
             llama,
             vectors,
@@ -330,21 +331,44 @@ def test_choosing_takes_one_gradient_for_roles_and_random_directions(llama, vect
     assert kept == {"verse": 1, "food": 1}
 
 
+OTHERS = {
+    "seed (0 there, 3 here)": {"seed": 3},
+    "n_random (20 there, 21 here)": {"n_random": 21},
+    "max_questions (None there, 20 here)": {"max_questions": 20},
+    "permutations": {"permutations": 300},
+    "max_kl (None there, 0.5 here)": {"max_kl": 0.5},
+    "coefficients ([1.0] there, [2.0] here)": {
+        "grid": Grid(contrasts=None, screen=2, coefficients=(2.0,))
+    },
+    "roles (['poet', 'cook'] there, ['poet'] here)": {
+        "grid": Grid(("poet",), contrasts=None, screen=2)
+    },
+    "scoring ('letter' there, 'cloze' here)": {"asking": Asking("cloze")},
+    "questions": {"questions": TEST[:-1]},
+    "validation": {"validation": [*VALIDATION, *ask("verse", 1, "more")]},
+    "domains": {"domains": {"poet": "food", "cook": "food"}},
+}
+
+
 @pytest.mark.long
-def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
-    """What still holds is kept, what doesn't is computed, other questions are refused."""
-    run(llama, vectors, tmp_path / "one", max_off_domain=0)
-    changed = {"seed": 3, "n_random": 21, "max_off_domain": 0}
-    again = run(llama, vectors, tmp_path / "one", **changed)
-    fresh = run(llama, vectors, tmp_path / "two", **changed)
-    pd.testing.assert_frame_equal(again, fresh, check_exact=False, atol=1e-5)
-    record = json.loads((tmp_path / "one" / "comparison.json").read_text())
-    assert (record["plan"]["seed"], record["plan"]["n_random"]) == (3, 21)
-    files = ("choices.parquet", "effects.parquet", "comparison.parquet", "comparison.json")
-    before = [(tmp_path / "one" / name).read_bytes() for name in files]
-    with pytest.raises(RoleLensError, match="questions"):
-        run(llama, vectors, tmp_path / "one", max_questions=20, **changed)
-    assert before == [(tmp_path / "one" / name).read_bytes() for name in files]
+def test_another_comparison_in_the_same_folder_is_refused(llama, vectors, tmp_path):
+    """By what differs, and before anything is written; the same one is repeated."""
+
+    def files():
+        return {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*") if path.is_file()}
+
+    table = run(llama, vectors, tmp_path, max_off_domain=0)
+    before = files()
+    for differs, options in OTHERS.items():
+        with pytest.raises(RoleLensError) as caught:
+            run(llama, vectors, tmp_path, **{"max_off_domain": 0, **options})
+        assert "holds the results of another run, which differs in" in str(caught.value)
+        assert differs in str(caught.value)
+    with pytest.raises(RoleLensError, match=r"differs in run \('comparison' there, 'sweep' here\)"):
+        sweep(llama, vectors, TEST[:4], tmp_path, compute=QUIET)
+    assert files() == before
+    again = run(llama, vectors, tmp_path, max_off_domain=0)
+    pd.testing.assert_frame_equal(again, table)
 
 
 @pytest.mark.parametrize(
@@ -362,7 +386,8 @@ def test_other_options_in_the_same_folder(llama, vectors, tmp_path):
         ({"max_validation": 19}, "max_validation must be at least 20, got 19"),
         ({"max_questions": 0}, "max_questions must be at least 20, got 0"),
         ({"max_questions": -1}, "max_questions must be at least 20, got -1"),
-        ({"max_off_domain": 19}, "max_off_domain must be at least 20, got 19"),
+        ({"max_off_domain": 5}, r"must be 0 \(ask no other domains\) or at least 20, got 5"),
+        ({"max_off_domain": -1}, r"max_off_domain must be 0 \(ask .*\) or at least 20, got -1"),
         ({"permutations": 0}, "permutations must be at least 1"),
         ({"seed": -1}, "must be at least 0"),
     ],
@@ -377,7 +402,7 @@ def test_refused(llama, vectors, tmp_path, options, message):
 def test_another_sample_is_refused_before_the_choice(llama, vectors, tmp_path):
     run(llama, vectors, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "selection").rglob("*")}
-    with pytest.raises(RoleLensError, match="another run, which differs in n_questions"):
+    with pytest.raises(RoleLensError, match="another run, which differs in max_questions"):
         run(llama, vectors, tmp_path, max_questions=20)
     assert before == {p: p.stat().st_mtime_ns for p in (tmp_path / "selection").rglob("*")}
 

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 from tiny import QUIET, tiny_bridge
@@ -5,6 +7,7 @@ from tiny import QUIET, tiny_bridge
 from role_lens import RoleLensError, RoleVectors, persona_prompts
 from role_lens.experiments.controls import (
     rotated,
+    rotation,
     shared_and_specific,
     shuffled_directions,
 )
@@ -24,6 +27,16 @@ def test_a_rotation_keeps_lengths_and_angles():
         )
         torch.testing.assert_close(after @ after.T, before @ before.T, rtol=1e-4, atol=1e-4)
         assert not turned.directions(contrast)[:, :, 0].any()  # zero stays zero
+
+
+def test_rotations_of_a_seed():
+    vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, ["Tea?", "So it goes."], compute=QUIET)
+    for number in (0, 1, 25):  # of the default seed: those of the published results
+        expected = rotated(vectors, seed=number).role_means
+        assert torch.equal(rotation(vectors, 0, number).role_means, expected)
+    pairs = [(seed, number) for seed in (0, 1, 2, 20, 2**70) for number in (0, 1, 20, 40)]
+    means = [rotation(vectors, *pair).role_means for pair in pairs]
+    assert not any(torch.equal(a, b) for a, b in itertools.combinations(means, 2))
 
 
 @pytest.mark.long

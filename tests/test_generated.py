@@ -229,6 +229,14 @@ def test_more_choices_than_letters(llama):
         evaluate(llama, [many], {"b": None}, GENERATE, compute=QUIET)
 
 
+@pytest.mark.parametrize("scoring", ["letter", "cloze"])
+@pytest.mark.parametrize("generation", [Generation(), Generation("chain")])
+def test_how_answers_are_written_is_for_generated_ones(llama, scoring, generation):
+    message = f"generation is for scoring='generate', got '{scoring}': leave it out"
+    with pytest.raises(RoleLensError, match=message):
+        evaluate(llama, QUESTIONS, {"b": None}, Asking(scoring), generation=generation)
+
+
 def test_numbers_are_for_generated_answers(llama):
     question = NumericQuestion("n", "How many?", Fraction(3), "s", "d")
     with pytest.raises(RoleLensError, match="are for scoring='generate', not 'letter'"):

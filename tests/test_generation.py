@@ -3,7 +3,10 @@ import torch
 
 from role_lens import Patch, RoleLensError, Sampling, encode_chat, generate
 
-MASKS = ("all", "prompt", "generated", "last")
+MASKS = (
+    *("all", "prompt", "generated", "last", "answer", "not_first"),
+    *("prompt[1:-2]", "prompt[3:]", "answer[:2]", "answer[1:3]"),
+)
 PROMPTS = ["Go.", "Tell me, at some length, what you had today.", "And then?"]
 
 
@@ -73,9 +76,9 @@ def test_sampling_is_seeded(llama):
     ("options", "message"),
     [
         ({"temperature": -1.0}, "temperature must be 0 or"),
-        ({"temperature": 1e-4}, "temperature must be 0 or finite and at least 0.001, got 0.0001"),
-        ({"temperature": float("inf")}, "temperature must be 0 or"),
-        ({"temperature": float("nan")}, "temperature must be 0 or"),
+        ({"temperature": 1e-4}, "temperature must be 0 or at least 0.001, got 0.0001"),
+        ({"temperature": float("inf")}, "temperature must be finite, got inf"),
+        ({"temperature": float("nan")}, "temperature must be a number, got nan"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
     ],
 )

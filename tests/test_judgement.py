@@ -140,13 +140,16 @@ def test_verdict():
     )
     assert verdict(0.05, p_helps=0.01, p_hurts=1.0, detectable=0.031) == "helps by 0.05"
     assert verdict(0.015, p_helps=0.05, p_hurts=1.0, **numbers) == (
-        "helps by 0.015, but so do 1 of 3 random directions"
+        "helps by 0.015, but so does 1 of 3 random directions"
     )
     assert verdict(-0.05, p_helps=1.0, p_hurts=0.001, **numbers) == (
         "hurts by 0.05, more than all 3 random directions"
     )
     assert verdict(-0.005, p_helps=1.0, p_hurts=0.02, **numbers) == (
-        "hurts by 0.005, and so do 1 of 3 random directions"
+        "hurts by 0.005, and so does 1 of 3 random directions"
+    )
+    assert verdict(-0.005, p_helps=1.0, p_hurts=0.02, detectable=0.031, random=(-0.1, -0.2)) == (
+        "hurts by 0.005, and so do 2 of 2 random directions"
     )
     assert verdict(0.03, p_helps=0.051, p_hurts=0.9, **numbers) == (
         "no detectable effect; the sample could have shown 0.031"

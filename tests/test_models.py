@@ -12,14 +12,14 @@ from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
 
 from role_lens import Patch, RoleLensError, load_model
 from role_lens._run.fingerprint import check_fingerprint, fingerprint
+from role_lens._run.tokens import stop_token_ids
+from role_lens.loading.gguf import PACKAGED_WHEEL
 from role_lens.models import (
     PACKAGED_MODEL,
-    PACKAGED_WHEEL,
     has_sliding_window,
     local_folder,
     model_name,
     slow_in_two_bytes,
-    stop_token_ids,
 )
 
 

@@ -8,6 +8,7 @@ from tiny import QUIET
 
 from role_lens import Grid, Question, Selection, TestPlan, evaluate
 from role_lens.experiments import choose_random, rotated
+from role_lens.experiments.controls import rotation
 from role_lens.scoring import Asker, answer_logprobs, mean_kl
 
 QUESTIONS = [
@@ -135,12 +136,22 @@ def test_kept_for_the_next_run(llama, vectors, tmp_path):
     assert [len(pd.read_parquet(file)) for file in files] == [1] * 2 * N
 
 
-def test_seeds_share_no_rotation(llama, vectors, tmp_path):
-    """Rotations are numbered across seeds: a seed's first follows the last of the one before."""
+def test_rotations_are_those_of_the_seed(llama, vectors, tmp_path):
     chosen = run(llama, vectors, tmp_path, seed=1)
     for one in chosen[:2]:
-        turned = candidates(rotated(vectors, seed=N + one.number), one.role)
+        turned = candidates(rotation(vectors, 1, one.number), one.role)
         assert any(torch.equal(patch.direction, one.direction) for patch in turned)
+
+
+def test_plans_whose_numbers_are_written_alike_are_kept_apart(llama, vectors, tmp_path):
+    """20 and 12 are the same digits as 201 and 2."""
+
+    asked = Asker(llama, compute=QUIET).ask(QUESTIONS)
+    selection = Selection(replace(LITTLE, layers=(1,)), max_kl=None)
+    plans = TestPlan(20, seed=12), TestPlan(201, seed=2)
+    first, other = (choose_random(asked, vectors, tmp_path, selection, plan) for plan in plans)
+    assert [one.number for one in other] == list(range(201))
+    assert not any(torch.equal(a.direction, b.direction) for a in first for b in other)
 
 
 def test_a_stopped_run_goes_on_after_its_last_rotation(llama, vectors, tmp_path):

@@ -197,8 +197,8 @@ def test_token_window():
         (lambda d: Patch.add(d, layer=-1), "layers count from 0"),
         (lambda d: Patch.add(d, layer=[]), "at least one layer"),
         (lambda d: Patch.add(d, layer=[1, 1]), "layers must differ"),
-        (lambda d: Patch.add(d, layer=1, coefficient=float("inf")), "finite coefficient"),
-        (lambda d: Patch.clamp(d, layer=1, value=float("nan")), "finite coefficient or value"),
+        (lambda d: Patch.add(d, layer=1, coefficient=float("inf")), "of add must be finite"),
+        (lambda d: Patch.clamp(d, layer=1, value=float("nan")), "value of clamp must be a number"),
         (lambda d: Patch.add(d, layer=9), "layer 9 is out of range: the model has layers 0 to 2"),
         (lambda d: Patch.add(torch.ones(5), layer=1), "5 dimensions, the model's .* 32"),
     ],
@@ -248,18 +248,19 @@ def test_where_a_kind_acts(llama, kind):
     """Hook points that the model has, in the first layer and not before it."""
     found = KINDS[kind]
     layers = () if found.everywhere else (2, 1)
-    names = found.hook_points(layers, llama.cfg.n_layers)
+    names = found.hook_points(layers, llama)
     assert set(names) <= set(llama.hook_dict)
     first = found.first_layer(layers)
     assert min(int(name.split(".")[1]) for name in names) == first
     assert first == (0 if kind == "ablate" else 1)
     n = llama.cfg.n_layers
-    writes = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
-    everywhere = [f"blocks.{layer}.{write}" for layer in range(n) for write in writes]
+    places = ("hook_resid_pre", "hook_attn_out", "hook_resid_mid", "hook_mlp_out")
+    everywhere = [f"blocks.{layer}.{place}" for layer in range(n) for place in places]
+    everywhere.append(f"blocks.{n - 1}.hook_resid_post")
     few = ["blocks.2.hook_resid_pre", "blocks.1.hook_resid_pre"]
     assert names == (everywhere if kind == "ablate" else few)
     patch = Patch.of(kind, torch.ones(llama.cfg.d_model), layer=layers, value=2.0)
-    assert patch.hook_names(n) == names
+    assert patch.hook_names(llama) == names
     assert patch.first_layer == first
     with patch.on(llama):
         assert all(llama.hook_dict[name].fwd_hooks for name in names)

@@ -24,7 +24,7 @@ def test_positions_of_the_placeholder(llama):
 
 def test_slow_tokenizers_are_refused(llama, monkeypatch):
     monkeypatch.setattr(type(llama.tokenizer), "is_fast", False)
-    with pytest.raises(RoleLensError, match="need a fast tokenizer"):
+    with pytest.raises(RoleLensError, match="tokenizer, which tells where each token stands in"):
         placeholder_positions(llama, TARGET)
 
 
@@ -125,7 +125,7 @@ def test_the_target_and_its_placeholder_are_of_one_s_own(llama):
     ("options", "message"),
     [
         ({"layer": 3}, "layer 3 is out of range"),
-        ({"layer": [0, 1]}, "3 vectors, 2 layers and 3 scales"),
+        ({"layer": [0, 1]}, "or one for each: got 3 vectors, 2 layers and 3 scales"),
         ({"layer": 1, "scale": [1.0, 2.0]}, "3 vectors, 3 layers and 2 scales"),
         ({"layer": 1, "target": "Nothing here"}, "no word 'X'"),
     ],

@@ -18,7 +18,7 @@ PAGES = [
 CODE = re.compile(r"^```python\n(.*?)^```(?:\n\n(?:prints\n\n)?```text\n(.*?)^```)?", re.M | re.S)
 TAKES_MINUTES = re.compile(r"\bcompare\(")  # run on a stand-in, where its figures mean nothing
 
-pytestmark = [pytest.mark.packaged, pytest.mark.site, pytest.mark.long]
+pytestmark = [pytest.mark.packaged, pytest.mark.long]
 
 
 def parsed(text):

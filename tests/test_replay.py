@@ -27,6 +27,9 @@ def direction(seed=0):
     return torch.randn(D, generator=torch.Generator().manual_seed(seed))
 
 
+MASKS = ("prompt", "generated", "last", "answer", "not_first", "prompt[2:-3]", "answer[:2]")
+
+
 def candidates_of_one_form():
     """Lists of candidates that may share a batch."""
     d, e = direction(0), direction(1)
@@ -40,7 +43,7 @@ def candidates_of_one_form():
         (Patch.add(e, layer=2), Patch.add(d, layer=1)),
     ]
     yield [(), ()]
-    for tokens in ("prompt", "generated", "last"):
+    for tokens in MASKS:
         yield [(Patch.add(x, layer=1, tokens=tokens),) for x in (d, e)]
         yield [(Patch.ablate(x, tokens=tokens),) for x in (d, e)]
 

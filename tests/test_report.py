@@ -108,11 +108,20 @@ def test_cells(tmp_path):
 
 
 def test_fingerprints_are_left_out_of_the_page(tmp_path):
-    vectors = {"model": "m", "fingerprint": [0.125] * 480}
+    """Also of those that the vectors were merged with, which may be merged ones themselves."""
+
+    def provenance(model, *others):
+        merged = {"merged_with": list(others)} if others else {}
+        return {"model": model, "fingerprint": [0.125] * 480, **merged}
+
+    vectors = provenance("one", provenance("two", provenance("three")), provenance("four"))
+    before = json.dumps(vectors)
     text = " ".join(page(Report("t", "q", {"seed": 3, "vectors": vectors}), tmp_path).texts)
-    assert '"model": "m"' in text
+    for model in ("one", "two", "three", "four"):
+        assert f'"model": "{model}"' in text
     assert "0.125" not in text
-    assert len(vectors["fingerprint"]) == 480
+    assert "fingerprint" not in text
+    assert json.dumps(vectors) == before
 
 
 def test_numbers_of_every_type_stand_right(tmp_path):

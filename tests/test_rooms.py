@@ -20,13 +20,17 @@ from role_lens import Question, RoleLensError, RoleVectors
 ROOT = Path(role_lens.__file__).parent
 TOP = Path(__file__).parents[1]
 # Each room may import from itself and from those before it. `ground` is what every room stands on:
-# errors, files, versions, the registry, how models are loaded, and records without a room.
+# errors, files, versions, the registry, how models are loaded and asked, prompts, and records
+# without a room.
 ROOMS = (
     *("ground", "_run", "top", "questions", "scoring", "statistics", "experiments"),
     *("reading", "judges", "interop", "reporting", "cli"),
 )
 SIDE_BY_SIDE = ({"reading", "judges"},)
-GROUND = {"errors", "files", "versions", "_registry", "models", "compute", "direction_spec"}
+GROUND = {
+    *("errors", "files", "versions", "_registry", "models", "compute", "direction_spec"),
+    *("chat", "checks", "loading", "prompts", "rows", "values"),
+}
 IN_TOP = {"patches", "finders"}
 PUBLIC = ("role_lens", *(f"role_lens.{name}" for name in (
     *("patches", "finders", "questions", "scoring", "statistics", "experiments"),

@@ -16,7 +16,7 @@ from role_lens import (
     load_questions,
     summarize,
 )
-from role_lens._run.tokens import chat_text, has_chat_template
+from role_lens.chat import chat_text, has_chat_template
 from role_lens.questions.question import LETTERS, question_text
 from role_lens.scoring import Asker
 from role_lens.scoring.method import METHODS, ScoringMethod
@@ -111,7 +111,10 @@ def test_batch_size_does_not_matter(llama, scoring):
     np.testing.assert_allclose(together[columns], alone[columns], atol=1e-4)
 
 
-@pytest.mark.parametrize("tokens", ["prompt", "generated", "last"])
+@pytest.mark.parametrize(
+    "tokens",
+    ["prompt", "generated", "last", "answer", "not_first", "prompt[2:-3]", "answer[:1]"],
+)
 def test_token_masks_in_cloze(llama, tokens):
     """The prompt ends in another column for every choice; alone there is no padding."""
     patch = Patch.add(torch.ones(32), layer=1, coefficient=2.0, tokens=tokens)

@@ -339,8 +339,8 @@ def test_a_full_disk_leaves_the_finished_cells(llama, vectors, tmp_path, undistu
         ({"grid": Grid(roles=("poett",))}, "unknown role 'poett': did you mean 'poet'"),
         ({"grid": Grid(layers=(7,))}, "layer 7 is out of range"),
         ({"grid": Grid(positions=(-9,))}, "position -9 is out of range"),
-        ({"grid": Grid(positions=())}, "no candidate"),
-        ({"grid": Grid(layers=(0,))}, "no candidate with a direction that is not zero"),
+        ({"grid": Grid(positions=())}, "the grid has no candidates: it is empty, or all its"),
+        ({"grid": Grid(layers=(0,))}, "directions are zero, as at layer 0 of most models; got G"),
         ({"questions": []}, "at least one question"),
     ],
 )

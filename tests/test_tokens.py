@@ -67,7 +67,7 @@ def test_positions_that_differ_between_prompts_are_refused():
 @pytest.mark.parametrize(
     ("prompts", "message"),
     [
-        ([], "at least one prompt, got an empty list"),
+        ([], "at least one of the prompts, got an empty list"),
         (["ok", " \n"], "prompt 1 is empty"),
         (["a\ud800"], "prompt 0 holds a lone surrogate"),
         (["x" * 300], "more than the model's context of 256"),

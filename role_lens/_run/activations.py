@@ -20,6 +20,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from role_lens._run.budget import in_batches, token_budget
+from role_lens._run.exclusive import has_model_to_itself
 from role_lens._run.partial_pass import run_blocks
 from role_lens._run.past import Past
 from role_lens._run.residual_stream import residual_stream
@@ -45,6 +46,7 @@ class GroupSums:
         return self.total / self.count[:, None, None, None]
 
 
+@has_model_to_itself
 @torch.inference_mode()
 def sum_activations(
     model: Model,
@@ -103,6 +105,7 @@ def sum_activations(
     return GroupSums(count, total, probe_total, probe_square)
 
 
+@has_model_to_itself
 @torch.inference_mode()
 def activations_at(
     model: Model,

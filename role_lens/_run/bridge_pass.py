@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
+from role_lens._run.exclusive import hooked
 from role_lens._run.joined_cache import JoinedCache, KeysKnown
 from role_lens._run.partial_pass import Pairs, Part
 from role_lens.models import Model
@@ -37,7 +38,7 @@ def bridge_pass(model: Model, part: Part) -> tuple[Tensor, Pairs]:
     if cache is not None and part.only is not None and part.tokens.shape[1] > 1:
         forwards[n_layers - 1] = _one_column(model.blocks[n_layers - 1], cache, part.only)
     first = part.resid if part.start == 0 else None  # no block before it could hand it on
-    with _replaced(model, forwards), _entering(model, first), model.hooks(fwd_hooks=hooks):
+    with hooked(model, hooks), _replaced(model, forwards), _entering(model, first):
         try:
             output = model(
                 part.tokens,
@@ -94,7 +95,8 @@ def _passing_over(model: Model, part: Part) -> dict[int, Callable[..., Any]]:
     """Forwards of the blocks before the first: they hand on the residual stream."""
     if part.start == 0:
         return {}
-    output = (part.resid,) if _returns_tuple(model, part.tokens) else part.resid
+    n = _n_outputs(model, part.tokens)
+    output = part.resid if n is None else (part.resid, *[None] * (n - 1))
     return dict.fromkeys(range(part.start), lambda *args, **kwargs: output)
 
 
@@ -128,19 +130,23 @@ def _one_column(block: Any, cache: JoinedCache, column: Tensor) -> Callable[...,
     return forward
 
 
-_tuples: WeakKeyDictionary[Any, bool] = WeakKeyDictionary()
+_outputs: WeakKeyDictionary[Any, int | None] = WeakKeyDictionary()
 
 
-def _returns_tuple(model: Model, tokens: Tensor) -> bool:
-    """Whether the model expects a tuple from its blocks; that depends on the architecture."""
-    if model not in _tuples:
-        seen: list[bool] = []
-        handle = model.blocks[0].register_forward_hook(
-            lambda block, inputs, output: seen.append(isinstance(output, tuple))
-        )
-        try:
-            model(tokens, use_cache=False, stop_at_layer=1)
-        finally:
-            handle.remove()
-        _tuples[model] = seen[0]
-    return _tuples[model]
+def _n_outputs(model: Model, tokens: Tensor) -> int | None:
+    """How many things the model expects from each of its blocks, the residual stream first; None
+    where it is given bare. That depends on the architecture."""
+    if model not in _outputs:
+        seen: list[int | None] = []
+        with hooked(model, []):
+            handle = model.blocks[0].register_forward_hook(
+                lambda block, inputs, output: seen.append(
+                    None if isinstance(output, Tensor) else len(output)
+                )
+            )
+            try:
+                model(tokens, use_cache=False, stop_at_layer=1)
+            finally:
+                handle.remove()
+        _outputs[model] = seen[0]
+    return _outputs[model]

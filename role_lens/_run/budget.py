@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import torch
 
+from role_lens._run.padding import ignores_padding
 from role_lens._run.tokens import Batch, pad_left
 from role_lens.errors import OutOfMemoryError, RoleLensError
 from role_lens.models import Model
@@ -88,12 +89,17 @@ def in_batches(
 ) -> Iterator[tuple[Batch, Result]]:
     """Batches of sequences of like length, longest first, with what `run` returns.
 
+    Of a model that doesn't ignore padding the sequences of a batch have one length.
     Where a GPU runs out of memory the budget halves and the batch is repeated, smaller.
     """
     order = sorted(range(len(sequences)), key=lambda i: (-len(sequences[i]), i))
+    padded = len({*map(len, sequences)}) == 1 or ignores_padding(model)
     start = 0
     while start < len(order):
-        index = order[start : start + budget.rows(len(sequences[order[start]]))]
+        width = len(sequences[order[start]])
+        index = order[start : start + budget.rows(width)]
+        if not padded:
+            index = [i for i in index if len(sequences[i]) == width]
         batch = pad(model, [sequences[i] for i in index], index)
         result = attempt(partial(run, batch), budget, len(index))
         if result is not None:

@@ -14,17 +14,19 @@ import einops
 import torch
 
 from role_lens._run.residual_stream import residual_stream
-from role_lens._run.tokens import Batch
+from role_lens._run.tokens import Batch, n_embeddings
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, weight_processing
 
 Fingerprint: TypeAlias = tuple[float, ...]
 
 _COORDINATES = 16
+_LIBRARIES = ("transformer_lens.", "transformers.", "accelerate.", "torch.", "role_lens.")
 # Relative to the coordinates' own size, rounding to bfloat16 changes a layer by a few percent,
 # other weights by more than their size.
 _TOLERANCE = 0.2
-_known: WeakKeyDictionary[Any, dict[str, Fingerprint]] = WeakKeyDictionary()
+# Of each model: the state of its weights, and the fingerprint in that state.
+_known: WeakKeyDictionary[Any, tuple[tuple[Any, ...], Fingerprint]] = WeakKeyDictionary()
 
 
 @torch.inference_mode()
@@ -32,32 +34,48 @@ def fingerprint(model: Model) -> Fingerprint:
     """Some coordinates of the residual stream entering each block, at the last of a few fixed
     tokens: layer by layer, evenly spaced over the width.
 
-    Computed once per model and kind of weight processing; weights that change otherwise keep
-    their first fingerprint.
+    Computed once, and again whenever the weights have changed. It doesn't depend on the tokenizer,
+    nor on rows that were added to the embedding.
 
     Raises:
         RoleLensError: hooks are attached, which would take part in it.
     """
-    known = _known.setdefault(model, {})
-    processing = weight_processing(model)
-    if processing not in known:
+    state = _state(model)
+    known = _known.get(model)
+    if known is None or known[0] != state:
         refuse_hooks(model)
-        # Spread over the vocabulary: the first ids are often rare control tokens.
-        tokens = torch.arange(1, 17, device=model.cfg.device)[None] * (model.cfg.d_vocab // 17)
+        tokens = torch.tensor([_tokens(n_embeddings(model))], device=model.cfg.device)
         batch = Batch(tokens, torch.ones_like(tokens), (0,))
         resid = residual_stream(model, batch, [-1])[:, 0, 0].float()
         columns = torch.linspace(0, model.cfg.d_model - 1, _COORDINATES).long()
-        known[processing] = tuple(resid.cpu()[:, columns].flatten().tolist())
-    return known[processing]
+        known = state, tuple(resid.cpu()[:, columns].flatten().tolist())
+        _known[model] = known
+    return known[1]
+
+
+def _tokens(n: int) -> list[int]:
+    """The fixed tokens, for an embedding of n rows: the same for one with some rows more."""
+    # The first ids are often rare control tokens, or single bytes.
+    first, step = (300, 13) if n >= 512 else (1, 7)
+    return [(first + step * number) % n for number in range(16)]
+
+
+def _state(model: Model) -> tuple[Any, ...]:
+    """What is no longer the same once weights have changed: where they are, how often they were
+    written to, and a few of their numbers."""
+    parameters = [parameter.detach() for parameter in model.parameters()]
+    places = tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in parameters)
+    some = [p.flatten()[:: max(1, p.numel() // 8)].to("cpu", torch.float32) for p in parameters]
+    return weight_processing(model), places, torch.cat(some).numpy().tobytes()
 
 
 def check_fingerprint(expected: Fingerprint, model: Model) -> None:
     """Raise a RoleLensError if the model computes something else than the one expected.
 
-    A model that already carries hooks and was never fingerprinted can't be checked: the hooks
-    would take part. It passes.
+    A model that already carries hooks, and has no fingerprint of its present weights, can't be
+    checked: the hooks would take part. It passes.
     """
-    if weight_processing(model) not in _known.get(model, {}) and has_hooks(model):
+    if has_hooks(model) and _known.get(model, ((), ()))[0] != _state(model):
         return
     found = fingerprint(model)
     if len(found) != len(expected):
@@ -100,10 +118,21 @@ def refuse_hooks(model: Model) -> None:
 
 
 def has_hooks(model: Model) -> bool:
-    """Whether somebody's hooks are attached to the model; those that TransformerLens itself needs
-    on some architectures don't count."""
-    return any(
-        not str(getattr(handle.user_hook, "__module__", "")).startswith("transformer_lens.")
-        for point in model.hook_dict.values()
-        for handle in point.fwd_hooks
-    )
+    """Whether somebody's hooks are attached to the model, TransformerLens hooks or torch's own.
+
+    Those that TransformerLens itself needs on some architectures don't count, nor do those with
+    which accelerate moves weights, nor torch's on the whole model, which watch passes.
+    """
+    hooks = [handle.user_hook for one in model.hook_dict.values() for handle in one.fwd_hooks]
+    whole = getattr(model, "original_model", model)
+    # The hooks of hook points are torch's too.
+    passed_over = {id(one) for one in (model, whole, *model.hook_dict.values())}
+    for module in (*model.modules(), *whole.modules()):
+        if id(module) not in passed_over:
+            hooks += [*module._forward_hooks.values(), *module._forward_pre_hooks.values()]
+    return any(not _module(hook).startswith(_LIBRARIES) for hook in hooks)
+
+
+def _module(hook: Any) -> str:
+    """The module in which a hook was written; empty where that can't be told."""
+    return str(getattr(getattr(hook, "func", hook), "__module__", ""))

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from role_lens._run.exclusive import hooked
 from role_lens._run.tokens import Batch
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, is_bridge
@@ -20,7 +21,7 @@ def last_logits(
     model: Model, batch: Batch, columns: int = 1
 ) -> Float[Tensor, "batch columns d_vocab"]:
     """Logits of the last columns only; the unembedding of the others is never computed."""
-    with model.hooks(fwd_hooks=[keep_last(model, columns)]):
+    with hooked(model, [keep_last(model, columns)]):
         return finite(model(batch.tokens, attention_mask=batch.mask))
 
 
@@ -36,7 +37,7 @@ def next_logits(
         tokens: the tokens that the cache doesn't hold yet (all of them without a cache).
         mask: 1 for every real token so far, cached ones included.
     """
-    with model.hooks(fwd_hooks=[keep_last(model, 1)]):
+    with hooked(model, [keep_last(model, 1)]):
         if is_bridge(model):
             logits, cache = model(
                 tokens,

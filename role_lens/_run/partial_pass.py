@@ -16,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import Parameter
 
+from role_lens._run.exclusive import exclusive, hooked
 from role_lens._run.forward import finite, keep_last
 from role_lens._run.past import Past
 from role_lens.models import Model, is_bridge
@@ -77,7 +78,7 @@ def run_blocks(
         from role_lens._run.bridge_pass import bridge_pass as run  # needs transformers
     else:
         run = _hooked_pass
-    with model.hooks(fwd_hooks=hooks):
+    with hooked(model, hooks):
         output, pairs = run(model, Part(tokens, whole, past, start, resid, stop, only, keep))
     if stop is None:
         output = finite(output)
@@ -135,16 +136,17 @@ def float32_readout(model: Model) -> Iterator[None]:
     parts = [getattr(model, name, None) for name in ("ln_final", "unembed")]
     modules = [module for part in parts if part is not None for module in part.modules()]
     held = [tensors for m in modules for tensors in (m._parameters, m._buffers)]
-    kept = [dict(tensors) for tensors in held]
-    try:
-        for tensors in held:
-            for name, tensor in tensors.items():
-                # A tensor of its own: the old one may be the embedding's too.
-                if isinstance(tensor, Parameter):
-                    tensors[name] = Parameter(tensor.float(), requires_grad=False)
-                elif tensor is not None and tensor.is_floating_point():
-                    tensors[name] = tensor.float()
-        yield
-    finally:
-        for tensors, before in zip(held, kept, strict=True):
-            tensors.update(before)
+    with exclusive(model):
+        kept = [dict(tensors) for tensors in held]
+        try:
+            for tensors in held:
+                for name, tensor in tensors.items():
+                    # A tensor of its own: the old one may be the embedding's too.
+                    if isinstance(tensor, Parameter):
+                        tensors[name] = Parameter(tensor.float(), requires_grad=False)
+                    elif tensor is not None and tensor.is_floating_point():
+                        tensors[name] = tensor.float()
+            yield
+        finally:
+            for tensors, before in zip(held, kept, strict=True):
+                tensors.update(before)

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from role_lens._run.exclusive import hooked
 from role_lens._run.partial_pass import run_blocks
 from role_lens._run.past import Past
 from role_lens._run.tokens import Batch
@@ -42,7 +43,7 @@ def residual_stream(
     end = model.cfg.n_layers - 1
     hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in range(end)]
     after = past.select(torch.zeros_like(rows)) if past is not None else None
-    with model.hooks(fwd_hooks=hooks):
+    with hooked(model, hooks):
         final, _ = run_blocks(model, batch.tokens, batch.mask, past=after, stop=end)
     keep(final, None)
     return torch.stack([layer.to(final.device) for layer in layers])

@@ -1,4 +1,4 @@
-"""Turns prompts into tokens by the chat template, and tokens into padded batches.
+"""Turns formatted prompts into tokens, and tokens into padded batches.
 
     batch = pad_left(model, encode_chat(model, ["Tea?", "What time is it?"]), range(2))
 
@@ -8,13 +8,16 @@ instruction, where prompts of any content can be compared.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
+from role_lens.chat import assistant_turn, chat_text, has_chat_template
 from role_lens.errors import RoleLensError
-from role_lens.models import Model
+from role_lens.models import Model, is_bridge
+from role_lens.prompts import prompt_list
 
 # Endings that a tokenizer might merge with the template's first tokens.
 _ENDINGS = ("a", "7", "?", ".", "!", ")", '"', "…")
@@ -30,44 +33,6 @@ class Batch:
     index: tuple[int, ...]
 
 
-def has_chat_template(model: Model) -> bool:
-    """Whether the tokenizer brings a chat template (base models usually don't)."""
-    return bool(getattr(model.tokenizer, "chat_template", None))
-
-
-def chat_text(model: Model, prompt: str, system: str | None = None) -> str:
-    r"""Format a prompt as one user turn, up to where the assistant's answer begins.
-
-    The tokenizer's own chat template is used; where it has none, the plain format `User:
-    …\n\nAssistant:`.
-
-    Args:
-        system: system message; None for the template's own default.
-
-    Raises:
-        RoleLensError: the template refuses the conversation (some take no system message), or
-            leaves the system message out.
-
-    Examples:
-        >>> chat_text(model, "Tea?")
-        '<|start|>user\nTea?<|end|>\n<|start|>assistant\n'
-    """
-    if not has_chat_template(model):
-        head = f"{system}\n\n" if system is not None else ""
-        return f"{head}User: {prompt}\n\nAssistant:"
-    messages = [{"role": "system", "content": system}] if system is not None else []
-    messages.append({"role": "user", "content": prompt})
-    try:
-        text = model.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
-        )
-    except Exception as error:  # jinja's own errors and whatever a template raises
-        raise RoleLensError(f"the chat template refuses this conversation: {error}") from error
-    if system is not None and system.strip() not in text:
-        raise RoleLensError("the chat template leaves system messages out: ask without one")
-    return text
-
-
 def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None) -> list[list[int]]:
     """Token ids of each prompt, formatted as one user turn by `chat_text`.
 
@@ -78,19 +43,14 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
         >>> [len(ids) for ids in encode_chat(model, ["Tea?", "Lunch!"])]
         [23, 25]
     """
-    if isinstance(prompts, str):  # or its letters would be taken for prompts
-        raise RoleLensError(f"expected a list of prompts, got the string {prompts[:60]!r}")
-    if not prompts:
-        raise RoleLensError("expected at least one prompt, got an empty list")
+    chat = has_chat_template(model)
     sequences = []
-    for number, prompt in enumerate(prompts):
-        if not isinstance(prompt, str) or not prompt.strip():
+    for number, prompt in enumerate(prompt_list(prompts)):
+        if not prompt.strip():
             raise RoleLensError(f"prompt {number} is empty: {prompt!r}")
         if any("\ud800" <= character <= "\udfff" for character in prompt):
             raise RoleLensError(f"prompt {number} holds a lone surrogate: {prompt[:60]!r}")
-        ids = encode_text(
-            model, chat_text(model, prompt, system), special=not has_chat_template(model)
-        )
+        ids = encode_text(model, chat_text(model, prompt, system), special=not chat)
         check_length(model, len(ids), prompt)
         sequences.append(ids)
     return sequences
@@ -102,6 +62,9 @@ def encode_text(model: Model, text: str, *, special: bool) -> list[int]:
     Args:
         special: let the tokenizer add its own special tokens, but no second BOS token and no EOS
             token.
+
+    Raises:
+        RoleLensError: a token for which the model has no embedding.
     """
     ids = list(model.tokenizer(text, add_special_tokens=special)["input_ids"])
     bos, eos = model.tokenizer.bos_token_id, model.tokenizer.eos_token_id
@@ -109,7 +72,56 @@ def encode_text(model: Model, text: str, *, special: bool) -> list[int]:
         ids = ids[1:]
     if special and len(ids) > 1 and ids[-1] == eos:  # what follows must continue the text
         ids = ids[:-1]
+    last, n = max(ids, default=0), n_embeddings(model)
+    if last >= n:
+        raise RoleLensError(
+            f"{text[:60]!r} holds token {last} ({model.tokenizer.decode([last])!r}), but the model "
+            f"has embeddings for tokens 0 to {n - 1} only: resize its embedding, or leave it out"
+        )
     return ids
+
+
+def encode_continuations(
+    model: Model, text: str, continuations: Sequence[str], *, special: bool
+) -> tuple[list[int], list[list[int]]]:
+    """Token ids of a text, and of each continuation as the tokenizer makes them after that text.
+
+    Where the tokenizer joins the end of the text with a continuation, the last tokens of the text
+    go with all continuations.
+
+    Args:
+        special: as in `encode_text`.
+    """
+    alone = encode_text(model, text, special=special)
+    wholes = [encode_text(model, text + one, special=special) for one in continuations]
+    kept = min(common_prefix_length(alone, whole) for whole in wholes)
+    if kept == 0:  # something has to come before what is scored
+        return alone, [encode_text(model, one, special=False) for one in continuations]
+    return alone[:kept], [whole[kept:] for whole in wholes]
+
+
+def stop_token_ids(model: Model) -> set[int]:
+    """Tokens that end an answer: those that tokenizer and generation config name, and the special
+    token with which the chat template ends the assistant's turn."""
+    tokenizer = model.tokenizer
+    config = getattr(model.original_model, "generation_config", None) if is_bridge(model) else None
+    named = getattr(config, "eos_token_id", None)
+    stops = [tokenizer.eos_token_id, *([named] if isinstance(named, int) else named or ())]
+    special = {*tokenizer.all_special_ids}
+    # Some tokenizers have runs of spaces among their added tokens.
+    added = getattr(tokenizer, "added_tokens_decoder", {})
+    special |= {token for token, written in added.items() if str(written).strip()}
+    tail = tokenizer(assistant_turn(model).tail, add_special_tokens=False)["input_ids"]
+    stops.append(next((token for token in tail if token in special), None))
+    return {token for token in stops if token is not None}
+
+
+def n_embeddings(model: Model) -> int:
+    """How many tokens have an embedding; the tokenizer may have more or fewer."""
+    if is_bridge(model):
+        hf_model: Any = model.original_model
+        return int(hf_model.get_input_embeddings().weight.shape[0])
+    return int(model.W_E.shape[0])
 
 
 def check_length(model: Model, length: int, prompt: str, *, following: int = 0) -> None:
@@ -166,8 +178,9 @@ def _padded(
     model: Model, sequences: Sequence[Sequence[int]], index: Sequence[int], *, left: bool
 ) -> Batch:
     width = max(len(ids) for ids in sequences)
-    pad = model.tokenizer.pad_token_id
-    pad = pad if pad is not None else (model.tokenizer.eos_token_id or 0)
+    named = (model.tokenizer.pad_token_id, model.tokenizer.eos_token_id)
+    # Under the mask any token will do that has an embedding.
+    pad = next((one for one in named if one is not None and one < n_embeddings(model)), 0)
     tokens = torch.full((len(sequences), width), pad, dtype=torch.long)
     mask = torch.zeros((len(sequences), width), dtype=torch.long)
     for row, ids in enumerate(sequences):

@@ -75,7 +75,7 @@ def declared_improved(
         permutations: number of permutations in a sign-flip test.
 
     Raises:
-        RoleLensError: fewer roles than a family has.
+        RoleLensError: a family of no roles, or of more than there are.
 
     Examples:
         >>> from role_lens.experiments import declared_improved, drawn_changes
@@ -85,7 +85,7 @@ def declared_improved(
         True
     """
     if not 1 <= family <= n_roles:
-        raise RoleLensError(f"a family of {family} needs as many roles, got {n_roles}")
+        raise RoleLensError(f"family must be 1 to n_roles, {n_roles}, got {family}")
     rng = np.random.default_rng(seed)
     declared: list[list[bool]] = []
     lucky: list[bool] = []

@@ -70,6 +70,7 @@ def candidates_of(vectors: RoleVectors, grid: Grid) -> list[Candidate]:
                 found[Candidate(kind, spec)] = None
     if not found:
         raise RoleLensError(
-            f"the grid holds no candidate with a direction that is not zero: {grid}"
+            "the grid has no candidates: it is empty, or all its directions are zero, as at layer "
+            f"0 of most models; got {grid}"
         )
     return list(found)

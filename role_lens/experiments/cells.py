@@ -36,7 +36,8 @@ _COLUMNS = ("cell", "question", "kind", "predicted", "correct", "logprob_correct
 
 @dataclass(frozen=True, eq=False)
 class Cell:
-    """One way of changing or asking the model, in which all questions are asked."""
+    """A unit of a run that is scored and kept as a whole: a sweep's candidate or a comparison's
+    condition."""
 
     labels: Mapping[str, Any]
     """What names the cell in tables, `kind` among them."""

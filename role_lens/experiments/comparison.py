@@ -10,7 +10,7 @@ The parts are in other files: `selection`, `null_band`, `conditions`, `condition
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
-from role_lens._run.tokens import chat_text
+from role_lens._run.exclusive import with_usual_defaults
+from role_lens.chat import chat_text
 from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
 from role_lens.experiments.candidates import candidates_of
@@ -34,19 +35,22 @@ from role_lens.experiments.judgement import DomainScores, judge, summary
 from role_lens.experiments.null_band import RandomChoice, choose_random
 from role_lens.experiments.options import Exam, Selection, TestPlan
 from role_lens.experiments.selection import Choice, folder_of, select_by_domain
+from role_lens.experiments.settings import settings_of
 from role_lens.experiments.shuffled_labels import prompt_tokens, shuffled_by_role
-from role_lens.files import make_folder, write_json, write_table
+from role_lens.experiments.store import claimed
+from role_lens.files import as_path, write_json, write_table
 from role_lens.models import Model, model_name
 from role_lens.prompts import NEUTRAL_PERSONA
 from role_lens.questions.domains import homes_among
 from role_lens.questions.question import Question
 from role_lens.questions.splits import check_numbers, divide, sample_each, sample_questions
 from role_lens.scoring.asked import AskedQuestions, Asker
-from role_lens.scoring.identity import hash_of_vectors
+from role_lens.scoring.identity import content_hash, hash_of_vectors
 from role_lens.vectors import RoleVectors
 from role_lens.versions import package_versions
 
 
+@with_usual_defaults
 def compare(
     model: Model,
     vectors: RoleVectors,
@@ -76,7 +80,8 @@ def compare(
             `RoleVectors.with_prompts`; the built-in ones are known.
         exam: the questions that test and those that choose, how they are asked, and which role
             belongs to which domain.
-        out: run folder; a run that was stopped goes on where it was.
+        out: run folder: a new one, or one of the same comparison, which goes on where it was
+            stopped.
         selection: candidates, objective and limits. A grid without roles takes those whose domain
             has questions. Random directions are chosen for log p(correct), which is what is judged,
             whatever the objective.
@@ -92,8 +97,8 @@ def compare(
 
     Raises:
         RoleLensError: a role without a domain, fewer than 20 questions of a domain to choose or to
-            test (questions that are given for both only test), and all that `select` and `sweep`
-            raise.
+            test (questions that are given for both only test), a folder that holds another
+            comparison (the message names what differs), and all that `select` and `sweep` raise.
 
     Warns:
         UserWarning: fewer random directions of some role than planned were within the limit of the
@@ -109,10 +114,13 @@ def compare(
         [['poet', 'verse', 20]]
     """
     prepared = _prepare(Asker(model, exam.asking, compute), vectors, exam, out, selection, plan)
-    chosen = _choose(prepared, vectors)
-    scores = _test(prepared, vectors, chosen)
-    effects = judge(scores, permutations=plan.permutations, seed=plan.seed)
-    return _write(prepared, vectors, chosen, effects)
+    with claimed(prepared.folder, _identity(prepared, vectors, exam)):
+        for test in prepared.tests:  # may refuse, before the long part
+            open_conditions(test.asked, test.folder)
+        chosen = _choose(prepared, vectors)
+        scores = _test(prepared, vectors, chosen)
+        effects = judge(scores, permutations=plan.permutations, seed=plan.seed)
+        return _write(prepared, vectors, chosen, effects)
 
 
 def check_exam(vectors: RoleVectors, exam: Exam, selection: Selection, plan: TestPlan) -> None:
@@ -203,12 +211,12 @@ def _prepare(
     selection: Selection,
     plan: TestPlan,
 ) -> _Prepared:
-    """Divide the questions and open the folders, which may refuse, before the long part."""
+    """Divide and tokenise the questions, which may refuse, before a folder is made."""
     vectors.check(asker.model)
     divided = _divide(vectors, exam, selection, plan)
     tokens = prompt_tokens(asker.model, vectors) if plan.n_shuffled else None
-    folder = make_folder(out)
-    prepared = _Prepared(
+    folder = as_path(out)
+    return _Prepared(
         asker,
         selection.of_roles(list(divided.homes)).within(vectors.n_layers),
         plan,
@@ -226,9 +234,27 @@ def _prepare(
         tokens,
         folder,
     )
-    for test in prepared.tests:
-        open_conditions(test.asked, test.folder)
-    return prepared
+
+
+def _identity(prepared: _Prepared, vectors: RoleVectors, exam: Exam) -> dict[str, Any]:
+    """What tells the comparison from others, as JSON values."""
+    asker = prepared.asker
+    return {
+        "run": "comparison",
+        **asker.model_identity,
+        "vectors": hash_of_vectors(vectors),
+        **settings_of(prepared.selection, prepared.plan),
+        **settings_of(asker.asking, leave_out=("examples",)),
+        "examples": _hashed(asker.asking.examples),
+        "questions": _hashed(exam.questions),
+        "validation": None if exam.validation is None else _hashed(exam.validation),
+        "domains": dict(prepared.homes),
+        "prompts of the fit are known": prepared.prompt_tokens is not None,
+    }
+
+
+def _hashed(questions: Sequence[Question]) -> str:
+    return content_hash([astuple(question) for question in questions])
 
 
 def _choose(prepared: _Prepared, vectors: RoleVectors) -> _Chosen:
@@ -314,8 +340,8 @@ def _warn_of_bands(random: Mapping[str, Sequence[RandomChoice]], n: int) -> None
     if few:
         found = ", ".join(f"{role} ({number})" for role, number in few.items())
         warnings.warn(
-            f"fewer than {n} random directions were within max_kl, and the bands are thinner, of "
-            f"{found}",
+            f"fewer than {n} random directions had a KL divergence within max_kl, so these null "
+            f"bands are smaller: {found}; raise max_kl to fill them",
             stacklevel=4,
         )
 

@@ -50,6 +50,16 @@ def rotated(vectors: RoleVectors, *, seed: int = 0) -> RoleVectors:
     )
 
 
+def rotation(vectors: RoleVectors, seed: int, number: int) -> RoleVectors:
+    """One of a seed's random rotations, for null bands.
+
+    It is the same however many rotations there are, so what is finished stays valid when more are
+    asked for; and no two seeds share one among their first million.
+    """
+    # Torch takes no larger seeds; of a prime, so that large seeds don't fall together.
+    return rotated(vectors, seed=(1_000_000 * seed + number) % (2**61 - 1))
+
+
 def shuffled_directions(
     role: Float[Tensor, "role_prompt d_model"],
     base: Float[Tensor, "base_prompt d_model"],

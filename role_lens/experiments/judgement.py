@@ -1,4 +1,4 @@
-"""Turns scores into a verdict: effects of conditions, whether they may be chance, and in words.
+"""Turns scores into verdicts: measures each condition's effect, tests it, and says it in words.
 
     effects = judge(scores)           # a row per condition, with p values
     summary(effects, homes)           # a row per role and domain
@@ -30,6 +30,7 @@ from role_lens.statistics.paired import (
 LEVEL = 0.05
 """The level of all tests: 5 %."""
 _PLACE = ["role", "domain", "in_domain"]
+_ADD, _RANDOM = ConditionKind.ADD.value, ConditionKind.RANDOM.value
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +173,7 @@ def verdict(
     Examples:
         >>> from role_lens.experiments import verdict
         >>> verdict(0.05, p_helps=0.01, p_hurts=1.0, detectable=0.03, random=[0.02, 0.06])
-        'helps by 0.05, but so do 1 of 2 random directions'
+        'helps by 0.05, but so does 1 of 2 random directions'
     """
     if p_helps <= LEVEL:
         beside = _beside("but", [bool(other >= effect) for other in random])
@@ -190,7 +191,8 @@ def _beside(word: str, as_far: Sequence[bool]) -> str:
     if not as_far:
         return ""
     if any(as_far):
-        return f", {word} so do {sum(as_far)} of {len(as_far)} random directions"
+        do = "does" if sum(as_far) == 1 else "do"
+        return f", {word} so {do} {sum(as_far)} of {len(as_far)} random directions"
     return f", more than all {len(as_far)} random directions"
 
 
@@ -308,12 +310,12 @@ def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
     table["n_random"] = 0
     bands: dict[Any, list[float]] = {
         place: part.tolist()
-        for place, part in table[table["kind"] == "random"].groupby(_PLACE)["effect"]
+        for place, part in table[table["kind"] == _RANDOM].groupby(_PLACE)["effect"]
     }
     for i in table.index[table["kind"].isin([kind.value for kind in ConditionKind if kind.tested])]:
         row = table.loc[i]
         # Only the addition was chosen as the random directions were.
-        random = bands.get(tuple(row[_PLACE]), []) if row["kind"] == "add" else []
+        random = bands.get(tuple(row[_PLACE]), []) if row["kind"] == _ADD else []
         table.loc[i, "verdict"] = verdict(
             row["effect"],
             p_helps=row["p_helps_adjusted"],
@@ -359,7 +361,7 @@ def summary(effects: pd.DataFrame, homes: Mapping[str, str]) -> pd.DataFrame:
     )
     wide = wide[[kind for kind in TESTED if kind in wide.columns]]
     several = effects[effects["kind"].isin(RANGED)].groupby([*_PLACE, "kind"])["effect"]
-    kinds = [kind for kind in RANGED if kind == "random" or kind in set(effects["kind"])]
+    kinds = [kind for kind in RANGED if kind == _RANDOM or kind in set(effects["kind"])]
     ranges = [
         several.agg(bound).unstack("kind").reindex(columns=kinds).add_suffix(f"_{name}")
         for bound, name in (("min", "low"), ("max", "high"))
@@ -367,7 +369,7 @@ def summary(effects: pd.DataFrame, homes: Mapping[str, str]) -> pd.DataFrame:
     columns = ["n", "baseline_accuracy", "baseline"]
     more = ["low", "high", "accuracy_change", "p_mcnemar", "p_helps_adjusted", "p_hurts_adjusted"]
     more += ["q_helps", "p_random", "n_random", "detectable", "verdict"]
-    added = effects[effects["kind"] == "add"].set_index(_PLACE)
+    added = effects[effects["kind"] == _ADD].set_index(_PLACE)
     table = pd.concat([added[columns], wide, *ranges, added[more]], axis=1).reset_index()
     absent = [
         {"role": role, "domain": home, "in_domain": True, "verdict": "no direction was chosen"}

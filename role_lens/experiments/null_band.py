@@ -1,4 +1,4 @@
-"""Chooses random directions as a role's own was chosen: the null band.
+"""Chooses random directions in the same way as a role's own; their effects are the null band.
 
     choose_random(asked, vectors, "selection", Selection(), TestPlan(n_random=20))
 
@@ -18,7 +18,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from role_lens.experiments.candidates import candidates_of
-from role_lens.experiments.controls import rotated
+from role_lens.experiments.controls import rotation
 from role_lens.experiments.options import Selection, TestPlan
 from role_lens.experiments.screening import by_estimate, kept_gradient
 from role_lens.experiments.selection import neutral_kl
@@ -98,7 +98,9 @@ def choose_random(
     """
     selection = selection.within(vectors.n_layers)
     store = open_sweep(asked, vectors, out)
-    key = content_hash(asdict(selection), plan.n_random, plan.seed)[:16]
+    # One record: several values would be joined, and 20 and 12 would be the same as 201 and 2.
+    made_of = {"selection": asdict(selection), "n_random": plan.n_random, "seed": plan.seed}
+    key = content_hash(made_of)[:16]
 
     @cache
     def gradient() -> Float[Tensor, "layer d_model"]:
@@ -109,8 +111,7 @@ def choose_random(
         return neutral_kl(asked, selection.neutral)
 
     def choose(number: int) -> pd.DataFrame:
-        # Rotations are numbered across seeds, so that no two seeds share one of as many.
-        turned = rotated(vectors, seed=plan.seed * plan.n_random + number)
+        turned = rotation(vectors, plan.seed, number)
         candidates = candidates_of(turned, selection.grid)
         ranked = by_estimate(turned, candidates, gradient(), selection.grid.screen)
         chosen = []

@@ -7,16 +7,16 @@
 The command line makes options of their fields, and a run's record holds them.
 """
 
-import math
-import operator
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
+from role_lens.checks import real_number, whole_number
 from role_lens.errors import RoleLensError
 from role_lens.patches.kind import KINDS
+from role_lens.questions.listed import question_list
 from role_lens.questions.question import Question
 from role_lens.questions.splits import MIN_QUESTIONS
 from role_lens.scoring.asking import Asking
@@ -30,17 +30,17 @@ Objective = Literal["logprob", "accuracy"]
 def _set_names(record: Any, field: str) -> None:
     """Make a tuple of strings of a record's field, and refuse a single string."""
     value = getattr(record, field)
-    if isinstance(value, str):
+    if isinstance(value, str) or not isinstance(value, Iterable | None):
         raise RoleLensError(f"{field} must be a tuple of strings, got {value!r}")
     if value is not None:
         object.__setattr__(record, field, tuple(map(str, value)))
 
 
-def _integer(name: str, value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError as error:
-        raise RoleLensError(f"{name} must be whole numbers, got {value!r}") from error
+def _several(values: Any) -> list[Any]:
+    """The numbers of a list, an array or the like; a lone number counts as one of them."""
+    return (
+        list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
+    )
 
 
 @dataclass(frozen=True)
@@ -84,13 +84,13 @@ class Grid:
         for name in ("layers", "positions"):
             values = getattr(self, name)
             if values is not None:
-                object.__setattr__(self, name, tuple(_integer(name, value) for value in values))
+                numbers = tuple(whole_number(value, name) for value in _several(values))
+                object.__setattr__(self, name, numbers)
         if self.screen is not None:
-            object.__setattr__(self, "screen", _integer("screen", self.screen))
-        coefficients = tuple(float(value) for value in self.coefficients)
+            object.__setattr__(self, "screen", whole_number(self.screen, "screen"))
+        several = _several(self.coefficients)
+        coefficients = tuple(real_number(value, "coefficients") for value in several)
         object.__setattr__(self, "coefficients", coefficients)
-        if not all(map(math.isfinite, coefficients)):
-            raise RoleLensError(f"coefficients must be finite, got {list(coefficients)}")
         for kind in self.kinds:
             KINDS.check(kind)
         if self.screen is not None and (self.screen < 1 or {*self.kinds} != {"add"}):
@@ -134,7 +134,7 @@ class Selection:
         for name in ("max_kl", "leave_out_last"):
             value = getattr(self, name)
             if value is not None:
-                object.__setattr__(self, name, float(value))
+                object.__setattr__(self, name, real_number(value, name, finite=False))
         if self.neutral == ():
             raise RoleLensError("neutral must hold at least one prompt, or be None, got ()")
         if self.objective not in get_args(Objective):
@@ -180,8 +180,8 @@ class TestPlan:
     n_shuffled: int = 5
     """Number of directions from shuffled labels of role and base prompts."""
     max_validation: int | None = None
-    """Most questions of a domain that choose, at least 20. Samples keep the share of each
-    subject."""
+    """Most questions of a domain on which directions are chosen, at least 20. Samples keep the
+    share of each subject."""
     max_questions: int | None = None
     """Most test questions of a role's own domain, at least 20."""
     max_off_domain: int | None = None
@@ -195,16 +195,18 @@ class TestPlan:
         for number in fields(self):
             value = getattr(self, number.name)
             if value is not None:
-                object.__setattr__(self, number.name, _integer(number.name, value))
+                object.__setattr__(self, number.name, whole_number(value, number.name))
         if self.n_random < MIN_RANDOM:
             raise RoleLensError(f"n_random must be at least {MIN_RANDOM}, got {self.n_random}")
-        for name, limit in (
-            ("max_validation", self.max_validation),
-            ("max_questions", self.max_questions),
-            ("max_off_domain", self.max_off_domain or None),
+        for name, limit, instead in (
+            ("max_validation", self.max_validation, ""),
+            ("max_questions", self.max_questions, ""),
+            ("max_off_domain", self.max_off_domain or None, "0 (ask no other domains) or "),
         ):
             if limit is not None and limit < MIN_QUESTIONS:
-                raise RoleLensError(f"{name} must be at least {MIN_QUESTIONS}, got {limit}")
+                raise RoleLensError(
+                    f"{name} must be {instead}at least {MIN_QUESTIONS}, got {limit}"
+                )
         if self.seed < 0 or self.n_shuffled < 0:
             raise RoleLensError(
                 f"seed and n_shuffled must be at least 0, got {self.seed} and {self.n_shuffled}"
@@ -227,9 +229,20 @@ class Exam:
     questions: Sequence[Question]
     """Questions that test, of any number of domains."""
     validation: Sequence[Question] | None = None
-    """Questions that choose; None to take half of `questions`, keeping the share of each subject.
-    Those that are among `questions` too are dropped from these, and repeats from either."""
+    """Questions on which directions are chosen; None to take half of `questions`, keeping the share
+    of each subject. A question in both lists is used for testing only, and repeats are dropped."""
     asking: Asking = Asking()
     """How they are asked."""
     domains: Mapping[str, str] = field(default_factory=dict)
     """Role -> its domain, beside those of arXiv 2502.12055."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "questions", question_list(self.questions))
+        if self.validation is not None:
+            validation = question_list(self.validation, "validation")
+            object.__setattr__(self, "validation", validation)
+        if not isinstance(self.domains, Mapping):
+            raise RoleLensError(
+                "domains must be a mapping of roles to domains, such as {'beekeeper': 'plants'}, "
+                f"got {self.domains!r:.60}"
+            )

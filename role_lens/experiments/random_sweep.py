@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from role_lens._run.exclusive import with_usual_defaults
 from role_lens.errors import RoleLensError
-from role_lens.experiments.controls import rotated
+from role_lens.experiments.controls import rotation
 from role_lens.experiments.options import Grid
 from role_lens.experiments.sweeps import sweep_asked
 from role_lens.scoring.asked import AskedQuestions
 from role_lens.vectors import RoleVectors
 
 
+@with_usual_defaults
 def sweep_random(
     asked: AskedQuestions,
     vectors: RoleVectors,
@@ -28,9 +30,8 @@ def sweep_random(
 ) -> pd.DataFrame:
     """Sweep a grid n times, each time with random directions of the same lengths.
 
-    Nothing is chosen here: each candidate of the grid stands beside n random directions at its
-    place. A candidate that was chosen has to be compared with random directions that were chosen
-    too, see `choose_random`.
+    Each candidate of the grid stands beside n random directions at its place. A candidate that was
+    chosen has to be compared with random directions that were chosen too, see `choose_random`.
 
     Args:
         asked: the questions, tokenised by `Asker.ask`.
@@ -58,8 +59,7 @@ def sweep_random(
         raise RoleLensError(f"n must be at least 1, got {n}")
     tables = []
     for number in range(n):
-        # Numbers of a seed's own, and the same when n grows: what is finished stays valid.
-        turned = rotated(vectors, seed=1_000_000 * seed + number)
+        turned = rotation(vectors, seed, number)
         effects = sweep_asked(asked, turned, Path(out) / f"rotation-{number}", grid)
         tables.append(effects.iloc[1:].assign(number=number))
     return pd.concat(tables, ignore_index=True)

@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
+from role_lens._run.exclusive import with_usual_defaults
 from role_lens.compute import Compute
 from role_lens.direction_spec import DirectionSpec
 from role_lens.errors import RoleLensError
@@ -72,6 +73,7 @@ class Choice:
         return {**vars(self.spec), **flat}
 
 
+@with_usual_defaults
 def select(
     model: Model,
     vectors: RoleVectors,

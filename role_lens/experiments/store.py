@@ -11,8 +11,8 @@ the packages included; a run of something else is refused, naming what differs.
 
 import json
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -22,13 +22,23 @@ import pandas as pd
 import pyarrow
 
 from role_lens.errors import RoleLensError
-from role_lens.files import as_path, atomic_write, make_folder, read_bytes, write_json, write_table
+from role_lens.files import (
+    as_path,
+    atomic_write,
+    clear_abandoned,
+    create_json,
+    make_folder,
+    read_bytes,
+    remove_file,
+    write_json,
+    write_table,
+)
 from role_lens.versions import package_versions
 
 Kept = TypeVar("Kept")
 
 _IDENTITY = "identity.json"
-_ABANDONED = 3600  # seconds; a younger file may be another run's that is being written
+_PAUSES = (0.05, 0.2, 1.0)  # seconds
 
 
 @dataclass(frozen=True)
@@ -36,14 +46,13 @@ class Form(Generic[Kept]):
     """How something is read from a file, and written to one."""
 
     read: Callable[[Path], Kept]
-    """Reads the file. If it raises OSError, ValueError or one of pyarrow's errors, the content is
-    made anew."""
+    """Reads the file. If the file is missing or can't be read, the content is made anew."""
     write: Callable[[Path, Kept], None]
     """Writes the file."""
 
 
 def _write_array(path: Path, array: np.ndarray) -> None:
-    with atomic_write(path) as temporary, open(temporary, "wb") as file:
+    with atomic_write(path, new_folder=False) as temporary, open(temporary, "wb") as file:
         np.save(file, array)
 
 
@@ -65,8 +74,10 @@ class Store:
         [1]
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_new: bool = False) -> None:
         self.path = path
+        self.is_new = is_new
+        clear_abandoned(path)
 
     def keep(self, name: str, make: Callable[[], Kept], form: Form[Kept]) -> Kept:
         """What is in the file of this name; made and written there if there is none, or a damaged
@@ -112,15 +123,30 @@ def open_store(path: str | Path, identity: Mapping[str, Any]) -> Store:
     folder = make_folder(path)
     versions = {f"version of {name}": version for name, version in package_versions().items()}
     wanted = json.loads(json.dumps({**identity, **versions}))  # as it will be read back
-    if (folder / _IDENTITY).exists():
-        _check_same(read_identity(folder), wanted, folder)
-    else:
-        write_json(folder / _IDENTITY, wanted)
-    for unfinished in folder.rglob(".*.partial"):
-        with suppress(OSError):
-            if time.time() - unfinished.stat().st_mtime > _ABANDONED:
-                unfinished.unlink()
-    return Store(folder)
+    found = _identity_there(folder, wanted)
+    if found is not None:
+        _check_same(found, wanted, folder)
+    return Store(folder, is_new=found is None)
+
+
+@contextmanager
+def claimed(path: str | Path, identity: Mapping[str, Any]) -> Iterator[Store]:
+    """Open a run folder as `open_store` does, for a run whose parts are kept in folders of their
+    own.
+
+    If the run refuses its input after all, a folder that was new is free for another one.
+
+    Raises:
+        RoleLensError: as `open_store`.
+    """
+    store = open_store(path, identity)
+    try:
+        yield store
+    except RoleLensError:
+        if store.is_new:
+            with suppress(RoleLensError):
+                remove_file(store.path / _IDENTITY)
+        raise
 
 
 def read_identity(path: str | Path) -> dict[str, Any]:
@@ -146,7 +172,7 @@ def write_results(
     """
     place = make_folder(path)
     # If this is interrupted, no record is better than that of other tables.
-    (place / record).unlink(missing_ok=True)
+    remove_file(place / record)
     for name, table in tables.items():
         write_table(place / f"{name}.parquet", table)
     write_json(place / record, {**content, "tables": list(tables)})
@@ -193,11 +219,27 @@ def _read_object(file: Path) -> dict[str, Any]:
     return found
 
 
+def _identity_there(folder: Path, wanted: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The identity that is in a folder; None where there was none, and it is now the wanted one."""
+    pauses = iter(_PAUSES)
+    while True:
+        if not (folder / _IDENTITY).exists() and create_json(folder / _IDENTITY, wanted):
+            return None
+        try:
+            return read_identity(folder)
+        except RoleLensError:
+            pause = next(pauses, None)
+            if pause is None:
+                raise
+            time.sleep(pause)  # another run may be writing it at this moment, or taking it back
+
+
 def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path) -> None:
+    pairs = {key: (found.get(key), here) for key, here in wanted.items()}
     told = [
-        f"{key} ({_shown(found.get(key))} there, {_shown(wanted[key])} here)"
-        for key in wanted
-        if found.get(key) != wanted[key]
+        f"{key} ({_shown(there, here)} there, {_shown(here, there)} here)"
+        for key, (there, here) in pairs.items()
+        if there != here
     ]
     if told:
         raise RoleLensError(
@@ -206,7 +248,10 @@ def _check_same(found: Mapping[str, Any], wanted: Mapping[str, Any], path: Path)
         )
 
 
-def _shown(value: Any) -> str:
-    """A value of an identity; hashes are told apart by their beginnings."""
+def _shown(value: Any, other: Any) -> str:
+    """A value of an identity, beside which another stands; hashes are told apart by their
+    beginnings, and long lists by what only one of them has."""
     text = repr(value)
+    if len(text) > 40 and isinstance(value, list) and isinstance(other, list):
+        text = repr([one for one in value if one not in other] or value)
     return text if len(text) <= 40 else f"{text[:12]}…"

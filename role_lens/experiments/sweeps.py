@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from role_lens._run.exclusive import with_usual_defaults
 from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
 from role_lens.experiments.candidates import BASELINE, COLUMNS, Candidate, candidates_of
@@ -43,6 +44,7 @@ _NOTHING = Cell(
 """The unpatched model."""
 
 
+@with_usual_defaults
 def sweep(
     model: Model,
     vectors: RoleVectors,

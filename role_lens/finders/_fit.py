@@ -8,9 +8,8 @@ This is the work behind `RoleVectors.fit`.
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from operator import index
 from typing import Any
 
 import torch
@@ -18,14 +17,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from role_lens._run.activations import GroupSums, sum_activations
+from role_lens._run.exclusive import has_model_to_itself
 from role_lens._run.fingerprint import fingerprint, refuse_hooks
 from role_lens._run.tokens import check_post_instruction, encode_chat, post_instruction_tokens
+from role_lens.chat import template_record
+from role_lens.checks import whole_number
 from role_lens.compute import Compute
 from role_lens.directions import MEAN_CONTRASTS, d_prime
 from role_lens.errors import RoleLensError
 from role_lens.finders._finder import FINDERS, FitData, FitPrompts
 from role_lens.models import Model, model_name, weight_processing
-from role_lens.prompts import role_name, split
+from role_lens.prompts import prompt_list, role_name, split
 from role_lens.versions import package_versions
 
 Directions = Mapping[str, Float[Tensor, "role position layer d_model"]]
@@ -47,6 +49,8 @@ class Fitted:
     prompts: FitPrompts
 
 
+@has_model_to_itself
+@torch.inference_mode(False)  # or nothing could be trained on the vectors
 def fit_means(
     model: Model,
     prompts: FitPrompts,
@@ -59,7 +63,16 @@ def fit_means(
     """Fit as `RoleVectors.fit` says."""
     find = FINDERS[finder]
     refuse_hooks(model)
-    named = {role_name(role): some for role, some in prompts.roles.items()}
+    if not isinstance(prompts.roles, Mapping):
+        raise RoleLensError(
+            "roles must be a mapping of role names to prompts, such as {'nurse': ['Any plans?']}, "
+            f"got {type(prompts.roles).__name__}"
+        )
+    named = {
+        role_name(role): prompt_list(some, f"prompts of role {role!r}")
+        for role, some in prompts.roles.items()
+    }
+    base = prompt_list(prompts.base, "base prompts")
     if not named:
         raise RoleLensError("expected at least one role, got none")
     if len(named) < len(prompts.roles):
@@ -70,7 +83,7 @@ def fit_means(
             "the chat template puts no fixed tokens after the instruction: name positions, "
             "such as [-1]"
         )
-    tokens = _tokens(model, named, prompts.base, system, suffix)
+    tokens = _tokens(model, named, base, system, suffix)
     shortest = min(len(ids) for sequences in tokens for ids in sequences)
     columns = _positions(positions, len(suffix), shortest)
     label = "role activations, half {} of 2" if compute.progress else None
@@ -106,8 +119,8 @@ def fit_means(
         base_count=int(count[0]),
         found={name: d.float().contiguous() for name, d in found.items()},
         separation=_separation(two, list(probes)),
-        provenance=_provenance(model, FitPrompts(named, prompts.base), system, suffix, finder),
-        prompts=FitPrompts(named, list(prompts.base)),
+        provenance=_provenance(model, FitPrompts(named, base), system, suffix, finder),
+        prompts=FitPrompts(named, base),
     )
 
 
@@ -146,7 +159,12 @@ def _halves(sequences: list[list[int]]) -> tuple[list[list[int]], list[list[int]
 
 
 def _positions(positions: Sequence[int] | None, n_suffix: int, shortest: int) -> tuple[int, ...]:
-    chosen = tuple(range(-n_suffix, 0)) if positions is None else tuple(map(index, positions))
+    if positions is None:
+        chosen = tuple(range(-n_suffix, 0))
+    elif not isinstance(positions, Iterable) or isinstance(positions, str):
+        raise RoleLensError(f"positions must be a list such as [-1], got {positions!r}")
+    else:
+        chosen = tuple(whole_number(position, "a position") for position in positions)
     if not chosen or len(set(chosen)) < len(chosen):
         raise RoleLensError(f"positions must be distinct and at least one, got {list(chosen)}")
     for position in chosen:
@@ -235,6 +253,7 @@ def _provenance(
         "role_prompts_sha256": prompts_hash(prompts.roles),
         "base_prompts_sha256": prompts_hash(prompts.base),
         "versions": package_versions(),
+        **template_record(model),
     }
 
 

@@ -36,7 +36,7 @@ from role_lens.interop.lm_eval_results import (
 from role_lens.models import Model, is_bridge, own_tokenizer
 from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patch, Patches, combined
-from role_lens.scoring.identity import content_hash, model_identity
+from role_lens.scoring.identity import content_hash, hash_of_patches, model_identity
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +90,8 @@ def evaluate_tasks(
             the others are compared with.
         out: run folder: `<name>.json` in lm-eval's own format and `<name>.samples.jsonl` of each
             patch, as soon as it is finished; at the end `samples.parquet` and `effects.csv`. A run
-            that was stopped goes on after the last finished patch. None to write nothing.
+            that was stopped goes on after the last finished patch; another run, of other patches
+            too, needs another folder. None to write nothing.
         options: batch size, limit, examples and the like.
 
     Returns:
@@ -130,6 +131,8 @@ def evaluate_tasks(
                 "tasks": names,
                 "documents": _contents(names, manager, options.num_fewshot),
                 **{f"option {name}": value for name, value in options.of_evaluation().items()},
+                "patches": list(several),
+                **{f"patch {name}": hash_of_patches(parts) for name, parts in several.items()},
                 "version of lm-eval": version("lm-eval"),
             },
         )
@@ -170,12 +173,15 @@ def _check(
         )
     refuse_hooks(model)
     if not is_bridge(model):
-        raise RoleLensError("lm-eval takes models with Hugging Face modules: a TransformerBridge")
+        raise RoleLensError(
+            "lm-eval runs only a TransformerBridge, got a HookedTransformer: load the model with "
+            "load_model"
+        )
     files = [file_name(name) for name in patches]
     if len({*files}) < len(files) or {*patches} & {*KEY}:
         raise RoleLensError(
-            f"names of patches must differ in letters and digits, and not be of {KEY}: got "
-            f"{list(patches)}"
+            "each patch needs a name that stays different as a file name and is none of "
+            f"{', '.join(KEY)}; got {list(patches)}"
         )
     for name, parts in patches.items():
         for patch in parts:

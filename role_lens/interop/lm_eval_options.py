@@ -1,4 +1,4 @@
-"""How lm-eval runs its tasks, as one record.
+"""Holds how lm-eval runs its tasks, as one record.
 
     evaluate_tasks(model, ["arc_easy"], patches, options=TaskOptions(limit=100))
 
@@ -21,7 +21,7 @@ class TaskOptions:
     """
 
     batch_size: int | str = 8
-    """Sequences in a batch."""
+    """Sequences in a batch, or lm-eval's "auto"."""
     limit: int | None = None
     """Only this many samples of each task; None for all."""
     num_fewshot: int | None = None

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from role_lens.experiments.store import Form
-from role_lens.files import atomic_write, write_json
+from role_lens.files import atomic_write, remove_file, write_json
 from role_lens.patches.patch import Patch
 from role_lens.scoring.identity import hash_of_patches
 from role_lens.statistics.paired import bootstrap_interval, sign_flip_test
@@ -59,8 +59,8 @@ def results_form(name: str, patches: Sequence[Patch]) -> Form[dict[str, Any]]:
             }
             for p in patches
         ]
-        record.unlink(missing_ok=True)  # it stands for its samples, and comes after them
-        with atomic_write(_samples_file(record)) as temporary:
+        remove_file(record)  # it stands for its samples, and comes after them
+        with atomic_write(_samples_file(record), new_folder=False) as temporary:
             lines = [
                 as_json({"task": task, **sample})
                 for task, some in found["samples"].items()

@@ -1,4 +1,4 @@
-"""Role judges: which role is a text about?
+"""Judges which role a text is about, by the model itself or by another one over HTTP.
 
     from role_lens.judges import hit_rates, judged, persona_texts
 

@@ -1,4 +1,4 @@
-"""Role judge over HTTP: asks a model behind an OpenAI-compatible endpoint about texts.
+"""Asks a model behind an OpenAI-compatible endpoint which role a text is about.
 
     endpoint = Endpoint("http://localhost:8000/v1", model="judge")
     ask_endpoint(["I write in verse."], ["poet", "nurse"], endpoint)  # ["poet"]

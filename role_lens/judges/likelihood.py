@@ -1,4 +1,4 @@
-"""Role judge: the unchanged model ranks the roles that a text may be about.
+"""Lets the unchanged model rank the roles that a text may be about.
 
     judged(model, ["I nursed the patient back to health."], ["nurse", "lawyer"])   # [[1, 2]]
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from role_lens._run.exclusive import hooked
 from role_lens.models import Model
 from role_lens.patches.patch import Combined, Patch, Patches, apply_together, combined
 from role_lens.patches.token_masks import TokenWindow
@@ -56,8 +57,8 @@ def attached_together(
     hooks = []
     for patches in zip(*candidates, strict=True):
         function = _hook_function(patches, window)
-        hooks += [(name, function) for name in patches[0].hook_names(model.cfg.n_layers)]
-    with model.hooks(fwd_hooks=hooks):
+        hooks += [(name, function) for name in patches[0].hook_names(model)]
+    with hooked(model, hooks):
         yield
 
 

@@ -1,22 +1,24 @@
 """Defines what a kind of patch is: how and where it changes the residual stream.
 
     KINDS.names                                     # ("ablate", "add", "cap", "clamp")
-    KINDS["add"].hook_points((15,), n_layers=30)    # ["blocks.15.hook_resid_pre"]
+    KINDS["add"].hook_points((15,), model)          # ["blocks.15.hook_resid_pre"]
 
 Each kind is one file in `role_lens.patches.kinds`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from role_lens._registry import Registry
+from role_lens.errors import RoleLensError
 
 if TYPE_CHECKING:  # the command line lists the kinds before it imports torch
+    from role_lens.models import Model
     from role_lens.patches.stream import Directions, Stream, Values
 
-# Everything that is written to the residual stream (Arditi et al., arXiv 2406.11717, section 2.4).
-_WRITES = ("hook_resid_pre", "hook_attn_out", "hook_mlp_out")
+MASKS = ("all", "prompt", "generated", "last", "answer", "not_first")
+"""Token masks that have names; see `role_lens.patches.TokenMask`."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class PatchKind:
     Examples:
         >>> from role_lens.patches import PatchKind, projection, shifted
         >>> mirror = PatchKind(lambda x, u, _: shifted(x, -2 * projection(x, u), u), number=None)
-        >>> mirror.hook_points((15,), n_layers=30)
-        ['blocks.15.hook_resid_pre']
+        >>> mirror.hook_points((1,), model)
+        ['blocks.1.hook_resid_pre']
     """
 
     change: "Callable[[Stream, Directions, Values], Stream]"
@@ -40,18 +42,52 @@ class PatchKind:
     raw: bool = False
     """Whether it takes the raw direction; else it takes the unit vector along it."""
     everywhere: bool = False
-    """Whether it acts on the input, attention output and MLP output of every block; else it acts on
-    the input of the layers that the patch names."""
+    """Whether it acts on all that the residual stream is made of: the input of every block, what
+    attention and MLP write to it, and what is read between them and after the last block. Else it
+    acts on the input of the layers that the patch names."""
 
-    def hook_points(self, layers: Sequence[int], n_layers: int) -> list[str]:
-        """TransformerLens names of the places where it acts."""
-        if self.everywhere:
-            return [f"blocks.{layer}.{write}" for layer in range(n_layers) for write in _WRITES]
-        return [f"blocks.{layer}.hook_resid_pre" for layer in layers]
+    def hook_points(self, layers: Sequence[int], model: "Model") -> list[str]:
+        """TransformerLens names of the places where it acts.
+
+        Raises:
+            RoleLensError: it acts everywhere, and TransformerLens doesn't let into a block.
+        """
+        if not self.everywhere:
+            return [f"blocks.{layer}.hook_resid_pre" for layer in layers]
+        n, known = model.cfg.n_layers, model.hook_dict
+        points = [point for layer in range(n) for point in _everywhere(layer, known)]
+        return [*points, f"blocks.{n - 1}.hook_resid_post"]
 
     def first_layer(self, layers: Sequence[int]) -> int:
         """The first layer whose input it changes; what comes before that layer is as without it."""
         return 0 if self.everywhere else min(layers)
+
+
+def _everywhere(layer: int, known: Container[str]) -> list[str]:
+    """The hook points of a block, of those that the model has: its input, what is written, and what
+    is read in its middle.
+
+    In some models a norm stands between a write and the stream, and then its output is what is
+    written. Blocks without attention write what has no name in common, which is caught where it is
+    read. Where attention and MLP stand side by side there is no middle, and none where a mixer
+    stands alone.
+    """
+    block = f"blocks.{layer}."
+    attention, mlp = (
+        norm if block + norm in known else write
+        for norm, write in (
+            ("ln1_post.hook_out", "hook_attn_out"),
+            ("ln2_post.hook_out", "hook_mlp_out"),
+        )
+    )
+    places = [block + place for place in (attention, "hook_resid_mid", mlp)]
+    inside = [place for place in places if place in known]
+    if not inside and block + "hook_mixer_out" not in known:
+        raise RoleLensError(
+            f"TransformerLens has no hook points inside block {layer} of this model, so that what "
+            "is read there can't be changed: take a kind of patch that acts at chosen layers"
+        )
+    return [f"{block}hook_resid_pre", *inside]
 
 
 KINDS: Registry[PatchKind] = Registry("role_lens.patches.kinds", "KIND", "kind of patch")

@@ -7,23 +7,24 @@
 `evaluate` and `generate` take patches, and `RoleVectors` makes them from its directions.
 """
 
-import operator
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import einops
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from role_lens._run.fingerprint import Fingerprint, check_fingerprint
+from role_lens.checks import real_number, whole_number
 from role_lens.directions import unit
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, check_layer
 from role_lens.patches.kind import KINDS
-from role_lens.patches.token_masks import TokenMask, check_tokens
+from role_lens.patches.token_masks import TokenMask, changes_first_answer, check_tokens
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -33,13 +34,13 @@ class Patch:
     With unit direction u = d/|d| and projection p = x·u, at the chosen tokens:
 
     - add: x + coefficient · d on the input of the given layers (`hook_resid_pre`);
-    - ablate: x - p·u on every block's input, attention output and MLP output;
+    - ablate: x - p·u on every block's input, attention output and MLP output, and on what is read
+      between them and after the last block;
     - clamp: x + (value - p)·u on the input of the given layers;
     - cap: x + min(0, value - p)·u, the same as clamp where p is above `value`, else nothing.
 
-    A token mask chooses the tokens: `all`; `prompt`, up to the last prompt token; `generated`,
-    those after it; `last`, only the last prompt token. Masks mean the same with and without a
-    key-value cache.
+    A token mask chooses the tokens, such as `all`, `prompt` or `answer`; see
+    `role_lens.patches.TokenMask`. Masks mean the same with and without a key-value cache.
 
     Examples:
         >>> Patch.add(torch.ones(4), layer=1, coefficient=2.0)
@@ -83,10 +84,11 @@ class Patch:
 
         Args:
             kind: one of the files in `role_lens.patches.kinds`.
-            direction: a raw direction; kinds that need a unit vector normalise it.
+            direction: a raw direction, as a tensor, a numpy array or a list of numbers; kinds that
+                need a unit vector normalise it.
             layer: one layer or several; none for a kind that acts everywhere.
             value: the kind's number: a coefficient, or a projection in the residual stream's units.
-            tokens: token mask: `all`, `prompt`, `generated` or `last`.
+            tokens: token mask, see `role_lens.patches.TokenMask`.
             fingerprint: fingerprint of the model that the direction is from.
 
         Raises:
@@ -99,13 +101,12 @@ class Patch:
         """
         found = KINDS[kind]
         check_tokens(tokens)
-        length_one = unit(direction.float())  # refuses a zero or non-finite one
+        raw = _vector(direction)
+        length_one = unit(raw)  # refuses a zero or non-finite one
         layers = () if found.everywhere else _layers(kind, layer)
-        if not torch.isfinite(torch.tensor(float(value))):
-            raise RoleLensError(f"{kind} needs a finite coefficient or value, got {value}")
-        value = 0.0 if found.number is None else value  # it would only tell equal patches apart
-        kept = (direction if found.raw else length_one).detach().float().cpu().clone()
-        return Patch(kind, kept, layers, float(value), tokens, fingerprint)
+        number = real_number(value, f"the {found.number or 'value'} of {kind}")
+        number = 0.0 if found.number is None else number  # it would only tell equal patches apart
+        return Patch(kind, raw if found.raw else length_one, layers, number, tokens, fingerprint)
 
     @staticmethod
     def add(
@@ -183,11 +184,14 @@ class Patch:
         """Attach the patch to a model for the time of a `with` block.
 
         It is gone afterwards, also after an error. Inside the block every token counts as prompt,
-        padding too. So mask `generated` changes nothing, and `last` means the last column: rows
-        must be of one length, or padded on the left. For masks in generated text use `generate`.
+        padding too: `last` means the last column and `not_first` all but the first, so that rows
+        must be of one length. A mask for tokens after the prompt is refused: it would change
+        nothing, and `generate` and `evaluate` are what it is for. Other threads that run the model
+        through this package wait until the block is left.
 
         Raises:
-            RoleLensError: the patch doesn't fit the model, see `check`.
+            RoleLensError: the patch doesn't fit the model, see `check`, or its mask has only tokens
+                after the prompt.
 
         Examples:
             >>> tokens = torch.tensor(encode_chat(model, ["Tea?"]))
@@ -198,6 +202,11 @@ class Patch:
         """
         from role_lens.patches.hooks import attached  # which attaches patches, and so needs them
 
+        if not changes_first_answer(self.tokens):
+            raise RoleLensError(
+                f"tokens={self.tokens!r} has no token of a prompt, and here every token counts as "
+                "prompt, so that the patch would change nothing: take generate, or another mask"
+            )
         return attached(model, self)
 
     def check(self, model: Model) -> None:
@@ -210,7 +219,7 @@ class Patch:
         if self.direction.shape[0] != d_model:
             raise RoleLensError(
                 f"the direction has {self.direction.shape[0]} dimensions, the model's residual "
-                f"stream {d_model}: it is from another model"
+                f"stream {d_model}: it is from another model, or no direction of this one"
             )
         for layer in self.layers:
             check_layer(model, layer)
@@ -233,14 +242,14 @@ class Patch:
         """
         return apply_together((self,), x, selected)
 
-    def hook_names(self, n_layers: int) -> list[str]:
-        """TransformerLens names of the hook points at which the patch acts.
+    def hook_names(self, model: Model) -> list[str]:
+        """TransformerLens names of the hook points of a model at which the patch acts.
 
         Examples:
-            >>> vectors.add("poet", layer=1).hook_names(model.cfg.n_layers)
+            >>> vectors.add("poet", layer=1).hook_names(model)
             ['blocks.1.hook_resid_pre']
         """
-        return KINDS[self.kind].hook_points(self.layers, n_layers)
+        return KINDS[self.kind].hook_points(self.layers, model)
 
     @property
     def first_layer(self) -> int:
@@ -263,7 +272,10 @@ def combined(patches: Patches) -> Combined:
     """
     if patches is None:
         return ()
-    several = (patches,) if isinstance(patches, Patch) else tuple(patches)
+    try:
+        several = (patches,) if isinstance(patches, Patch) else tuple(patches)
+    except TypeError as error:
+        raise RoleLensError(f"expected a Patch, several or None, got {patches!r:.60}") from error
     for patch in several:
         if not isinstance(patch, Patch):
             raise RoleLensError(f"expected a Patch, got {type(patch).__name__}: {patch!r}")
@@ -304,12 +316,35 @@ def apply_together(
     return changed.to(x.dtype)
 
 
-def _layers(kind: str, layer: int | Sequence[int]) -> tuple[int, ...]:
-    several = layer if isinstance(layer, Sequence) else (layer,)
+@torch.inference_mode(False)
+def _vector(direction: Any) -> Float[Tensor, " d_model"]:
+    """A copy of a direction as a float32 tensor on the CPU, whatever it came in.
+
+    Raises:
+        RoleLensError: it is not one vector of numbers.
+    """
     try:
-        layers = tuple(operator.index(index) for index in several)
-    except TypeError as error:
-        raise RoleLensError(f"a layer must be a whole number, got {layer!r}") from error
+        if isinstance(direction, Tensor):
+            found = direction.detach().to("cpu", torch.float32)
+        else:
+            found = torch.from_numpy(np.asarray(direction, dtype=np.float32))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RoleLensError(
+            f"a direction must be a vector of numbers, got {type(direction).__name__}"
+        ) from error
+    while found.ndim > 1 and len(found) == 1:
+        found = found[0]
+    if found.ndim != 1 or len(found) < 2:
+        raise RoleLensError(
+            f"a direction must be one vector of d_model numbers, got shape {tuple(found.shape)}"
+            + (": choose one, such as direction[layer]" if found.ndim > 1 else "")
+        )
+    return found.clone()
+
+
+def _layers(kind: str, layer: int | Sequence[int]) -> tuple[int, ...]:
+    several: Any = layer if not isinstance(layer, str) and np.ndim(layer) == 1 else [layer]
+    layers = tuple(whole_number(index, "a layer") for index in several)
     if any(index < 0 for index in layers):
         raise RoleLensError(f"layers count from 0, got {layers}")
     if len({*layers}) < len(layers):

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from role_lens.errors import RoleLensError
 from role_lens.prompts import role_name
+from role_lens.questions.question import plain_name
 from role_lens.vectors import RoleVectors
 
 MMLU_DOMAINS: dict[str, tuple[str, ...]] = {
@@ -111,7 +112,7 @@ def home_domains(domains: Mapping[str, str] | None = None) -> dict[str, str]:
     """
     given = {role: domain for domain, roles in DOMAIN_ROLES.items() for role in roles}
     given |= domains or {}
-    return {role_name(role): domain for role, domain in given.items()}
+    return {role_name(role): plain_name(domain) for role, domain in given.items()}
 
 
 def homes_of(
@@ -142,9 +143,8 @@ def homes_of(
         name = vectors.roles[vectors.role_index(role)]
         if name not in known:
             raise RoleLensError(
-                f"role {name!r} has no domain: name the one whose questions it is judged on, "
-                "such as "
-                f"domains={{{name!r}: {example!r}}}, or --role-domains {name!r} {example!r}"
+                f"role {name!r} has no domain: name the one whose questions it is judged on, such "
+                f"as domains={{{name!r}: {example!r}}}, or --role-domains {name!r} {example!r}"
             )
         homes[name] = known[name]
     return homes

@@ -1,27 +1,35 @@
-"""Loads questions: built-in ones, benchmarks from the Hugging Face hub, and JSONL files.
+"""Loads questions: built-in ones, benchmarks from the Hugging Face hub, and files.
 
     load_questions("builtin", domain="econ")
     load_questions("my_questions.jsonl")
 
-Named sources are files in `role_lens.questions.sources`.
+Named sources are files in `role_lens.questions.sources`; the forms of benchmarks are in
+`role_lens.questions.forms`.
 """
 
 import difflib
-from collections.abc import Callable
-from fractions import Fraction
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 from role_lens._registry import Registry
 from role_lens.errors import RoleLensError
-from role_lens.files import as_path, read_jsonl
-from role_lens.questions.domains import domain_of
-from role_lens.questions.question import NumericQuestion, Question
+from role_lens.files import as_path
+from role_lens.questions.fields import fields_of, filled, first_of, has
+from role_lens.questions.question import NumericQuestion, Question, plain_name
+from role_lens.questions.question_files import file_group, place_id, read_questions
+from role_lens.rows.reading import ENDINGS, read_all, read_rows
+from role_lens.rows.row import NoRowsError, Row
+from role_lens.values import errors_of, is_missing, shown
 
 SOURCES: Registry[Callable[[str], list[Question]]] = Registry(
     "role_lens.questions.sources", "load", "question source"
 )
 """Named sources of questions -> a function that gives the questions of a split."""
+
+
+_NUMERIC_TEXT = "question|problem|query"
+_NUMERIC_KEY = "answer|final_answer|final_ans"
 
 
 def load_questions(
@@ -33,20 +41,34 @@ def load_questions(
 ) -> list[Question]:
     """Load multiple-choice questions.
 
+    A row of a file has the fields `question`, `choices` (the options), `answer` (the index of the
+    right one, from 0), and optionally `subject`, `domain` and `id`. Without a subject it gets the
+    name of the file, and without a domain that of its MMLU subject (see
+    `role_lens.questions.domain_of`), or its subject where that has none.
+
+    Read are also the rows of ARC, BIG-bench, CommonsenseQA, COPA, Cosmos QA, GPQA, HellaSwag,
+    MedMCQA, MedQA, MMLU (its CSV too, whose subject is in the file's name), MMLU-Pro, OpenBookQA,
+    PIQA, RACE, SciQ, Social IQa, SWAG, TruthfulQA and WinoGrande, and tables with the columns
+    `question`, `A`, `B`, ..., `answer` or the like. An answer can be an index from 0, a letter, a
+    label of the row's own or the text of one option. Where the right option always comes first
+    (TruthfulQA, SciQ, GPQA), an order is drawn, always the same for a text. A warning says as what
+    a file was read if its form is not the package's own.
+
+    Hidden files in a folder are passed over, and files without questions are left out with a
+    warning.
+
     Args:
         source: a file in `role_lens.questions.sources`, such as `"builtin"` (8 domains of 40
-            questions) or `"mmlu"` (`cais/mmlu` from the Hugging Face hub); or a JSONL file, or a
-            folder of them. A line of these has the fields `question`, `choices` (the options),
-            `answer` (index of the right one, from 0), and optionally `subject`, `domain` and `id`.
-            Without a subject it gets the name of the file, and without a domain that of its MMLU
-            subject (see `role_lens.questions.domain_of`), or its subject where that has none.
+            questions) or `"mmlu"` (`cais/mmlu` from the Hugging Face hub); or a file or a folder of
+            files: `.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet` or `.arrow`.
         domain: keep only this domain.
         subject: keep only this subject.
         split: which part of a benchmark, such as `test` or `validation`.
 
     Raises:
-        RoleLensError: there is nothing at `source`, a line is malformed (the message names file and
-            line), or the domain or subject is unknown.
+        RoleLensError: there is nothing at `source`, a row is malformed, has no answer or one that
+            can mean two options (the message names file and row), or the domain or subject is
+            unknown.
 
     Examples:
         >>> questions = load_questions("builtin", domain="econ")
@@ -54,11 +76,12 @@ def load_questions(
         (40, 4)
     """
     name = str(source)
-    questions = SOURCES[name](split) if name in SOURCES else read_questions(as_path(source))
+    questions = SOURCES[name](split) if name in SOURCES else _read_path(source)
     if not questions:
         raise RoleLensError(f"{source} holds no questions")
     for field, wanted in (("domain", domain), ("subject", subject)):
         if wanted is not None:
+            wanted = plain_name(wanted)
             known = sorted({getattr(question, field) for question in questions})
             if wanted not in known:
                 near = difflib.get_close_matches(wanted, known, n=3, cutoff=0.4) or known
@@ -70,9 +93,9 @@ def load_questions(
 def load_numeric_questions(
     source: str | Path, *, domain: str | None = None
 ) -> list[NumericQuestion]:
-    """Load questions whose answer is a number, from a JSONL file.
+    """Load questions whose answer is a number, from a file or folder as `load_questions` reads.
 
-    A line has the fields `question` and `answer`: a number, or a text that ends in one after
+    A row has the fields `question` and `answer`: a number, or a text that ends in one after
     `####`, as in GSM8K (Cobbe et al. 2021, arXiv 2110.14168); optionally `id`, `subject` and
     `domain`.
 
@@ -80,8 +103,8 @@ def load_numeric_questions(
         domain: keep only this domain.
 
     Raises:
-        RoleLensError: there is no such file, a line is malformed, or there are no questions (of
-            this domain).
+        RoleLensError: there is no such file, a row is malformed, or there are no questions (of this
+            domain).
 
     Examples:
         >>> line = '{"question": "How much is 3 + 4?", "answer": "3 + 4 = 7 #### 7"}'
@@ -90,26 +113,10 @@ def load_numeric_questions(
         Fraction(7, 1)
     """
     path = as_path(source)
-    questions = []
-    for number, row in read_jsonl(path):
-        row = {key: value for key, value in row.items() if value is not None}
-        answer = str(row.get("answer")).rpartition("####")[2].replace(",", "").strip()
-        try:
-            value = Fraction(answer)
-        except (ValueError, ZeroDivisionError) as error:
-            raise RoleLensError(
-                f"{path}, line {number}: expected a number in the field 'answer', got {answer!r}"
-            ) from error
-        if not isinstance(row.get("question"), str):
-            raise RoleLensError(f"{path}, line {number}: expected a string in the field 'question'")
-        if not row["question"].strip():
-            raise RoleLensError(f"{path}, line {number}: the text is empty")
-        names = {key: str(row.get(key, path.stem)) for key in ("subject", "domain")}
-        default = f"{path.stem}:{number}"
-        questions.append(
-            NumericQuestion(str(row.get("id", default)), row["question"], value, **names)
-        )
-    kept = [one for one in questions if domain in (None, one.domain)]
+    files = read_all(path, _numeric_questions, "question", ENDINGS, strict=(".jsonl",))
+    found = [question for questions in files for question in questions]
+    wanted = None if domain is None else plain_name(domain)
+    kept = [one for one in found if wanted in (None, one.domain)]
     if not kept:
         raise RoleLensError(
             f"{path} holds no questions" + (f" of domain {domain!r}" if domain else "")
@@ -117,46 +124,38 @@ def load_numeric_questions(
     return kept
 
 
-def read_questions(path: Path) -> list[Question]:
-    """Questions of a JSONL file, or of all JSONL files in a folder.
-
-    Raises:
-        RoleLensError: there is nothing, or a malformed line; the message names file and line.
-    """
-    if not path.exists():
+def _read_path(source: str | Path) -> list[Question]:
+    path = as_path(source)
+    if not os.path.exists(path):
         raise RoleLensError(
-            f"no questions at {path}: expected one of {', '.join(SOURCES)}, or a JSONL file or "
-            "folder"
+            f"no questions at {source}: expected one of {', '.join(SOURCES)}, or a file or folder "
+            f"of {', '.join(ENDINGS)}"
         )
-    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
-    return [question for file in files for question in _read_file(file)]
+    return read_questions(path)
 
 
-def _read_file(path: Path) -> list[Question]:
+def _numeric_questions(path: Path) -> list[NumericQuestion]:
+    rows = read_rows(path, _NUMERIC_TEXT.split("|"))
+    if rows and not (isinstance(rows[0].value, Mapping) and has(fields_of(rows[0]), _NUMERIC_TEXT)):
+        raise NoRowsError(f"{rows[0].place}: expected the fields question and answer")
     questions = []
-    for number, row in read_jsonl(path):
-        try:
-            questions.append(_from_row(row, default_id=f"{path.stem}:{number}", group=path.stem))
-        except RoleLensError as error:
-            raise RoleLensError(f"{path}, line {number}: {error}") from error
+    for row in rows:
+        with errors_of(row.place):
+            questions.append(_numeric_question(row, path))
     return questions
 
 
-def _from_row(row: dict[str, Any], *, default_id: str, group: str) -> Question:
-    row = {key: value for key, value in row.items() if value is not None}
-    text, choices, answer = row.get("question"), row.get("choices"), row.get("answer")
+def _numeric_question(row: Row, path: Path) -> NumericQuestion:
+    fields = fields_of(row)
+    text = first_of(fields, _NUMERIC_TEXT)
     if not isinstance(text, str):
-        raise RoleLensError(f"expected a string in the field 'question', got {text!r}")
-    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
-        raise RoleLensError(f"expected a list of strings in the field 'choices', got {choices!r}")
-    if type(answer) is not int:
-        raise RoleLensError(f"expected an index from 0 in the field 'answer', got {answer!r}")
-    subject = str(row.get("subject", group))
-    return Question(
-        id=str(row.get("id", default_id)),
-        question=text,
-        choices=tuple(choices),
-        answer=answer,
-        subject=subject,
-        domain=str(row.get("domain", domain_of(subject) if "subject" in row else group)),
+        raise RoleLensError(f"expected a string in the field 'question', got {shown(text)}")
+    before = first_of(fields, "body")  # in SVAMP what the question is about
+    group = file_group(path)
+    return NumericQuestion(
+        id=filled(fields, "id", default=place_id(path, row)),
+        question=text if is_missing(before) else f"{before}\n{text}",
+        answer=first_of(fields, _NUMERIC_KEY),
+        subject=str(filled(fields, "subject", default=group)),
+        domain=str(filled(fields, "domain", default=group)),
     )

@@ -5,15 +5,17 @@
 The possible answers of a multiple-choice question are called its options.
 """
 
-import operator
+import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, get_args
+from numbers import Number
+from typing import Any, Literal, get_args
 
 from role_lens.errors import RoleLensError
+from role_lens.questions.keys import LETTERS, read_key, read_number_key
+from role_lens.questions.options import Options, spelled
+from role_lens.values import as_list, errors_of, is_missing, plain, shown
 
-LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-"""The letters of the options, in their order."""
 Template = Literal["paper", "mmlu"]
 """How a question is laid out with its letters, see `question_text`."""
 
@@ -22,12 +24,19 @@ Template = Literal["paper", "mmlu"]
 class Question:
     """One multiple-choice question.
 
+    Values out of pandas or numpy are taken, and become Python's own: an id of any type, options in
+    an array or Series, numbers as options. An answer can also be given as a letter or as the text
+    of exactly one option.
+
     Raises:
-        RoleLensError: an empty text or option, fewer than two options, or an answer outside them.
+        RoleLensError: a missing or empty text or option, fewer than two options, or an answer
+            outside them or that can mean two of them.
 
     Examples:
         >>> Question("q1", "Which is a tree?", ("ash", "ant"), 0, "botany", "plants").choices
         ('ash', 'ant')
+        >>> Question(2, "Which is a tree?", ["ant", "ash"], "B", "botany", "plants").answer
+        1
     """
 
     id: str
@@ -43,28 +52,38 @@ class Question:
     domain: str
     """A wider field, such as "econ"; roles are judged on domains."""
 
-    def __post_init__(self) -> None:
-        # Of Python's own types, however they are given: they are part of the keys of results.
-        object.__setattr__(self, "choices", tuple(self.choices))
-        object.__setattr__(self, "answer", operator.index(self.answer))
-        if not self.question.strip():
-            raise RoleLensError(f"question {self.id}: the text is empty")
-        if len(self.choices) < 2:
-            raise RoleLensError(
-                f"question {self.id}: expected at least 2 options, got {len(self.choices)}"
-            )
-        if not all(choice.strip() for choice in self.choices):
-            raise RoleLensError(f"question {self.id}: an option is empty")
-        if not 0 <= self.answer < len(self.choices):
-            raise RoleLensError(
-                f"question {self.id}: the answer {self.answer} is outside the choices, "
-                f"0 to {len(self.choices) - 1}"
+    def __init__(
+        self,
+        id: object,
+        question: object,
+        choices: object,
+        answer: object,
+        subject: object,
+        domain: object,
+    ) -> None:
+        # The values become Python's own: they are part of the keys of results.
+        name = _name("id", id)
+        with errors_of(f"question {name}"):
+            options = Options(_options(choices))
+            vars(self).update(
+                id=name,
+                question=_text(question),
+                choices=tuple(str(option) for option in options.texts),
+                answer=read_key(answer, options),
+                subject=plain_name(_name("subject", subject)),
+                domain=plain_name(_name("domain", domain)),
             )
 
 
 @dataclass(frozen=True)
 class NumericQuestion:
     """One question whose answer is a number.
+
+    Values out of pandas or numpy are taken, and become Python's own; an answer can be any number,
+    or a text such as "1,200".
+
+    Raises:
+        RoleLensError: a missing or empty text, or an answer that isn't a number.
 
     Examples:
         >>> from fractions import Fraction
@@ -77,6 +96,56 @@ class NumericQuestion:
     answer: Fraction
     subject: str
     domain: str
+
+    def __init__(
+        self, id: object, question: object, answer: object, subject: object, domain: object
+    ) -> None:
+        name = _name("id", id)
+        with errors_of(f"question {name}"):
+            vars(self).update(
+                id=name,
+                question=_text(question),
+                answer=read_number_key(answer),
+                subject=plain_name(_name("subject", subject)),
+                domain=plain_name(_name("domain", domain)),
+            )
+
+
+def _name(field: str, value: object) -> str:
+    value = plain(value)
+    if isinstance(value, str):
+        return value
+    if is_missing(value):
+        raise RoleLensError(f"expected a name as the {field} of a question, got {shown(value)}")
+    return spelled(value)
+
+
+def _text(value: object) -> str:
+    value = plain(value)
+    if not isinstance(value, str):
+        raise RoleLensError(f"expected a string as its text, got {shown(value)}")
+    if not value.strip():
+        raise RoleLensError("the text is empty")
+    return value
+
+
+def _options(values: object) -> list[Any]:
+    options = as_list(values)
+    if options is None:
+        raise RoleLensError(f"expected a list of options, got {shown(values)}")
+    for number, option in enumerate(options, start=1):
+        if isinstance(option, str) and not option.strip():
+            raise RoleLensError("an option is empty")
+        if is_missing(option) or not isinstance(option, (str, Number)):
+            raise RoleLensError(f"expected a text as option {number}, got {shown(option)}")
+    if len(options) < 2:
+        raise RoleLensError(f"expected at least 2 options, got {len(options)}")
+    return options
+
+
+def plain_name(name: str) -> str:
+    """The name of a subject or domain in one form of Unicode: macOS names files in another."""
+    return unicodedata.normalize("NFC", name)
 
 
 def question_text(question: Question, template: Template = "paper") -> str:

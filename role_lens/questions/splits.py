@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
 from role_lens.errors import RoleLensError
-from role_lens.questions.question import Question
+from role_lens.questions.question import Question, plain_name
 
 MIN_QUESTIONS = 20
 """The fewest questions of a domain that may choose, or that may test."""
@@ -84,7 +84,7 @@ def sample_by_domain(
         >>> {domain: len(some) for domain, some in samples.items()}
         {'verse': 10, 'food': 10}
     """
-    wanted = list(dict.fromkeys(domains))
+    wanted = list(dict.fromkeys(map(plain_name, domains)))
     _check_domains(questions, wanted, "questions")
     asked = {name: [one for one in questions if one.domain == name] for name in wanted}
     return sample_each(asked, n, seed=seed)

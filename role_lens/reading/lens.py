@@ -1,4 +1,4 @@
-"""Logit lens: which tokens a direction promotes, and what each layer would say next.
+"""Reads directions and layers with the logit lens: which tokens would each make likely?
 
     logit_lens(model, direction[None], top_k=5)    # [[" lawyer", " court", ...]]
 
@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.forward import finite
 from role_lens._run.partial_pass import float32_readout
 from role_lens._run.tokens import encode_chat
@@ -24,6 +25,7 @@ from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patches
 
 
+@has_model_to_itself
 @torch.inference_mode()
 def logit_lens(
     model: Model, vectors: Float[Tensor, "*rest d_model"], *, top_k: int = 10
@@ -55,6 +57,7 @@ def logit_lens(
     return [[model.tokenizer.decode([token]) for token in row] for row in best]
 
 
+@has_model_to_itself
 @torch.no_grad()
 def lens_logits(
     model: Model, vectors: Float[Tensor, "row d_model"]
@@ -73,6 +76,7 @@ def lens_logits(
         return model.unembed(model.ln_final(rows).float())[0].cpu()
 
 
+@has_model_to_itself
 def name_logits(
     model: Model, vectors: Float[Tensor, "row d_model"], names: Sequence[str]
 ) -> Float[Tensor, "row name"]:
@@ -103,6 +107,7 @@ def name_logits(
     return torch.stack([logits[:, tokens].mean(dim=1) for tokens in ids], dim=1)
 
 
+@has_model_to_itself
 @torch.inference_mode()
 def layer_logprobs(
     model: Model, prompt: str, patch: Patches = None, *, system: str | None = None
@@ -140,7 +145,7 @@ def layer_logprobs(
     n_layers = model.cfg.n_layers
     names = [f"blocks.{layer}.hook_resid_pre" for layer in range(n_layers)]
     names.append(f"blocks.{n_layers - 1}.hook_resid_post")
-    with attached(model, patch), model.hooks(fwd_hooks=[(name, keep) for name in names]):
+    with attached(model, patch), hooked(model, [(name, keep) for name in names]):
         model(tokens)
     return finite(lens_logits(model, torch.stack(states))).log_softmax(dim=-1)
 

@@ -18,7 +18,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens._run.activations import activations_at
-from role_lens._run.tokens import chat_text, encode_chat
+from role_lens._run.exclusive import with_usual_defaults
+from role_lens._run.tokens import encode_chat
+from role_lens.chat import chat_text
 from role_lens.directions import unit
 from role_lens.errors import RoleLensError
 from role_lens.generation import Hooks, Sampling, complete
@@ -62,6 +64,7 @@ class Injection:
             raise RoleLensError(f"mode must be one of {get_args(Mode)}, got {self.mode!r}")
 
 
+@with_usual_defaults
 def patchscope(
     model: Model,
     vectors: Float[Tensor, "vector d_model"],
@@ -108,7 +111,10 @@ def patchscope(
     layers = [operator.index(one) for one in _of_each(injection.layer, n)]
     scales = [float(one) for one in _of_each(injection.scale, n)]
     if len(layers) != n or len(scales) != n:
-        raise RoleLensError(f"{n} vectors, {len(layers)} layers and {len(scales)} scales")
+        raise RoleLensError(
+            f"give one layer and one scale for all vectors, or one for each: got {n} vectors, "
+            f"{len(layers)} layers and {len(scales)} scales"
+        )
     for one in layers:
         check_layer(model, one)
     if vectors.shape[-1] != model.cfg.d_model:
@@ -143,6 +149,7 @@ def patchscope(
     return [completion.text for completion in completions]
 
 
+@with_usual_defaults
 def word_states(
     model: Model,
     words: Sequence[str],
@@ -226,7 +233,10 @@ def placeholder_positions(
         )
     spans = [m.span() for m in found if start <= m.start() < start + len(target)]
     if not model.tokenizer.is_fast:
-        raise RoleLensError("patchscopes need a fast tokenizer, which tells offsets")
+        raise RoleLensError(
+            "patchscopes need a fast tokenizer, which tells where each token stands in the text: "
+            "this model has none"
+        )
     encoded = model.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     offsets = encoded["offset_mapping"]
     return [

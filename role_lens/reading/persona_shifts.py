@@ -16,12 +16,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens._run.activations import sum_activations
+from role_lens._run.exclusive import with_usual_defaults
 from role_lens._run.tokens import encode_chat
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
 from role_lens.vectors import RoleVectors
 
 
+@with_usual_defaults
 def persona_shift(
     model: Model,
     prompts: Sequence[str],
@@ -95,8 +97,7 @@ def shift_along_directions(
     if shift.shape != expected:
         raise RoleLensError(
             f"the shift has shape {tuple(shift.shape)}, expected {tuple(expected)}: position, "
-            "layer "
-            "and d_model of the vectors"
+            "layer and d_model of the vectors"
         )
     rows = []
     for contrast in vectors.contrasts:

@@ -17,12 +17,14 @@ from jaxtyping import Float, Int
 from scipy import stats
 from torch import Tensor
 
+from role_lens._run.exclusive import with_usual_defaults
 from role_lens.directions import unit
 from role_lens.errors import RoleLensError
 
 Activations = Float[Tensor, "prompt d_model"]
 
 
+@with_usual_defaults
 def held_out_auc(
     role: Activations, reference: Float[Tensor, "other d_model"], *, folds: int = 5, seed: int = 0
 ) -> float:
@@ -75,6 +77,7 @@ def _mean_without(
     return activations[kept].mean(dim=0)
 
 
+@with_usual_defaults
 def stability_by_number(
     role: Activations,
     reference: Float[Tensor, "other d_model"],
@@ -129,6 +132,7 @@ def stability_by_number(
     )
 
 
+@with_usual_defaults
 def bootstrap_cosines(
     role: Activations,
     reference: Float[Tensor, "other d_model"],
@@ -172,6 +176,7 @@ def bootstrap_cosines(
     return torch.cosine_similarity(drawn[0] - drawn[1], whole[None], dim=1)
 
 
+@with_usual_defaults
 def leave_one_out(
     role: Activations, reference: Float[Tensor, "other d_model"]
 ) -> Float[Tensor, " prompt"]:

@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.tokens import check_length, encode_chat
 from role_lens.directions import unit
 from role_lens.models import Model, check_layer
@@ -71,6 +72,7 @@ class TokenView:
         return f'<div id="{place}" class="tokens"></div><script>{call}</script>'
 
 
+@has_model_to_itself
 @torch.inference_mode()
 def project_tokens(
     model: Model,
@@ -123,7 +125,7 @@ def project_tokens(
         kept.append(x[0].float().cpu())
 
     name = f"blocks.{layer}.hook_resid_pre"
-    with attached(model, patch, window), model.hooks(fwd_hooks=[(name, keep)]):
+    with attached(model, patch, window), hooked(model, [(name, keep)]):
         model(tokens)
     values = kept[0] @ unit(direction.detach().float().cpu())
     words = [model.tokenizer.decode([token]) for token in ids]

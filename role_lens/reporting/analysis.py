@@ -1,4 +1,4 @@
-"""What analysis scripts share: model and vectors, tables in a run folder, and the command line.
+"""Holds what analysis scripts share: settings, tables in a run folder, and the command line.
 
     if __name__ == "__main__":
         sys.exit(main(Config, run, draw))
@@ -8,6 +8,7 @@ figures and a report of them.
 """
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -18,16 +19,19 @@ import pandas as pd
 import tyro
 
 from role_lens.errors import RoleLensError
-from role_lens.experiments.store import read_record, read_results, write_results
-from role_lens.files import as_path, make_folder
+from role_lens.experiments.settings import settings_of
+from role_lens.experiments.store import claimed, read_record, read_results, write_results
+from role_lens.files import as_path, check_folder, make_folder, read_bytes
 from role_lens.models import Model, model_name
 from role_lens.prompts import load_prompts, load_roles, spread
 from role_lens.reporting.options import Common, ModelOptions
 from role_lens.reporting.terminal import reported, say
+from role_lens.scoring.identity import content_hash
 from role_lens.vectors import RoleVectors
 from role_lens.versions import package_versions
 
 _RECORD = "results.json"
+_SAME_RESULTS = ("out", "redraw", "device")
 # Prompts of each role, and base prompts, in a quick version: a quarter of the built-in ones.
 QUICK_ROLE_PROMPTS, _QUICK_BASE_PROMPTS = 16, 64
 
@@ -44,7 +48,8 @@ class Setup:
     """
 
     out: Path
-    """Run folder: results, figures and report are written there."""
+    """Run folder: results, figures and report are written there. One that holds results of other
+    settings is refused, but for those that can't change results: device, out and redraw."""
     options: Common = field(default_factory=ModelOptions)
     vectors: Path | None = None
     """A file written by `role-lens fit`. Without one, vectors are fitted, and kept in the run
@@ -262,6 +267,10 @@ def main(
 ) -> int:
     """Run an analysis from the command line: compute, unless only drawing is asked for, and draw.
 
+    A folder that holds results of other settings is refused, naming the setting that differs; the
+    same analysis goes on there, or is repeated. `--device`, `--out` and `--redraw` can't change
+    results, and may differ.
+
     Args:
         config: a dataclass with a `Setup` as `setup`; its fields are the options.
         run: computes and writes the results; not called if `--redraw` is given.
@@ -286,15 +295,42 @@ def main(
     def command() -> None:
         settings = tyro.cli(config, args=arguments, config=(tyro.conf.OmitArgPrefixes,))
         folder = settings.setup.out
+        check_folder(folder)
         kept = read_record(folder, _RECORD)
         if kept is not None and kept.get("analysis") != _name(config):
             raise RoleLensError(
                 f"{folder} holds the results of {kept.get('analysis')}: choose another folder"
             )
-        draw(Results.read(folder) if settings.setup.redraw else run(settings), folder)
+        if settings.setup.redraw:
+            results = Results.read(folder)
+        else:
+            with claimed(folder, _identity(settings)):
+                results = run(settings)
+        draw(results, folder)
         say(f"Written to {folder.resolve()}: open report.html")
 
     return reported(command)
+
+
+def _identity(settings: Any) -> dict[str, Any]:
+    """What tells an analysis from others in its folder, as JSON values."""
+    found = settings_of(settings, leave_out=_SAME_RESULTS)
+    known = {name: _known(value, by_content=name != "model") for name, value in found.items()}
+    return {"run": _name(type(settings)), **known}
+
+
+def _known(value: Any, *, by_content: bool) -> Any:
+    """A setting; if it is a path, then the same however it is written.
+
+    Args:
+        by_content: take what is in a file instead of where it is.
+    """
+    if isinstance(value, list):
+        return [_known(one, by_content=by_content) for one in value]
+    if not isinstance(value, str) or not os.path.exists(value):
+        return value
+    path = Path(value).resolve()
+    return content_hash(read_bytes(path)) if by_content and path.is_file() else str(path)
 
 
 def _name(config: type[Any]) -> str:

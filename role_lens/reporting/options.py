@@ -1,4 +1,4 @@
-"""Options that commands and scripts have in common, as records of which tyro makes flags.
+"""Holds options that commands and scripts share, as records from which tyro makes flags.
 
     ModelOptions("qwen.gguf", dtype="bfloat16").load()
     QuestionOptions(domain="econ").load()
@@ -6,9 +6,10 @@
 They import nothing heavy, so that help and mistyped options are answered at once.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from role_lens.vectors import RoleVectors
 
 Dtype = Literal["float32", "bfloat16", "float16"]
-Mask = Literal["all", "prompt", "generated", "last"]
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class ModelOptions:
     """Where the weights go, such as cpu or cuda. Without it TransformerLens chooses."""
     dtype: Dtype = "float32"
     """Type of the numbers in weights and activations."""
+    chat_template_kwargs: dict[str, str] | None = None
+    """A name and a value, pair after pair, for the model's chat template, such as enable_thinking
+    false. Values are read as JSON where they are JSON, else as text."""
 
     def load(self) -> "Model":
         """Load the model.
@@ -51,7 +54,9 @@ class ModelOptions:
         Raises:
             RoleLensError: as `load_model`.
         """
-        return rl.load_model(self.model, self.device, self.dtype)
+        given = self.chat_template_kwargs
+        kwargs = None if given is None else {name: _json(text) for name, text in given.items()}
+        return rl.load_model(self.model, self.device, self.dtype, chat_template_kwargs=kwargs)
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,9 @@ class PatchOptions:
     """What is done with the direction: add, ablate, clamp, cap. Each kind is tried alone."""
     value: float | None = None
     """For clamp and cap: the projection. Without it, the mean projection of the role's prompts."""
-    tokens: Mask = "all"
-    """Which tokens are changed; last is the last one of the prompt."""
+    tokens: str = "all"
+    """Which tokens are changed: all, prompt, generated, last (of the prompt), answer (the last of
+    the prompt and all generated), not_first, or a span such as prompt[1:4] or answer[:3]."""
 
     def patches(self) -> "dict[str, Patches]":
         """Patches by name: `baseline`, which is the unchanged model, and a patch of each kind.
@@ -76,7 +82,9 @@ class PatchOptions:
                 vectors, and as `RoleVectors.patch`.
         """
         if not self.kinds or len({*self.kinds}) < len(self.kinds):
-            raise RoleLensError(f"--kinds takes one or more that differ, got {list(self.kinds)}")
+            raise RoleLensError(
+                f"--kinds needs at least one kind, each named once; got {list(self.kinds)}"
+            )
         numbers = {kind: KINDS[kind].number for kind in self.kinds}
         takes_value = [kind for kind in KINDS if KINDS[kind].number == "value"]
         if self.value is not None and "value" not in numbers.values():
@@ -166,6 +174,14 @@ class QuestionOptions:
         # Made here and not in a field: tyro takes an error of a record in a record for its own.
         shots = () if self.examples is None else tuple(rl.load_questions(self.examples))
         return Asking(self.scoring, self.template, self.system, shots)
+
+
+def _json(text: str) -> Any:
+    """The value that a text is as JSON (`False` and `True` as Python writes them count too)."""
+    try:
+        return json.loads(text.lower() if text in ("True", "False") else text)
+    except ValueError:
+        return text
 
 
 Common = Annotated[ModelOptions, tyro.conf.arg(name="")]

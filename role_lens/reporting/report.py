@@ -20,6 +20,7 @@ import pandas as pd
 
 from role_lens.files import as_path, atomic_write, read_bytes
 from role_lens.reading.token_view import TokenView, circuitsvis_script
+from role_lens.reporting.provenance import readable
 
 
 class Report:
@@ -43,9 +44,8 @@ class Report:
     def __init__(self, title: str, question: str, record: Mapping[str, Any]) -> None:
         quick = bool(record.get("settings", {}).get("setup", {}).get("quick"))
         self._head = {"title": title, "question": question, "quick": quick}
-        # The fingerprint is hundreds of numbers, for checks and not for readers.
-        vectors = {k: v for k, v in record.get("vectors", {}).items() if k != "fingerprint"}
-        shown = {**record, "vectors": vectors} if vectors else record
+        vectors = record.get("vectors")
+        shown = {**record, "vectors": readable(vectors)} if vectors else record
         self._record = json.dumps(shown, indent=1, default=str, ensure_ascii=False)
         self._parts: list[dict[str, Any]] = []
 

@@ -18,11 +18,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens._run.budget import Budget, token_budget
+from role_lens.chat import template_record
 from role_lens.compute import Compute
-from role_lens.errors import RoleLensError
 from role_lens.models import Model
+from role_lens.questions.listed import question_list
 from role_lens.questions.question import Question
-from role_lens.scoring.asking import GENERATE, Asking
+from role_lens.scoring.asking import Asking, check_likelihood
 from role_lens.scoring.engine import Scorer, engine
 from role_lens.scoring.identity import content_hash, model_identity
 from role_lens.scoring.items import Item, tokenize_question
@@ -52,11 +53,7 @@ class Asker:
     ) -> None:
         self.model = model
         self.asking = asking or Asking()
-        if self.asking.scoring == GENERATE:
-            raise RoleLensError(
-                "scoring 'generate' is for evaluate; sweeps and comparisons take one of "
-                + ", ".join(METHODS)
-            )
+        check_likelihood(self.asking)
         self.compute = compute or Compute()
         self._items: dict[Question, Item] = {}
         self._other_systems: dict[str, Asker] = {}
@@ -79,7 +76,7 @@ class Asker:
             RoleLensError: a prompt is longer than the model's context, or examples don't fit a
                 question.
         """
-        several = tuple(questions)
+        several = tuple(question_list(questions))
         for question in several:
             if question not in self._items:
                 self._items[question] = tokenize_question(self.model, question, self.asking)
@@ -146,7 +143,8 @@ class AskedQuestions:
             "scoring": asking.scoring,
             "template": asking.template,
             "system": asking.system,
-            # The chat template may have changed, or print today's date.
+            **template_record(self.model),
+            # The chat template or the tokenizer may have changed.
             "tokens": content_hash([astuple(item) for item in self.items]),
         }
 

@@ -51,3 +51,13 @@ class Asking:
             raise RoleLensError(
                 f"template must be one of {get_args(Template)}, got {self.template!r}"
             )
+
+
+def check_likelihood(asking: Asking) -> None:
+    """Raise a RoleLensError unless questions are scored by likelihood, as sweeps and comparisons
+    need."""
+    if asking.scoring == GENERATE:
+        raise RoleLensError(
+            f"scoring {GENERATE!r} is for evaluate only; sweeps and comparisons take "
+            + " or ".join(METHODS)
+        )

@@ -19,7 +19,9 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from role_lens._run.budget import attempt
+from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.fingerprint import refuse_hooks
+from role_lens._run.padding import ignores_padding
 from role_lens._run.partial_pass import run_blocks
 from role_lens._run.tokens import Batch, pad_left
 from role_lens.compute import Compute
@@ -33,6 +35,7 @@ from role_lens.scoring.method import METHODS, ScoringMethod
 from role_lens.vectors import RoleVectors
 
 
+@has_model_to_itself
 def attribute(
     model: Model,
     vectors: RoleVectors,
@@ -103,6 +106,11 @@ def question_gradients(asked: AskedQuestions) -> Iterator[Float[Tensor, "questio
     refuse_hooks(model)
     method = METHODS[asked.asking.scoring]
     rows = [_rows(item) for item in items]
+    if len({len(ids) for some in rows for ids in some}) > 1 and not ignores_padding(model):
+        raise RoleLensError(
+            f"the effects of directions can't be estimated on {model_name(model)}, which doesn't "
+            "ignore padding, for questions of different lengths: sweep without screening"
+        )
     size = [len(sequences) * max(map(len, sequences)) for sequences in rows]
     order = sorted(range(len(items)), key=lambda i: (-size[i], i))
     with tqdm(total=len(items), desc="attribution", disable=not asked.progress) as bar:
@@ -117,6 +125,7 @@ def question_gradients(asked: AskedQuestions) -> Iterator[Float[Tensor, "questio
                 bar.update(len(some))
 
 
+@has_model_to_itself
 @torch.inference_mode(False)
 def _batch_gradients(
     model: Model, questions: Sequence[tuple[list[list[int]], Item, int]], method: ScoringMethod
@@ -182,7 +191,7 @@ def _streams(model: Model, batch: Batch) -> list[Float[Tensor, "row pos d_model"
 
     n_layers = model.cfg.n_layers
     hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in range(n_layers)]
-    with model.hooks(fwd_hooks=hooks):
+    with hooked(model, hooks):
         left, _ = run_blocks(model, batch.tokens, batch.mask, stop=n_layers)
     return [*streams, left]
 

@@ -13,13 +13,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens._run.budget import in_batches, token_budget
+from role_lens._run.exclusive import has_model_to_itself
 from role_lens._run.forward import last_logits
 from role_lens._run.tokens import Batch, encode_chat
 from role_lens.models import Model
 from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patches
+from role_lens.patches.token_masks import TokenWindow
 
 
+@has_model_to_itself
 @torch.inference_mode()
 def answer_logprobs(
     model: Model,
@@ -49,11 +52,11 @@ def answer_logprobs(
     logprobs = torch.empty((len(prompts), model.cfg.d_vocab))
 
     def run(batch: Batch) -> Tensor:
-        return last_logits(model, batch)[:, 0].float().log_softmax(dim=-1).cpu()
+        with attached(model, patches, TokenWindow.of_prompts(batch.mask)):
+            return last_logits(model, batch)[:, 0].float().log_softmax(dim=-1).cpu()
 
-    with attached(model, patches):
-        for batch, rows in in_batches(model, sequences, budget, run):
-            logprobs[list(batch.index)] = rows
+    for batch, rows in in_batches(model, sequences, budget, run):
+        logprobs[list(batch.index)] = rows
     return logprobs
 
 

@@ -1,4 +1,4 @@
-"""Chooses how options are scored: by replay where it agrees with whole passes, else by these.
+"""Chooses a model's scorer: replay if it agrees with whole forward passes, else whole passes.
 
     scorer = engine(model, items, token_budget(model))
     scorer.logprobs([(patch,), (other,)])

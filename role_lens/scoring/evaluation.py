@@ -6,27 +6,32 @@
 For every candidate direction of a grid, `sweep` does the same, and keeps what is finished.
 """
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from role_lens._run.exclusive import has_model_to_itself
 from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
-from role_lens.patches.patch import Patches, combined, first_layer, form
+from role_lens.patches.patch import Combined, Patches, combined, first_layer, form
+from role_lens.patches.token_masks import changes_first_answer
+from role_lens.questions.listed import question_list
 from role_lens.questions.question import NumericQuestion, Question
-from role_lens.scoring.asked import Asker
+from role_lens.scoring.asked import AskedQuestions, Asker
 from role_lens.scoring.asking import GENERATE, Asking
 from role_lens.scoring.engine import in_chunks
 from role_lens.scoring.generated import score_generated
 from role_lens.scoring.generation_options import Generation
 
 
+@has_model_to_itself
 def evaluate(
     model: Model,
-    questions: Sequence[Question] | Sequence[NumericQuestion],
+    questions: Iterable[Question | NumericQuestion],
     patches: Mapping[str, Patches],
     asking: Asking = Asking(),
     *,
@@ -39,8 +44,9 @@ def evaluate(
 
     - `letter`: the question with its lettered options, and the log-probability of each letter as
       the first answer token (arXiv 2502.12055, section 4). Models with a chat template get one user
-      turn and bare letters; base models get the text itself and letters after a space. Letters that
-      are not single tokens are scored as sequences.
+      turn, and letters as the template writes them in the assistant's turn; base models get the
+      text itself and letters after a space. Letters that are not single tokens are scored as
+      sequences.
     - `cloze`: the question alone, and the log-likelihood of each option's text as the answer,
       divided by its number of tokens (Brown et al. 2020, arXiv 2005.14165, section 2.4).
     - `generate`: the answer that the model writes, read from its text. Only this one takes
@@ -49,7 +55,7 @@ def evaluate(
     Args:
         patches: name -> a patch, several that act together, or None for the unpatched model.
         asking: scoring, layout, system message and examples.
-        generation: how answers are written, for `generate`; None for greedy direct answers.
+        generation: how answers are written, for `generate` only; None for greedy direct answers.
         compute: batches and progress.
 
     Returns:
@@ -60,8 +66,9 @@ def evaluate(
         per token of the option.
 
     Raises:
-        RoleLensError: no questions or patches, a prompt longer than the model's context, or a patch
-            that doesn't fit the model.
+        RoleLensError: no questions or patches, a prompt longer than the model's context, a patch
+            that doesn't fit the model or can't change what is scored, or `generation` for another
+            scoring than `generate`.
 
     Examples:
         >>> patches = {"baseline": None, "poet@1": vectors.add("poet", layer=1)}
@@ -69,25 +76,32 @@ def evaluate(
         >>> table.groupby("patch")["correct"].count().to_dict()
         {'baseline': 4, 'poet@1': 4}
     """
-    if not questions or not patches:
+    listed: list[Question | NumericQuestion] = question_list(questions)
+    candidates = _candidates(patches)
+    if not listed or not patches:
         raise RoleLensError(
-            f"evaluate needs at least one question and one patch, got {len(questions)} and "
+            f"evaluate needs at least one question and one patch, got {len(listed)} and "
             f"{len(patches)}"
         )
-    candidates = [combined(patch) for patch in patches.values()]
+    if generation is not None and asking.scoring != GENERATE:
+        raise RoleLensError(
+            f"generation is for scoring={GENERATE!r}, got {asking.scoring!r}: leave it out"
+        )
     for patch in (part for candidate in candidates for part in candidate):
         patch.check(model)
     if asking.scoring == GENERATE:
         how = generation or Generation()
         return score_generated(
-            model, questions, patches, how, system=asking.system, progress=compute.progress
+            model, listed, patches, how, system=asking.system, progress=compute.progress
         )
-    multiple_choice = [question for question in questions if isinstance(question, Question)]
-    if len(multiple_choice) < len(questions):
+    multiple_choice = [question for question in listed if isinstance(question, Question)]
+    if len(multiple_choice) < len(listed):
         raise RoleLensError(
             f"questions without choices are for scoring='generate', not {asking.scoring!r}"
         )
     asked = Asker(model, asking, compute).ask(multiple_choice)
+    for name, candidate in zip(patches, candidates, strict=True):
+        _check_masks(name, candidate, asked)
     scorer = asked.scorer()
     columns: list[dict[str, np.ndarray]] = [{} for _ in candidates]
     with tqdm(
@@ -106,13 +120,39 @@ def evaluate(
     return table[["patch", *table.columns.drop("patch")]]
 
 
+def _candidates(patches: Mapping[str, Patches]) -> list[Combined]:
+    """The patches of a mapping, each as a tuple."""
+    if not isinstance(patches, Mapping):
+        raise RoleLensError(
+            "patches must be a mapping of names to patches, such as {'baseline': None, 'steered': "
+            f"patch}}, got {patches!r:.60}"
+        )
+    return [combined(patch) for patch in patches.values()]
+
+
+def _check_masks(name: str, candidate: Combined, asked: AskedQuestions) -> None:
+    """Refuse patches that act only after the token that is scored, and so change nothing."""
+    if not candidate or any(changes_first_answer(patch.tokens) for patch in candidate):
+        return
+    masks = " and ".join(sorted({patch.tokens for patch in candidate}))
+    said = (
+        f"patch {name!r} acts on tokens={masks!r}, after the prompt's last token, from which the "
+        "first token of every option is scored"
+    )
+    if all(n == 1 for item in asked.items for n in item.n_tokens):
+        raise RoleLensError(f"{said}: it would change nothing; take 'answer', or another mask")
+    warnings.warn(f"{said}: it changes what follows only; 'answer' has it too", stacklevel=3)
+
+
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
     """Accuracy of each patch, and more, from the table that `evaluate` returns.
 
     Returns:
-        One row per patch: `patch, n` (questions), `accuracy` beside `chance`; for letters and cloze
-        the mean `logprob_correct` (nats) and `choice_mass`, for generated answers the shares that
-        were `truncated` and `unreadable`.
+        One row per patch: `patch, n` (questions), `accuracy` with its standard error over questions
+        `accuracy_se`, beside `chance`; for letters and cloze the mean `logprob_correct` (nats) with
+        `logprob_correct_se`, and `choice_mass`; for generated answers the shares that were
+        `truncated` and `unreadable`. Standard errors are of each patch alone: differences between
+        patches are paired by question, and far more certain (`role_lens.statistics`).
 
     Examples:
         >>> patches = {"baseline": None, "poet@1": vectors.add("poet", layer=1)}
@@ -122,11 +162,17 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
     """
     table = table.assign(chance=1 / table["n_choices"])
     means = {"accuracy": "correct", "chance": "chance"}
+    errors = {"accuracy_se": "accuracy"}
     if "text" in table.columns:
         table["unreadable"] = ~table["readable"]
         means |= {"truncated": "truncated", "unreadable": "unreadable"}
     else:
         means |= {"logprob_correct": "logprob_correct", "choice_mass": "choice_mass"}
+        errors |= {"logprob_correct_se": "logprob_correct"}
     by_patch = table.groupby("patch", sort=False)
-    columns = {name: by_patch[column].mean() for name, column in means.items()}
+    columns = {}
+    for name, column in means.items():
+        columns[name] = by_patch[column].mean()
+        for error in (error for error, of in errors.items() if of == name):
+            columns[error] = by_patch[column].sem()
     return pd.DataFrame({"n": by_patch.size(), **columns}).reset_index()

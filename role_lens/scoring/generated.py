@@ -5,22 +5,21 @@
 The rules of reading are in `role_lens.scoring.answers`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pandas as pd
 
-from role_lens._run.tokens import chat_text
+from role_lens.chat import chat_text, opens_thinking
 from role_lens.errors import RoleLensError
 from role_lens.generation import Sampling, complete
 from role_lens.models import Model
 from role_lens.patches.patch import Patches
+from role_lens.questions.listed import question_list
 from role_lens.questions.question import LETTERS, NumericQuestion, Question, lettered
 from role_lens.scoring.answers.letters import read_letter
 from role_lens.scoring.answers.numbers import read_number
 from role_lens.scoring.generation_options import Generation, Style
-
-_OPENED = ("<think>", "<think>\n", "<think>\n\n")
 
 _LEAD = {"direct": 'Answer only with "', "chain": 'Think step by step. Finish with "'}
 _LETTER_FORM = 'The answer is (X)", where X is the letter of the correct answer.'
@@ -29,7 +28,7 @@ _NUMBER_FORM = 'The answer is N", where N is a number.'
 
 def score_generated(
     model: Model,
-    questions: Sequence[Question] | Sequence[NumericQuestion],
+    questions: Iterable[Question | NumericQuestion],
     patches: Mapping[str, Patches],
     how: Generation = Generation(),
     *,
@@ -62,14 +61,14 @@ def score_generated(
         >>> table["answer"].tolist()
         ['A', 'B', 'A', 'B']
     """
-    if not questions or not patches:
+    asked: list[Question | NumericQuestion] = question_list(questions)
+    if not asked or not patches:
         raise RoleLensError(
-            f"expected at least one question and one patch, got {len(questions)} and {len(patches)}"
+            f"expected at least one question and one patch, got {len(asked)} and {len(patches)}"
         )
-    asked: list[Question | NumericQuestion] = list(questions)
     prompts = [question_prompt(question, how.style) for question in asked]
     # Some templates open the reasoning themselves, so that only its end is in the text.
-    thinking = "<think>" if chat_text(model, prompts[0], system).endswith(_OPENED) else ""
+    thinking = "<think>" if opens_thinking(chat_text(model, prompts[0], system)) else ""
     tables = []
     for name, patch in patches.items():
         completions = complete(

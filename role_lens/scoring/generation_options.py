@@ -8,6 +8,7 @@ Other scorings have no use for it.
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from role_lens.checks import set_temperature, whole_number
 from role_lens.errors import RoleLensError
 
 Style = Literal["direct", "chain"]
@@ -20,7 +21,8 @@ class Generation:
     """How answers are written, where questions are scored by generated text.
 
     Raises:
-        RoleLensError: an unknown style.
+        RoleLensError: an unknown style, a length or batch size below 1, or a temperature that is
+            neither 0 nor finite and at least 0.001.
 
     Examples:
         >>> Generation("chain").length
@@ -43,15 +45,11 @@ class Generation:
     def __post_init__(self) -> None:
         if self.style not in get_args(Style):
             raise RoleLensError(f"style must be one of {get_args(Style)}, got {self.style!r}")
-        if self.length < 1 or self.batch_size < 1:
-            raise RoleLensError(
-                f"max_new_tokens and batch_size must be at least 1, got {self.length} and "
-                f"{self.batch_size}"
-            )
-        if not (self.temperature == 0 or 1e-3 <= self.temperature < float("inf")):
-            raise RoleLensError(
-                f"temperature must be 0 or finite and at least 0.001, got {self.temperature}"
-            )
+        set_temperature(self)
+        for name, least in (("max_new_tokens", 1), ("batch_size", 1), ("seed", None)):
+            value = getattr(self, name)
+            if value is not None or name != "max_new_tokens":
+                object.__setattr__(self, name, whole_number(value, name, least=least))
 
     @property
     def length(self) -> int:

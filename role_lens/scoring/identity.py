@@ -3,7 +3,7 @@
     model_identity(model)     # name, hash of the weights, precision
     content_hash(hash_of_vectors(vectors), {"seed": 0})
 
-Run folders are known by them.
+A run folder records these hashes, so that results of different models or vectors are never mixed.
 """
 
 import hashlib

@@ -6,10 +6,18 @@
 `Asker.ask` does this for many questions.
 """
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from role_lens._run.tokens import chat_text, check_length, encode_text, has_chat_template
+from role_lens._run.tokens import check_length, encode_continuations
+from role_lens.chat import (
+    AssistantTurn,
+    assistant_turn,
+    chat_text,
+    has_chat_template,
+    opens_thinking,
+)
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
 from role_lens.questions.question import Question
@@ -43,6 +51,12 @@ class Item:
 def tokenize_question(model: Model, question: Question, asking: Asking) -> Item:
     """Tokens of a question.
 
+    What the chat template writes before an answer in the assistant's own turn, such as a space, is
+    part of each option. So letters and options have the tokens that the model would write.
+
+    Warns:
+        UserWarning: the options are scored where the model would begin to reason.
+
     Raises:
         RoleLensError: a scoring without options, a question that has no examples of its subject or
             is among the examples itself, or a prompt longer than the model's context.
@@ -59,22 +73,28 @@ def tokenize_question(model: Model, question: Question, asking: Asking) -> Item:
         )
     chat = has_chat_template(model)
     text = _text(method, question, shots, asking, chat=chat)
-    answers = method.answers(question)
+    turn = assistant_turn(model, asking.system)
     if chat:
         text = chat_text(model, text, asking.system)
-    else:
-        text = f"{asking.system}\n\n{text}" if asking.system is not None else text
-        answers = [f" {answer}" for answer in answers]
-    prompt = encode_text(model, text, special=not chat)
-    continuations = []
-    for answer in answers:
-        whole = encode_text(model, text + answer, special=not chat)
-        # Where the tokenizer merges across the boundary, the answer is tokenised by itself.
-        kept = whole[: len(prompt)] == prompt and len(whole) > len(prompt)
-        tokens = whole[len(prompt) :] if kept else encode_text(model, answer, special=False)
-        continuations.append(tuple(tokens))
+        _warn_of_thinking(text, turn)
+    elif asking.system is not None:
+        text = f"{asking.system}\n\n{text}"
+    answers = [turn.lead + answer for answer in method.answers(question)]
+    prompt, continuations = encode_continuations(model, text, answers, special=not chat)
     check_length(model, len(prompt), question.question, following=max(map(len, continuations)) - 1)
-    return Item(tuple(prompt), tuple(continuations))
+    return Item(tuple(prompt), tuple(map(tuple, continuations)))
+
+
+def _warn_of_thinking(text: str, turn: AssistantTurn) -> None:
+    """Say that options are scored where this model would begin to reason, if that is so."""
+    if opens_thinking(text) or turn.after_thinking:
+        where = "opens" if opens_thinking(text) else "puts answers after"
+        warnings.warn(
+            f"the chat template {where} a block of reasoning, and options are scored in its place: "
+            "load the model with chat_template_kwargs={'enable_thinking': False} if its template "
+            "has that, or use scoring='generate'",
+            stacklevel=2,
+        )
 
 
 def _text(

@@ -19,15 +19,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from role_lens._run.budget import Budget, attempt
+from role_lens._run.exclusive import exclusive
 from role_lens._run.partial_pass import float32_readout, run_blocks
 from role_lens._run.past import Past
 from role_lens.errors import OutOfMemoryError
 from role_lens.models import Model
 from role_lens.patches.hooks import attached_together
 from role_lens.patches.patch import Combined, first_layer
-from role_lens.patches.token_masks import TokenWindow
+from role_lens.patches.token_masks import TokenWindow, needs_whole_prompt
 from role_lens.scoring.items import Item
 from role_lens.scoring.segments import Group, Segment, lay_out
+from role_lens.scoring.whole_pass import WholePasses
 
 _WORK = 2e12  # floating-point operations: candidates that cost less are taken several at once
 _MOST = 64  # candidates at once
@@ -68,6 +70,13 @@ class Replay:
         Args:
             candidates: of one form (see `role_lens.patches.patch.form`).
         """
+        # Of a shared prefix alone can't be told which tokens such masks have.
+        if any(needs_whole_prompt(patch.tokens) for patch in candidates[0]):
+            return WholePasses(self._model, self._items, self._budget).logprobs(candidates)
+        with exclusive(self._model):
+            return self._logprobs(candidates)
+
+    def _logprobs(self, candidates: Sequence[Combined]) -> Float[Tensor, "candidate item choice"]:
         layer = first_layer(candidates[0])
         while True:
             largest = max(

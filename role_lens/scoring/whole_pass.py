@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens._run.budget import Budget, in_batches
+from role_lens._run.exclusive import exclusive
 from role_lens._run.forward import last_logits
 from role_lens._run.tokens import Batch
 from role_lens.models import Model
@@ -37,7 +38,8 @@ class WholePasses:
     def logprobs(self, candidates: Sequence[Combined]) -> Float[Tensor, "candidate item choice"]:
         """Log-likelihood of each option's tokens, in nats; NaN where a question has fewer
         options."""
-        return torch.stack([self._one(candidate) for candidate in candidates])
+        with exclusive(self._model):
+            return torch.stack([self._one(candidate) for candidate in candidates])
 
     def _one(self, candidate: Combined) -> Float[Tensor, "item choice"]:
         # Options of one token each are all read off one pass over the prompt.
@@ -59,7 +61,8 @@ class WholePasses:
 
         def run(batch: Batch) -> Float[Tensor, "row columns d_vocab"]:
             ends = [batch.tokens.shape[1] - length + 1 for length in lengths(batch)]
-            window = TokenWindow(torch.tensor(ends, device=batch.tokens.device))
+            starts = batch.mask.shape[1] - batch.mask.sum(dim=1)
+            window = TokenWindow(torch.tensor(ends, device=starts.device), prompt_start=starts)
             with attached(self._model, candidate, window):
                 return last_logits(self._model, batch, max(lengths(batch)))
 

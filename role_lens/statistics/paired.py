@@ -84,7 +84,9 @@ def sign_flip_test(
     if permutations < 1:
         raise RoleLensError(f"permutations must be at least 1, got {permutations}")
     if alternative not in get_args(Alternative):
-        raise RoleLensError(f"alternative must be one of {get_args(Alternative)}")
+        raise RoleLensError(
+            f"alternative must be one of {get_args(Alternative)}, got {alternative!r}"
+        )
     if changes.size == 0 or np.isinf(changes).any() or np.isnan(changes).all(axis=1).any():
         raise RoleLensError(
             "expected finite changes on at least one question for each of at least one candidate, "

@@ -1,4 +1,4 @@
-"""Tells what the best of many candidates is worth on questions that didn't choose it.
+"""Measures how much of the best candidate's effect is left on questions that didn't choose it.
 
     best_of_many(changes).held_out    # changes: candidate x question
 

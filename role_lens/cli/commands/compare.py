@@ -1,4 +1,4 @@
-"""`role-lens compare`: does a role vector help? Chosen, tested, and judged beside its controls.
+"""`role-lens compare` tests whether role vectors help, beside controls.
 
     role-lens compare --vectors roles.safetensors --roles economist --out economist-verdict
 
@@ -15,6 +15,7 @@ import role_lens as rl
 from role_lens.experiments.options import Exam, Grid, Selection, TestPlan
 from role_lens.reporting.options import Common, QuestionOptions
 from role_lens.reporting.terminal import say
+from role_lens.scoring.asking import check_likelihood
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,9 +45,11 @@ def run(
 
     Args:
         vectors: A file written by `role-lens fit`.
-        out: Run folder; a run that was stopped goes on there.
-        validation: Questions that choose: builtin, mmlu, a file or folder. Without it, half of the
-            questions choose, and the others test.
+        out: Run folder: a new one, or that of the same comparison, which goes on where it was
+            stopped.
+        validation: Questions on which directions are chosen: builtin, mmlu, a file or folder.
+            Without it, directions are chosen on half of the questions and tested on the other
+            half.
         role_domains: A role and its domain, pair after pair (beekeeper plants), beside those of the
             paper.
         prompts: Role prompts of the fit (builtin, folders or files), for directions from shuffled
@@ -54,13 +57,15 @@ def run(
         base: Base prompts of the fit. Without it, the built-in ones.
     """
     from role_lens.experiments.comparison import check_exam
-    from role_lens.files import check_folder
+    from role_lens.files import as_path, check_folder
 
     selection = replace(selection, grid=grid)
+    out = as_path(out)
     check_folder(out)
+    how = asking.asking
+    check_likelihood(how)
     asked, chosen_by = asking.load(), asking.load_validation(validation)
-    rl.scoring.METHODS.check(asking.asking.scoring)
-    exam = Exam(asked, chosen_by, asking.asking, role_domains or {})
+    exam = Exam(asked, chosen_by, how, role_domains or {})
     loaded = rl.RoleVectors.load(vectors)
     if prompts is not None or base is not None:
         roles, base_prompts = rl.load_roles(*prompts or ()), rl.load_prompts(base or "builtin")
@@ -73,7 +78,7 @@ def run(
 def _show(table: "pd.DataFrame", out: Path) -> None:
     import pandas as pd
 
-    from role_lens.files import as_path, write_table
+    from role_lens.files import write_table
 
     write_table(out / "comparison.csv", table)
     rl.reporting.plot_comparison(table, out / "comparison.png")
@@ -81,9 +86,9 @@ def _show(table: "pd.DataFrame", out: Path) -> None:
     shown = [name for name in SHOWN if name in own.columns]
     say(own[shown].to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
     counts = rl.experiments.tally(pd.read_parquet(out / "effects.parquet"))
-    say("\nHow many are helped and hurt, p adjusted for all of a line:")
+    say("\nHow many are helped and hurt (p values are adjusted within each line):")
     say(counts.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
     say(
         "\nEffects are mean changes of log p(correct), in nats; verdict, interval and p are of the "
-        f"addition.\nOther domains and all conditions: {as_path(out).resolve()}"
+        f"addition.\nOther domains and all conditions: {out.resolve()}"
     )

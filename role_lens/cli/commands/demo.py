@@ -1,4 +1,4 @@
-"""`role-lens demo`: every part of the package once.
+"""`role-lens demo` runs the main steps of the package once, on a real model.
 
     role-lens demo
 
@@ -13,18 +13,20 @@ from role_lens.reporting.terminal import say
 
 
 def run(out: Path = Path("role-lens-demo")) -> None:
-    """Show every part of the package once, on the packaged model and with built-in data.
+    """Run the main steps of the package once, on the packaged model and with built-in data.
 
     Args:
-        out: Folder for vectors, tables and figures.
+        out: Folder for vectors, tables and figures: a new one, or that of an earlier demo.
     """
     from role_lens.cli.tour import Material, run_demo
+    from role_lens.experiments.store import claimed
     from role_lens.files import check_folder
 
     check_folder(out)
-
     material = Material(
         rl.load_roles("builtin"), rl.load_prompts("builtin"), rl.load_questions("builtin")
     )
-    folder = run_demo(ModelOptions().load(), material, out, say)
+    model = ModelOptions().load()
+    with claimed(out, {"run": "demo", **rl.scoring.model_identity(model)}):
+        folder = run_demo(model, material, out, say)
     say(f"\nWritten to:\n{folder.resolve()}")

@@ -1,4 +1,4 @@
-"""`role-lens evaluate`: scores of questions without and with a role vector.
+"""`role-lens evaluate` scores questions without and with a role vector.
 
     role-lens evaluate --vectors roles.safetensors --role economist --layer 15 --domain econ
 
@@ -32,22 +32,29 @@ def run(
         numeric: The questions, from a JSONL file, have numbers for answers, as in GSM8K.
         out: Write the table, one row per patch and question: a .csv or .parquet file.
     """
-    from role_lens.files import check_writable, write_table
+    from role_lens.files import as_path, check_writable, make_folder, write_table
 
     if out is not None:
         if out.suffix not in (".csv", ".parquet"):
             raise RoleLensError(f"the table can be written as .csv or .parquet, not {out}")
         check_writable(out)
-    if (numeric or generation != Generation()) and asking.scoring != GENERATE:
+    written = asking.scoring == GENERATE
+    if (numeric or generation != Generation()) and not written:
         raise RoleLensError(
             "--numeric, --style and other options of written answers are for --scoring generate"
         )
-    load = rl.load_numeric_questions
     if numeric and asking.questions in rl.questions.SOURCES:
         raise RoleLensError("--numeric takes --questions with a JSONL file")
-    asked = load(asking.questions, domain=asking.domain) if numeric else asking.load()
+    asked = (
+        rl.load_numeric_questions(asking.questions, domain=asking.domain)
+        if numeric
+        else asking.load()
+    )
     how, patches = asking.asking, patching.patches()
-    table = rl.evaluate(options.load(), asked, patches, how, generation=generation)
+    table = rl.evaluate(
+        options.load(), asked, patches, how, generation=generation if written else None
+    )
     if out is not None:
+        make_folder(as_path(out).parent)
         write_table(out, table)
     say(rl.summarize(table).to_string(index=False, float_format=lambda x: f"{x:.4g}"))

@@ -1,4 +1,4 @@
-"""`role-lens fit`: role vectors from prompts, into a file.
+"""`role-lens fit` makes role vectors from prompts and writes them to a file.
 
     role-lens fit --out roles.safetensors
     role-lens fit --prompts builtin my_roles --out mine.safetensors

@@ -1,4 +1,4 @@
-"""`role-lens info`: what a file of role vectors holds.
+"""`role-lens info` shows what a file of role vectors holds.
 
     role-lens info --vectors roles.safetensors
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import role_lens as rl
 from role_lens.errors import RoleLensError
+from role_lens.reporting.provenance import readable
 from role_lens.reporting.terminal import say
 
 
@@ -31,11 +32,8 @@ def run(vectors: Path, position: int = -1) -> None:
     say(f"contrasts: {', '.join(loaded.contrasts)}")
     say(f"layers: {loaded.n_layers}, d_model: {loaded.d_model}")
     say(f"positions: {list(loaded.positions)}")
-    for key, value in loaded.provenance.items():
-        if key == "merged_with":
-            value = [{k: v for k, v in other.items() if k != "fingerprint"} for other in value]
-        if key != "fingerprint":
-            say(f"{key}: {value}")
+    for key, value in readable(loaded.provenance).items():
+        say(f"{key}: {value}")
     table = rl.reading.geometry_by_layer(loaded)
     table = table[table["position"] == position].drop(columns="position").dropna(axis=1, how="all")
     say(f"\nat position {position}:")

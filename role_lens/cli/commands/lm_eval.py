@@ -1,4 +1,4 @@
-"""`role-lens lm-eval`: any lm-eval task without and with a role vector.
+"""`role-lens lm-eval` runs lm-eval tasks without and with a role vector.
 
     role-lens lm-eval --vectors roles.safetensors --role nurse --layer 22 --tasks arc_easy --out lm
 
@@ -27,8 +27,8 @@ def run(
 
     Args:
         tasks: Names of lm-eval tasks, groups or tags.
-        out: Run folder, for lm-eval's results and every sample; a run that was stopped goes on
-            there.
+        out: Run folder, for lm-eval's results and every sample: a new one, or that of the same run,
+            which goes on where it was stopped.
     """
     from lm_eval.utils import make_table
 

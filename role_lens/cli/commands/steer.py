@@ -1,4 +1,4 @@
-"""`role-lens steer`: answers plain and steered, side by side.
+"""`role-lens steer` answers a prompt without and with a role vector, side by side.
 
     role-lens steer --vectors roles.safetensors --role nurse --layer 22 --prompt "Any plans today?"
 

@@ -1,4 +1,4 @@
-"""`role-lens sweep`: scores of every role, layer and position.
+"""`role-lens sweep` scores questions with every candidate direction.
 
     role-lens sweep --vectors roles.safetensors --roles economist --domain econ --out econ-sweep
 
@@ -14,6 +14,7 @@ import role_lens as rl
 from role_lens.experiments.options import Grid
 from role_lens.reporting.options import Common, QuestionOptions
 from role_lens.reporting.terminal import say
+from role_lens.scoring.asking import check_likelihood
 
 
 def run(
@@ -27,17 +28,23 @@ def run(
 
     Args:
         vectors: A file written by `role-lens fit`.
-        out: Run folder; a run that was stopped goes on there.
+        out: Run folder: a new one, or that of the same sweep, which goes on where it was stopped.
     """
     from role_lens.experiments.candidates import candidates_of
+    from role_lens.experiments.settings import settings_of
+    from role_lens.experiments.store import open_store
     from role_lens.files import as_path, check_folder
 
     check_folder(out)
-    asked, how = asking.load(), asking.asking
-    rl.scoring.METHODS.check(how.scoring)
+    how = asking.asking
+    check_likelihood(how)
+    questions = asking.load()
     loaded = rl.RoleVectors.load(vectors)
     candidates_of(loaded, grid)  # may refuse, before a model is loaded
-    effects = rl.sweep(options.load(), loaded, asked, out, grid, how)
+    asked = rl.scoring.Asker(options.load(), how).ask(questions)
+    made_of = {"run": "sweep", **asked.identity, "vectors": rl.scoring.hash_of_vectors(loaded)}
+    open_store(out, {**made_of, **settings_of(grid)})  # refuses that of another grid too
+    effects = rl.experiments.sweep_asked(asked, loaded, out, grid)
     baseline, candidates = effects.iloc[0], effects.iloc[1:]
     say(f"baseline: accuracy {baseline['accuracy']:.4g} on {baseline['n']} questions")
     best = candidates.nlargest(10, "effect").drop(columns="n")

@@ -1,7 +1,9 @@
 """Removes the component along the direction: directional ablation, x - (x·u) u.
 
-It acts on every block's input, attention output and MLP output (Arditi et al. 2024, arXiv
-2406.11717, section 2.4).
+It acts on every block's input and on what its attention and its MLP write (Arditi et al. 2024,
+arXiv 2406.11717, section 2.4), after the norms that some models have there. Not all that is written
+has a hook point in every model, so it acts where the stream is read too: between attention and MLP,
+and after the last block. Nothing then reads a component along the direction.
 """
 
 from role_lens.patches.kind import PatchKind

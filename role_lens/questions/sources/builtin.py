@@ -1,8 +1,8 @@
 """Gives the package's own questions: 8 domains of 40, described in `role_lens/data/README.md`."""
 
 from role_lens.prompts import DATA
-from role_lens.questions.loading import read_questions
 from role_lens.questions.question import Question
+from role_lens.questions.question_files import read_questions
 
 
 def load(split: str) -> list[Question]:

@@ -1,17 +1,23 @@
 """Finds where a generated text states its answer.
 
-    last_statement(text, read, read_box, says)
+    last_statement(text, reader)
 
 What is said there is read by the readers of letters and of numbers.
 """
 
 import re
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from role_lens.scoring.answers import languages
+from role_lens.scoring.answers.languages import Tongue
+from role_lens.scoring.answers.plain import plain
+from role_lens.scoring.answers.records import BETWEEN, tagged
 
 Read = TypeVar("Read")
 
-MARKS = r"*_`\"'“”‘’$\\{}\[\]"
+MARKS = r"*_`\"'“”‘’„«»「」『』【】《》〈〉$\\{}\[\]"
 DECORATION = rf"[\s{MARKS}]"
 """Marks around an answer: Markdown, quotes, brackets, LaTeX."""
 _LONGEST = 4000  # characters of a text that are read, its last ones; loops of a model are longer
@@ -19,40 +25,54 @@ _LONGEST = 4000  # characters of a text that are read, its last ones; loops of a
 # --- what is taken off before reading
 
 _THINK = re.compile(r"<(/?)\|?(?:think|thinking|thought|reasoning)\|?>", re.IGNORECASE)
-_LATEX = [
-    (re.compile(r"\\[dt]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}"), r" \1/\2"),
-    (re.compile(r"\\[dt]?frac\s*(\d)\s*(\d)(?!\d)"), r" \1/\2"),
-    (re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}"), r" \1"),
-    (re.compile(r"\^\s*(?:\{\s*\\circ\s*\}|\\circ\b)"), "°"),
-    (re.compile(r"\{,\}"), ","),
-    (re.compile(r"\\[()\[\]]"), " "),
-    (re.compile(r"\\[,!; ]"), ""),
-    (re.compile(r"\\([$%])"), r"\1"),
-]
 CUT = "\ufdd0"
 """Follows a last word that may be half of one: "1" of "18", "B" of "Berlin". Not a character, so
 that no text has it of its own."""
+# Models write runs of these, which would be tried in every division.
+_SPACES, _BLANK_LINES = re.compile(r"[^\S\n]+"), re.compile(r"\n\s*\n\s*")
 _MAY_GO_ON = re.compile(r"(?:[^\W_]|,|\d\.)$")
 
 # --- where an answer is stated
 
-_BOXED = re.compile(r"\\boxed\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
-_TAGGED = re.compile(r"<answer>(.*?)</answer>", re.IGNORECASE | re.DOTALL)
+_BOXED = re.compile(r"\\(?:f?boxed|fbox)\s*\{((?:[^{}]|\{(?:[^{}]|\{[^{}]*\})*\})*)\}")
+_TAGGED = re.compile(
+    r"<(?P<tag>(?:final_?|correct_?)?answer)>((?:(?!<\w{0,8}answer>).)*?)</(?P=tag)>",
+    re.IGNORECASE | re.DOTALL,
+)
+# Between two boxes that are one answer: "\boxed{A} or \boxed{B}".
+_JOINED = re.compile(rf"[\W_]*(?:(?:or|and|{'|'.join(languages.OR)})(?!\w)[\W_]*)?")
+_TEMPLATE = re.compile(r"[\W_]*[XN]?[\W_]*")
+_ADVERB = (
+    r"(?:therefore|thus|then|hence|clearly|definitely|certainly|obviously|indeed|actually|simply"
+    r"|just"
+    r"|(?:most\s+)?(?:likely|probably))\b,?\s*"
+)
 _IS = (
-    r"[*_]*\s*(?:(?:here|to\s+(?:the|this)\s+(?:question|problem))\s+)?"
-    r"(?:(?:is|was|would\s+be|should\s+be|must\s+be|will\s+be|has\s+to\s+be)\b|(?=[:：=\n]))[*_]*\s*"
-    r"(?:(?:therefore|thus|then|clearly|definitely|indeed|actually|most\s+likely|simply|just)\b,?\s*)?"
-    r"[:：=]?"
+    r"[*_\"'”’]*\s*(?:(?:here|(?:to|for)\s+(?:the|this)\s+(?:question|problem))\s+)?"
+    rf"(?:,\s*{_ADVERB})?"
+    r"(?:(?:is|was|(?:would|should|must|will)\s+(?:then\s+|therefore\s+|thus\s+)?be|has\s+to\s+be"
+    r"|(?:seems|appears)\s+to\s+be)\b|(?=[:：=\n])|[-=]>|[→⇒—]|\s[-–](?=\s*[*_(]*[A-Z]\b))[*_]*\s*"
+    rf"(?:{_ADVERB})?"
+    r"(?:=>|[:：=])?(?:\s*\.\.\.)?"
 )
 _STATED = re.compile(
-    rf"\b(?:answer|response)\b(?:\s+(?:choice|option)\b)?{_IS}"
-    rf"|\b(?:correct|right|best|final)\s+(?:option|choice|letter)\b{_IS}"
-    r"|\bI(?:'d|’d|'ll|’ll|\s+would|\s+will)?\s+(?:choose|pick|select|go\s+with)\b",
+    r"(?:\b|(?<=__)|(?<=(?<!\w)_))(?:(?:final|correct|best)_)?(?:answer|response"
+    rf"|ans)\b(?:\s+(?:choice|option)\b)?{_IS}"
+    r"|\b(?:correct|right|best|final|selected|chosen)\s+(?:option|choice|letter|one"
+    rf"|selection)\b{_IS}"
+    rf"|\bonly\s+(?:option|choice|one)\s+(?:left|remaining)\b{_IS}"
+    rf"|\bmy\s+(?:choice|pick|selection|guess)\b{_IS}"
+    r"|\bI(?:['’]d|['’]ll|\s+would|\s+will|(?:['’]m|\s+am)\s+going\s+to)?"
+    r"\s+(?:choose|pick|select|go\s+(?:with|for)|opt\s+for)\b"
+    r"|\bI(?:['’]d|\s+would)\s+(?:say|answer)\b|\bI(?:['’]m|\s+am)\s+going\s+with\b"
+    r"|\b(?:I\s+(?:think|believe)\s+)(?:that\s+)?it(?:['’]s|\s+is)\b|\b(?:let['’]s|we['’]ll"
+    r"|we)\s+go\s+with\b",
     re.IGNORECASE,
 )
 # Said of an answer that is not the answer, in the line before it.
 _OTHER_THAN = re.compile(
-    r"(?:\b(?:wrong|incorrect|other|another|second|first|previous|initial|your|possible|plausible"
+    r"(?:\b(?:wrong|incorrect|other|another|alternative|an|one|any|each|second|first|previous"
+    r"|initial|your|possible|plausible"
     r"|tempting|common|typical|worst|least\s+likely|false|no|not)|n't|n’t|'s|’s)"
     r"[ \t]+(?:\w+[ \t]+)?$",
     re.IGNORECASE,
@@ -66,68 +86,88 @@ _HYPOTHETICAL = re.compile(
 )
 TAKEN_BACK = re.compile(
     r"\b(?:wait|correction|actually|sorry|mistake|reconsider|second\s+thought|hmm+"
-    r"|double[-\s]?check|re-?check|hold\s+on|scratch\s+that)\b",
+    rf"|double[-\s]?check|re-?check|hold\s+on|scratch\s+that)\b|{languages.TAKEN_BACK}",
     re.IGNORECASE,
 )
 # Where a model goes on with a question of its own.
-_NEXT_QUESTION = re.compile(r"\n[ \t#*_]*(?:Question|Q)\b[ \t]*\d*[ \t]*[*_]*[:.]")
+_NEXT_QUESTION = re.compile(
+    rf"\n[ \t#*_]*(?:Question|Q|(?i:{languages.NEXT_QUESTION}))(?!\w)[ \t]*\d*[ \t]*[*_]*[:.]"
+)
 # What it is not, and a form that is repeated without an answer in it, state nothing.
 _EMPTY = re.compile(
-    r"[\s*_:]*(?:not\b|n't\b|$|(?:correct|right|wrong|incorrect|reasonable|consistent|supported|given"
+    r"[\s*_:]*(?:not\b|n't\b|$|(?:correct|right|wrong|incorrect|reasonable|consistent|supported"
+    r"|given"
     r"|based|derived|obtained|found)\b)|\s*[\"“(]*(?:X|N)\b[\"”).,]"
 )
 _WINDOW = 400  # characters in which an answer is looked for
 SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n\s*\n")
 
 
+@dataclass(frozen=True)
+class Reader(Generic[Read]):
+    """How answers of one kind are read."""
+
+    read: Callable[[str, Tongue], Read | None]
+    """The answer at the beginning of a text, stated in English or not."""
+    read_box: Callable[[str], Read | None]
+    """The answer in a box."""
+    says: Callable[[str], bool]
+    """Whether the sentence at the beginning of a text has anything in it that could be one."""
+    boxes: tuple[re.Pattern[str], ...] = ()
+    """Further patterns whose last group is a box."""
+
+
 def answer_part(text: str, truncated: bool) -> str | None:
-    """What follows the reasoning, without LaTeX's commands, and with `CUT` behind a last word that
-    may be half of one; None if the reasoning has no end."""
+    """What follows the reasoning, plainly written, with records as tags, and with `CUT` behind a
+    last word that may be half of one; None if the reasoning has no end."""
     marks = list(_THINK.finditer(text))
     if marks and not marks[-1][1]:
         return None
     answer = (text[marks[-1].end() :] if marks else text).strip()[-_LONGEST:]
     if truncated and len(answer.split(maxsplit=1)) > 1 and _MAY_GO_ON.search(answer):
         answer += CUT
-    for pattern, plain in _LATEX:
-        answer = pattern.sub(plain, answer)
-    return answer
+    answer = _SPACES.sub(" ", plain(tagged(answer)))
+    return _BLANK_LINES.sub("\n\n", answer).strip()
 
 
-def last_statement(
-    text: str,
-    read: Callable[[str], Read | None],
-    read_box: Callable[[str], Read | None],
-    says: Callable[[str], bool],
-    *more: re.Pattern[str],
-) -> tuple[int, Read | None] | None:
-    """Where the last stated answer begins, and what it says; None if nothing is stated.
-
-    Args:
-        read, read_box: give the answer at the beginning of a text, and in a box.
-        says: whether the sentence at the beginning of a text has anything in it that could be one.
-        more: other patterns whose first group is a box.
-    """
-    boxed = [m for pattern in (_BOXED, _TAGGED, *more) for m in pattern.finditer(text)]
-    last_box = max(boxed, key=lambda m: m.start(), default=None)
-    after = last_box.start() if last_box is not None else -1
-    for start, end in reversed(list(_statements(text))):
+def last_statement(text: str, reader: Reader[Read]) -> tuple[int, Read | None] | None:
+    """Where the last stated answer begins, and what it says; None if nothing is stated."""
+    boxes = [m for pattern in (_BOXED, _TAGGED, *reader.boxes) for m in pattern.finditer(text)]
+    boxes = sorted(
+        (m for m in boxes if not _TEMPLATE.fullmatch(m[m.lastindex or 0])), key=lambda m: m.start()
+    )
+    after = boxes[-1].end() if boxes else -1
+    for start, end, tongue in _statements(text):
         rest = text[end : end + _WINDOW]
         if start < after:
             break
-        if says(from_words(rest)):
-            return start, None if TAKEN_BACK.search(text, end) else read(rest)
-    if last_box is None:
+        if reader.says(from_words(rest)):
+            return start, None if TAKEN_BACK.search(text, end) else reader.read(rest, tongue)
+    if not boxes:
         return None
-    taken_back = TAKEN_BACK.search(text, last_box.end())
-    return last_box.start(), None if taken_back else read_box(last_box[1])
+    *before, last = boxes
+    joined = before and _JOINED.fullmatch(text, before[-1].end(), last.start())
+    if TAKEN_BACK.search(text, after) or (joined and before[-1][0] != last[0]):
+        return last.start(), None
+    return last.start(), _in_box(last[last.lastindex or 0], reader)
+
+
+def _in_box(content: str, reader: Reader[Read]) -> Read | None:
+    """What a box says; where it has several fields, what all that say something agree on."""
+    parts = content.split(BETWEEN)
+    read = []
+    for part in parts:
+        stated = last_statement(part, reader)
+        if len(parts) == 1 or reader.says(part) or stated is not None:
+            read.append(stated[1] if stated is not None else reader.read_box(part))
+    return read[0] if read and all(value == read[0] for value in read) else None
 
 
 def one_question(text: str, says: Callable[[str], bool]) -> str:
     """The text up to where it goes on with a question of its own, if it says anything before."""
     for found in _NEXT_QUESTION.finditer(text):
         if says(text[: found.start()]):
-            return text[: found.start()]
+            return text[: found.start()].rstrip()
     return text
 
 
@@ -136,19 +176,24 @@ def from_words(text: str) -> str:
     return text.lstrip(" \t\r\n*_")
 
 
-def _statements(text: str) -> Iterator[tuple[int, int]]:
-    """Where each stated answer begins, and where what it says."""
-    for m in _STATED.finditer(text):
+def _statements(text: str) -> Iterator[tuple[int, int, Tongue]]:
+    """Where each stated answer begins, where what it says, and in which language; last first."""
+    english = list(_STATED.finditer(text))
+    found: list[tuple[re.Match[str], Tongue]] = [(m, "english") for m in english]
+    for m in languages.STATED.finditer(text):
+        if not any(e.start() < m.end() and m.start() < e.end() for e in english):
+            found.append((m, languages.tongue(m[0])))
+    for m, tongue in sorted(found, key=lambda one: -one[0].start()):
         sentence = sentence_before(text, m.start())
+        if tongue == "english":
+            sure = not _OTHER_THAN.search(sentence)
+        else:
+            sure = languages.is_sure(sentence)
+        if not sure or _HYPOTHETICAL.search(sentence) or _EMPTY.match(text, m.end()):
+            continue
         end = SENTENCE_END.search(from_words(text[m.end() : m.end() + _WINDOW]))
-        asked = end is not None and end[0] == "?"
-        if (
-            not _OTHER_THAN.search(sentence)
-            and not _HYPOTHETICAL.search(sentence)
-            and not _EMPTY.match(text, m.end())
-            and not asked
-        ):
-            yield m.start(), m.end()
+        if end is None or end[0] != "?":
+            yield m.start(), m.end(), tongue
 
 
 def sentence_before(text: str, place: int) -> str:

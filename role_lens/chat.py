@@ -1,0 +1,229 @@
+"""Formats conversations by the chat template of a model's tokenizer.
+
+    chat_text(model, "Tea?")      # up to where the assistant's answer begins
+    assistant_turn(model)         # what the template writes around an answer
+
+A model may carry arguments for its template (`load_model(..., chat_template_kwargs={...})`), such
+as `enable_thinking`. Where a template prints today's date, a fixed one is printed: prompts of
+today and of tomorrow are then the same.
+"""
+
+import datetime
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from role_lens.errors import RoleLensError, first_line
+
+if TYPE_CHECKING:
+    from role_lens.models import Model
+
+DATE = datetime.datetime(2024, 7, 26)
+"""The date that templates print in the place of today's: the one that Llama 3's template itself
+prints where it can't ask for today's."""
+
+Message = dict[str, str]
+
+# What `apply_chat_template` itself is given, or would take for something else.
+_RESERVED = {
+    *("messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt"),
+    *("continue_final_message", "tokenize", "padding", "truncation", "max_length"),
+    *("return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),
+    "strftime_now",
+}
+_OPENED = re.compile(r"<\|?(?:think|thinking|thought|reasoning)\|?>\s*$", re.IGNORECASE)
+_REASONING = re.compile(r"think|thought|reasoning", re.IGNORECASE)
+# Stands before a template that asks for the date, in the place of the function that tells it.
+# Templates are given plain values only, so it looks a date up by its format.
+_DATE_MACRO = "{%- macro strftime_now(format) -%}{{ role_lens_dates[format] }}{%- endmacro +%}"
+_FORMAT = re.compile(r"""(['"])([^'"\n]*%[^'"\n]*)\1""")
+_PROMPT, _ANSWER = "Word", "Zebra"
+
+_kwargs: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class AssistantTurn:
+    """What the chat template writes around an answer, in the assistant's own turn."""
+
+    lead: str = ""
+    """White space between `chat_text` and the answer, as after Mistral's `[/INST]`."""
+    tail: str = ""
+    """What follows the answer, such as `<|im_end|>`."""
+    after_thinking: bool = False
+    """Whether the template puts reasoning, if only an empty block, between `chat_text` and the
+    answer."""
+
+
+def has_chat_template(model: "Model") -> bool:
+    """Whether the tokenizer brings a chat template (base models usually don't)."""
+    return bool(getattr(model.tokenizer, "chat_template", None))
+
+
+def use_template_kwargs(model: "Model", kwargs: Mapping[str, Any]) -> None:
+    """Let a model's chat template have arguments from now on, in the place of earlier ones.
+
+    Raises:
+        RoleLensError: there is no chat template, or it doesn't use an argument of this name.
+    """
+    if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
+        raise RoleLensError(
+            "chat_template_kwargs must be a mapping of names to values, such as "
+            f"{{'enable_thinking': False}}, got {kwargs!r}"
+        )
+    if kwargs and not has_chat_template(model):
+        raise RoleLensError(
+            f"the model has no chat template that could take {', '.join(map(repr, kwargs))}"
+        )
+    for name in kwargs:
+        if name in _RESERVED:
+            raise RoleLensError(f"chat_template_kwargs can't set {name!r}: it is set already")
+        if not re.search(rf"\b{re.escape(name)}\b", template_source(model)):
+            raise RoleLensError(
+                f"the chat template doesn't use {name!r}: check the spelling, or leave it out"
+            )
+    _kwargs[model] = dict(kwargs)
+
+
+def template_kwargs(model: "Model") -> dict[str, Any]:
+    """The arguments of a model's chat template, beside the conversation."""
+    return dict(_kwargs.get(model, {}))
+
+
+def template_record(model: "Model") -> dict[str, Any]:
+    """What prompts depend on beside the template's text, as JSON values: its arguments, and the
+    date that it prints. What there isn't is left out."""
+    record: dict[str, Any] = {}
+    if kwargs := template_kwargs(model):
+        record["chat_template_kwargs"] = kwargs
+    if has_chat_template(model) and _prints_date(model):
+        record["chat_template_date"] = DATE.date().isoformat()
+    return record
+
+
+def template_source(model: "Model") -> str:
+    """The text of the chat template, empty where there is none."""
+    found = getattr(model.tokenizer, "chat_template", None) or ""
+    return found if isinstance(found, str) else str(model.tokenizer.get_chat_template())
+
+
+def chat_text(model: "Model", prompt: str, system: str | None = None) -> str:
+    r"""Format a prompt as one user turn, up to where the assistant's answer begins.
+
+    The tokenizer's own chat template is used; where it has none, the plain format `User:
+    …\n\nAssistant:`. Spaces at the end that the tokenizer makes part of an answer's first token are
+    left to the answer.
+
+    Args:
+        system: system message; None for the template's own default.
+
+    Raises:
+        RoleLensError: the template refuses the conversation (some take no system message), or
+            leaves the prompt or the system message out.
+
+    Examples:
+        >>> chat_text(model, "Tea?")
+        '<|start|>user\nTea?<|end|>\n<|start|>assistant\n'
+    """
+    if not has_chat_template(model):
+        head = f"{system}\n\n" if system is not None else ""
+        return f"{head}User: {prompt}\n\nAssistant:"
+    text = _formatted(model, prompt, system)
+    return text.rstrip(" ") if text.endswith(" ") and _merges(model) else text
+
+
+def assistant_turn(model: "Model", system: str | None = None) -> AssistantTurn:
+    """What the template writes around an answer, found from its own assistant turn.
+
+    Without a chat template, and where the template takes no answers, there is nothing.
+
+    Raises:
+        RoleLensError: as `chat_text`.
+    """
+    if not has_chat_template(model):
+        return AssistantTurn(lead=" ")
+    before = chat_text(model, _PROMPT, system)
+    try:
+        whole = _formatted(model, _PROMPT, system, _ANSWER)
+    except RoleLensError:  # a template that leaves answers to the model
+        return AssistantTurn()
+    head, found, tail = whole.rpartition(_ANSWER)
+    if not found or not head.startswith(before):
+        return AssistantTurn(tail=tail if found else "")
+    lead = head[len(before) :]
+    if not lead.strip():
+        return AssistantTurn(lead, tail)
+    return AssistantTurn("", tail, after_thinking=_REASONING.search(lead) is not None)
+
+
+def opens_thinking(text: str) -> bool:
+    """Whether a formatted prompt ends where reasoning begins, as some templates let it."""
+    return _OPENED.search(text) is not None
+
+
+def _formatted(model: "Model", prompt: str, system: str | None, answer: str | None = None) -> str:
+    """The conversation as the template formats it, with its contents as strings, or as lists of
+    parts where the template takes only these (those of models that see images do)."""
+    messages: list[Message] = [{"role": "system", "content": system}] if system is not None else []
+    messages.append({"role": "user", "content": prompt})
+    if answer is not None:
+        messages.append({"role": "assistant", "content": answer})
+    problem = ""
+    for in_parts in (False, True):
+        try:
+            text = _rendered(model, messages, in_parts)
+        except Exception as error:  # jinja's own errors and whatever a template raises
+            problem = problem or f"refuses this conversation: {first_line(error)}"
+            continue
+        left_out = [one["role"] for one in messages if not _holds(text, one["content"])]
+        if not left_out:
+            return text
+        if left_out == ["system"]:
+            problem = "leaves system messages out: ask without one"
+        elif not problem or "system messages" not in problem:
+            problem = f"leaves the {left_out[-1]}'s message out, which is not in the text it makes"
+    raise RoleLensError(f"the chat template {problem}")
+
+
+def _rendered(model: "Model", messages: list[Message], in_parts: bool) -> str:
+    conversation: list[dict[str, Any]] = list(messages)
+    if in_parts:
+        conversation = [
+            {**one, "content": [{"type": "text", "text": one["content"]}]} for one in messages
+        ]
+    options = template_kwargs(model)
+    if _prints_date(model):
+        source = template_source(model)
+        formats = {found[2] for found in _FORMAT.finditer(source)}
+        options["chat_template"] = _DATE_MACRO + source
+        options["role_lens_dates"] = {one: DATE.strftime(one) for one in formats}
+    return str(
+        model.tokenizer.apply_chat_template(
+            conversation,
+            tokenize=False,
+            add_generation_prompt=messages[-1]["role"] == "user",
+            **options,
+        )
+    )
+
+
+def _holds(text: str, content: str) -> bool:
+    """Whether a text holds a message; templates may change the white space in it."""
+    return content.strip() in text or "".join(content.split()) in "".join(text.split())
+
+
+def _prints_date(model: "Model") -> bool:
+    return "strftime_now" in template_source(model)
+
+
+def _merges(model: "Model") -> bool:
+    """Whether the tokenizer joins the space after which answers begin with an answer's first
+    token."""
+    begun = _formatted(model, _PROMPT, None)
+    ids, longer = (
+        list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
+        for text in (begun, begun + _ANSWER)
+    )
+    return longer[: len(ids)] != ids

@@ -1,0 +1,51 @@
+"""Finds what the end of a text concludes: "So B.", "It must be B."
+
+concluded("C is too small. So (B).", read)    # what `read` finds in "(B)."
+"""
+
+import re
+from collections.abc import Callable
+from typing import TypeVar
+
+from role_lens.scoring.answers.statements import SENTENCE_END, TAKEN_BACK
+
+Read = TypeVar("Read")
+
+_IS = r"(?:is|must\s+be|has\s+to\s+be|can\s+only\s+be|would\s+be)"
+_THUS = (
+    r"(?:so|therefore|thus|hence|consequently|accordingly|in\s+conclusion|by\s+elimination|overall"
+    r"|finally"
+    r"|(?:most\s+)?(?:likely|probably))"
+)
+_IT = rf"(?:(?:it|this|that)\s+{_IS}|(?:it|that)['’]s)"
+_LEAVES = r"(?:(?:this|that|which|it)\s+)?(?:leaves|leaving)(?:\s+(?:us\s+with|only|just))?"
+_LEAD = re.compile(
+    rf"(?:^|[.,:;!?]\s+|\n\s*)[*_]*"
+    rf"(?:{_THUS}\b[,:]?[\s*_]+(?:{_IT}\s+)?|[∴⇒]\s*|{_IT}\s+)"
+    rf"|(?:^|[.,:;!?]\s+|\n\s*)[*_]*(?:{_THUS},?\s+)?(?P<leaves>{_LEAVES})\s+",
+    re.IGNORECASE,
+)
+
+
+def concluded(
+    text: str, read: Callable[[str], Read | None], *, leaves: bool
+) -> tuple[int, Read] | None:
+    """Where the end of a text concludes, and what; None if it doesn't, or if the text takes
+    anything back.
+
+    Args:
+        read: gives the answer that a text is, up to its end.
+        leaves: whether "This leaves" concludes; of numbers it may be one more step.
+    """
+    leads = [m for m in _LEAD.finditer(text) if leaves or not m["leaves"]]
+    if not leads or TAKEN_BACK.search(text):
+        return None
+    found = read(text[leads[-1].end() :])
+    return None if found is None else (leads[-1].start(), found)
+
+
+def last_sentence(rest: str) -> tuple[str, str]:
+    """The sentence or line that a text begins with, and what follows it; no sentence if it asks."""
+    end = re.search(rf"{SENTENCE_END.pattern}|\n|$", rest)
+    assert end is not None
+    return "" if end[0] == "?" else rest[: end.start()], rest[end.end() :]

@@ -1,0 +1,72 @@
+"""Reads a letter that stands alone in a line, or at the head of a text that is one option.
+
+read_lines("B. Paris", "AB", ["Rome", "Paris"])    # 1
+"""
+
+import re
+from collections.abc import Sequence
+
+from role_lens.scoring.answers import languages
+from role_lens.scoring.answers.statements import CUT, TAKEN_BACK
+
+# "B?" asks, "~B" and "≠ B" deny, and "A+" and "C#" are something else.
+_LONE = re.compile(
+    r"[^\w?~≠¬×]*(?:(?i:option|choice|answer|ans|letter|solution|conclusion|correct|verdict"
+    rf"|{languages.ANSWER})[^\w?~≠¬×]+)?"
+    r"(?P<bracket>\()?[*_]*(?P<letter>[A-Za-z])(?:\s[-–]|[^\w?+#/=~×–-])*"
+)
+_HEAD = re.compile(
+    r"[-*_]*\s*(?:(?i:option|choice"
+    r"|answer)\s+)?(?:(?P<open>\()?(?P<closed>[A-Z])[*_]*(?P<mark>[).:]|\s[-–—](?=\s))[*_]*"
+    r"|[*_]+(?P<bold>[A-Z])[*_]+"
+    r"|\(?(?P<small>[a-z])[).](?=\s|$))\s*(?P<rest>.*)"
+)
+_BRACKETED = re.compile(r"\(([A-Z])\)")
+_REJECTED = re.compile(r"\s+(?:(?:is|are|was)\s+)?(?:not|isn t|wrong|incorrect|false)\b")
+_GOES_ON = re.compile(r"(?:is|are|was|isn't|and|or|can|may|would|does|has)\b")
+
+
+def read_lines(answer: str, letters: str, choices: Sequence[str]) -> int | None:
+    """A letter alone in the last or the first line, or at the head of a text that is one option."""
+    lines = [line.strip() for line in answer.strip().splitlines() if line.strip()]
+    if not lines:
+        return None
+    heads = [_HEAD.fullmatch(line) for line in lines]
+    named = [(m["closed"] or m["bold"] or m["small"].upper()) if m else None for m in heads]
+    lone = [_lone(line, small=len(lines) == 1) for line in lines]
+    if len({*lone} - {None}) > 1 or TAKEN_BACK.search(answer):
+        return None
+    if lone[-1] is not None:
+        # "C. Paris" and then "D" is a list of the options that breaks off.
+        listed = len(lines) > 1 and named[-2] is not None and ord(named[-2]) == ord(lone[-1]) - 1
+        return letters.index(lone[-1]) if lone[-1] in letters and not listed else None
+    if {*named, *_BRACKETED.findall(answer)} - {None, lone[0] or named[0]}:
+        return None
+    if lone[0] is not None:
+        return letters.index(lone[0]) if lone[0] in letters else None
+    head, letter = heads[0], named[0]
+    if head is None or letter is None or letter not in letters:
+        return None
+    index, rest = letters.index(letter), head["rest"]
+    said, choice = words(rest), words(choices[index])
+    if said and choice and (said.startswith(choice) or choice.startswith(said)):
+        return None if _REJECTED.match(said[len(choice) :]) else index
+    if head["small"] or _GOES_ON.match(rest):
+        return None
+    # "C. elegans" may be a name, and "A:" begin an answer: then the words have to be the option's.
+    closed = head["open"] or head["bold"] or head["mark"] == ")"
+    return index if closed or not said else None
+
+
+def words(text: str) -> str:
+    """The words of a text in small letters, without marks."""
+    return " ".join(re.findall(r"\w+", text.casefold()))
+
+
+def _lone(line: str, *, small: bool) -> str | None:
+    """The letter that a line is; a small one in brackets, or where it is all of the text."""
+    found = _LONE.fullmatch(line)
+    if found is None or CUT in line:
+        return None
+    letter = found["letter"]
+    return letter.upper() if letter.isupper() or small or found["bracket"] else None

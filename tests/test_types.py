@@ -1,0 +1,259 @@
+"""Numbers, vectors, prompts and questions out of other people's hands: numpy, pandas, torch, lists,
+strings. What is plainly meant is taken; all else is refused in one line."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from tiny import BASE, QUIET, ROLES
+
+from role_lens import (
+    Asking,
+    Compute,
+    DirectionSpec,
+    Exam,
+    Grid,
+    Patch,
+    Question,
+    RoleLensError,
+    RoleVectors,
+    Sampling,
+    encode_chat,
+    evaluate,
+    generate,
+    sweep,
+)
+from role_lens.checks import real_number, whole_number
+from role_lens.scoring import Generation
+
+QUESTIONS = [Question(f"q{n}", f"What is {n}?", ("a", "b"), n % 2, "x", "x") for n in range(4)]
+VECTOR = torch.linspace(-1, 2, 32)
+
+
+pytestmark = pytest.mark.usefixtures("as_users_have_it")
+
+
+@pytest.mark.parametrize(
+    "direction",
+    [
+        VECTOR.numpy(),
+        VECTOR.numpy().astype(np.float64),
+        VECTOR.tolist(),
+        tuple(VECTOR.tolist()),
+        pd.Series(VECTOR.numpy()),
+        VECTOR[None],
+        VECTOR[None, None].numpy(),
+        VECTOR.double(),
+        torch.nn.Parameter(VECTOR.clone()),
+    ],
+    ids=lambda d: f"{type(d).__name__}-{getattr(d, 'shape', len(d))}",
+)
+@pytest.mark.parametrize("kind", ["add", "ablate"])
+def test_directions_from_elsewhere(llama, direction, kind):
+    wanted = Patch.of(kind, VECTOR, layer=1, value=2.0)
+    made = Patch.of(kind, direction, layer=np.int64(1), value=np.float32(2))
+    assert torch.allclose(made.direction, wanted.direction)
+    assert made.direction.dtype == torch.float32
+    assert not made.direction.requires_grad
+    texts = [generate(llama, "Hi", patch=one, max_new_tokens=3) for one in (made, wanted)]
+    assert texts[0] == texts[1]
+
+
+def test_whole_numbers_are_a_direction():
+    assert Patch.add(torch.ones(32, dtype=torch.long), layer=1).direction.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("direction", "message"),
+    [
+        (torch.stack([VECTOR] * 3), r"one vector of d_model numbers, got shape \(3, 32\): choose"),
+        (torch.tensor(2.0), r"one vector of d_model numbers, got shape \(\)"),
+        (3, r"got shape \(\)"),
+        ([], r"got shape \(0,\)"),
+        ("economist", "a vector of numbers, got str"),
+        (None, "a vector of numbers, got NoneType|got shape"),
+        ({"layer": VECTOR}, "a vector of numbers, got dict"),
+        (["a", "b"], "a vector of numbers, got list"),
+        (VECTOR * float("nan"), "finite"),
+        (torch.zeros(32), "zero"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["add", "ablate"])
+def test_what_is_no_direction(direction, message, kind):
+    with pytest.raises(RoleLensError, match=message) as refused:
+        Patch.of(kind, direction, layer=1)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "three",
+    [3, 3.0, "3", " 3 ", np.int32(3), np.array(3), np.array([3]), torch.tensor(3), np.float64(3)],
+)
+def test_what_is_a_whole_number(three, vectors):
+    assert whole_number(three, "n") == 3
+    assert type(whole_number(three, "n")) is int
+    assert real_number(three, "n") == 3.0
+    assert DirectionSpec("poet", three, coefficient=three).layer == 3
+    assert Compute(max_tokens=three).max_tokens == 3
+    assert Sampling(batch_size=three, seed=three).batch_size == 3
+    assert Generation(max_new_tokens=three).length == 3
+
+
+@pytest.mark.parametrize(
+    "wrong", [None, "three", 3.5, float("nan"), True, [3], np.array([1, 2]), torch.ones(2), {}]
+)
+def test_what_is_no_whole_number(wrong, vectors, llama):
+    uses = {
+        "layer": lambda: vectors.add("poet", layer=wrong),
+        "a layer": lambda: Patch.add(VECTOR, layer=[wrong]),
+        "position": lambda: vectors.direction("poet", layer=1, position=wrong),
+        "max_new_tokens": lambda: generate(llama, "Hi", max_new_tokens=wrong),
+        "seed": lambda: Sampling(seed=wrong),
+    }
+    for name, use in uses.items():
+        with pytest.raises(RoleLensError, match=f"{name} must be a whole number, got"):
+            use()
+
+
+@pytest.mark.parametrize("wrong", [None, "much", float("inf"), float("nan"), [1.0, 2.0], True])
+def test_what_is_no_number(wrong, vectors):
+    for use in (
+        lambda: Patch.add(VECTOR, layer=1, coefficient=wrong),
+        lambda: Patch.clamp(VECTOR, layer=1, value=wrong),
+        lambda: Sampling(temperature=wrong),
+        lambda: Generation(temperature=wrong),
+        lambda: vectors.add("poet", layer=1, coefficient=wrong),
+    ):
+        with pytest.raises(RoleLensError, match=r"must be (a number|finite)|needs a coefficient"):
+            use()
+
+
+PROMPTS = [
+    lambda texts: pd.Series(texts),
+    lambda texts: np.array(texts),
+    lambda texts: tuple(texts),
+    lambda texts: (text for text in texts),
+    lambda texts: pd.DataFrame({"prompt": texts})["prompt"],
+    lambda texts: [np.str_(text) for text in texts],
+]
+
+
+@pytest.mark.parametrize("of", PROMPTS)
+def test_prompts_from_elsewhere(llama, vectors, of):
+    found = RoleVectors.fit(
+        llama, {role: of(some) for role, some in ROLES.items()}, of(BASE),
+        positions=np.array([-2, -1]), compute=QUIET,
+    )  # fmt: skip
+    assert torch.equal(found.role_means, vectors.role_means)
+    assert found.provenance["role_prompts_sha256"] == vectors.provenance["role_prompts_sha256"]
+    assert found.prompts.base == BASE
+    assert encode_chat(llama, of(BASE)) == encode_chat(llama, BASE)
+    assert generate(llama, of(BASE), max_new_tokens=2) == generate(llama, BASE, max_new_tokens=2)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "message"),
+    [
+        ("Rhyme?", "expected a list of"),
+        (None, "expected a list of"),
+        (3, "expected a list of"),
+        ({"a": "Rhyme?"}, "expected a list of .*, got dict"),
+        (pd.DataFrame({"a": ["Rhyme?"]}), "expected a list of .*, got DataFrame"),
+        ([None], "number 0 is not a string: None"),
+        ([float("nan")], "number 0 is not a string: nan"),
+        ([["Rhyme?"]], "number 0 is not a string"),
+        ([], "at least one of the"),
+        (pd.Series([], dtype=object), "at least one of the"),
+        ([" "], "prompt 0 is empty"),
+    ],
+)
+def test_what_are_no_prompts(llama, prompts, message):
+    for use in (
+        lambda: RoleVectors.fit(llama, {"poet": prompts}, BASE, compute=QUIET),
+        lambda: RoleVectors.fit(llama, ROLES, prompts, compute=QUIET),
+        lambda: encode_chat(llama, prompts),
+    ):
+        with pytest.raises(RoleLensError, match=message):
+            use()
+
+
+@pytest.mark.parametrize("roles", [["poet"], "poet", None, pd.DataFrame({"poet": ["Rhyme?"]})])
+def test_roles_must_be_a_mapping(llama, roles):
+    with pytest.raises(RoleLensError, match="roles must be a mapping"):
+        RoleVectors.fit(llama, roles, BASE, compute=QUIET)
+
+
+QUESTION_LISTS = [
+    tuple,
+    pd.Series,
+    lambda some: np.array(some, dtype=object),
+    lambda some: (one for one in some),
+]
+
+
+@pytest.mark.parametrize("of", QUESTION_LISTS)
+def test_questions_from_elsewhere(llama, vectors, tmp_path, of):
+    patches = {"b": None}
+    expected = evaluate(llama, QUESTIONS, patches, compute=QUIET)
+    assert evaluate(llama, of(QUESTIONS), patches, compute=QUIET).equals(expected)
+    grid = Grid(roles=("poet",), layers=(1,))
+    assert len(sweep(llama, vectors, of(QUESTIONS), tmp_path, grid, compute=QUIET)) == 3
+
+
+def test_identifiers_of_several_types(llama, vectors, tmp_path):
+    questions = [
+        Question(1, "Q?", ("a", "b"), 0, "x", "x"),
+        Question("z", "Z?", np.array(["a", "b"]), np.int64(1), "x", "x"),
+    ]
+    table = sweep(llama, vectors, questions, tmp_path, Grid(layers=(1,)), compute=QUIET)
+    assert len(table)
+    assert questions[0].id == "1"
+    assert questions[1].choices == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("questions", "message"),
+    [
+        (QUESTIONS[0], "must be a list of Question"),
+        ("Q?", "must be a list of Question"),
+        (None, "must be a list of Question"),
+        ({"q": QUESTIONS[0]}, "must be a list of Question, got a dict"),
+        (pd.DataFrame({"question": ["Q?"]}), "load_questions makes questions"),
+        ([QUESTIONS[0], "Q?"], "number 1 is 'Q\\?'"),
+        ([], "at least one question"),
+    ],
+)
+def test_what_are_no_questions(llama, questions, message):
+    with pytest.raises(RoleLensError, match=message):
+        evaluate(llama, questions, {"b": None}, compute=QUIET)
+
+
+@pytest.mark.parametrize("patches", [Patch.add(VECTOR, layer=1), [None], None, "add"])
+def test_patches_must_be_a_mapping(llama, patches):
+    with pytest.raises(RoleLensError, match="patches must be a mapping of names to patches"):
+        evaluate(llama, QUESTIONS, patches, compute=QUIET)
+
+
+@pytest.mark.parametrize("patch", ["add", 3, {"p": Patch.add(VECTOR, layer=1)}, [VECTOR]])
+def test_what_is_no_patch(llama, patch):
+    with pytest.raises(RoleLensError, match="expected a Patch"):
+        generate(llama, "Hi", patch=patch)
+    with pytest.raises(RoleLensError, match="expected a Patch"):
+        evaluate(llama, QUESTIONS, {"p": patch}, compute=QUIET)
+
+
+def test_questions_of_an_exam():
+    exam = Exam(pd.Series(QUESTIONS), validation=tuple(QUESTIONS), asking=Asking())
+    assert list(exam.questions) == QUESTIONS
+    with pytest.raises(RoleLensError, match="validation must be a list of Question"):
+        Exam(QUESTIONS, validation="val.jsonl")
+    with pytest.raises(RoleLensError, match="domains must be a mapping"):
+        Exam(QUESTIONS, domains=["poet"])
+
+
+def test_grids_from_elsewhere():
+    found = Grid(layers=np.array([1, 2]), positions=-1, coefficients=torch.tensor([1.0, 2.0]))
+    assert found == Grid(layers=(1, 2), positions=(-1,), coefficients=(1.0, 2.0))
+    for options in ({"layers": "x"}, {"layers": [None]}, {"roles": 3}, {"coefficients": [None]}):
+        with pytest.raises(RoleLensError, match="must be"):
+            Grid(**options)
