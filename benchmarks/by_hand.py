@@ -8,6 +8,7 @@ Nothing here comes from the package or from TransformerLens.
 """
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cached_property, partial
@@ -114,6 +115,28 @@ class ByHand:
         """Log-probability of an option's tokens after a prompt, in nats."""
         logprobs = self.logits([*ids, *option][:-1], changes).log_softmax(-1)[-len(option) :]
         return float(logprobs[range(len(option)), list(option)].sum())
+
+    @torch.no_grad()
+    def padded(self, prompts: Sequence[Sequence[int]]) -> Tensor:
+        """Logits after each prompt, as transformers gives them where shorter ones are padded on the
+        left: prompt x d_vocab."""
+        width = max(map(len, prompts))
+        tokens = torch.tensor([[0] * (width - len(ids)) + list(ids) for ids in prompts])
+        mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts])
+        positions = {}
+        if "position_ids" in inspect.signature(self.model.forward).parameters:
+            positions["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+        return self.model(tokens, attention_mask=mask, use_cache=False, **positions).logits[:, -1]
+
+    @torch.no_grad()
+    def cached(self, ids: Sequence[int]) -> Tensor | None:
+        """Logits after the last token, as transformers gives them with its own cache of the others;
+        None where it hands back none."""
+        tokens = torch.tensor([list(ids)])
+        cache = getattr(self.model(tokens[:, :-1], use_cache=True), "past_key_values", None)
+        if cache is None:
+            return None
+        return self.model(tokens[:, -1:], past_key_values=cache, use_cache=True).logits[0, -1]
 
     def _entering(
         self, modules: Sequence[Module], ids: Sequence[int], changes: Changes | None = None

@@ -3,7 +3,8 @@
     model = tiny_model("qwen3_next")             # of transformers
     bridged(model, "tiny-qwen3_next")            # as TransformerLens runs it
 
-A family is named as transformers names its configuration. Nothing is downloaded.
+A family is named as transformers names its configuration, and after a colon a variant of it.
+Nothing is downloaded.
 """
 
 import copy
@@ -51,7 +52,7 @@ DELTA = {
 }
 MAMBA = {
     **{"mamba_n_heads": 8, "mamba_d_head": 8, "mamba_d_state": 8, "mamba_n_groups": 1},
-    "mamba_d_conv": 2,
+    "mamba_d_conv": 4,
 }
 WINDOW = {"sliding_window": 24, "layer_types": ["sliding_attention", "full_attention"] * 2}
 
@@ -62,6 +63,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "bitnet": {},
     "bloom": {"n_layer": 4, "n_head": 4},
     "ernie4_5": {},
+    "falcon:sequential": {"head_dim": None, "parallel_attn": False, "alibi": True},
     "gemma": {},
     "glm": {},
     "gpt2": GPT,
@@ -70,6 +72,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
         **{"num_layers": 4, "num_heads": 4, "window_size": 24},
         "attention_types": [[["global", "local"], 2]],
     },
+    "gpt_neox:sequential": {**ONE_TO_ONE, "use_parallel_residual": False},
     "gpt_oss": {**EXPERTS, **WINDOW},
     "hunyuan_v1_dense": {},
     "jais2": {},
@@ -105,14 +108,17 @@ FAMILIES: dict[str, dict[str, Any]] = {
     "olmo2": {},
     "olmo3": WINDOW,
     "openai-gpt": GPT,
+    "opt:post-norm": {"ffn_dim": 48, "word_embed_proj_dim": 16, "do_layer_norm_before": False},
     # Attention and MLP side by side.
     "codegen": {**GPT, "rotary_dim": 4},
     "cohere": {},
     "cohere2": WINDOW,
     "falcon": {"head_dim": None},  # found from the others
+    "falcon:new": {"head_dim": None, "new_decoder_architecture": True, "num_kv_heads": 2},
     "gpt_neox": {**ONE_TO_ONE, "rotary_pct": 0.5},
     "gptj": {**GPT, "rotary_dim": 4},
     "phi": {},
+    "stablelm:parallel": {"use_parallel_residual": True},
     # Multipliers of what is written.
     "granite": {"residual_multiplier": 0.5, "embedding_multiplier": 2.0, "logits_scaling": 2.0},
     "granitemoe": {**EXPERTS, "residual_multiplier": 0.5},
@@ -176,7 +182,7 @@ def tiny_model(family: str, seed: int = 0) -> Any:
     """A model of transformers with 4 layers and a residual stream of 32 dimensions."""
     torch.manual_seed(seed)
     sizes = {k: v for k, v in (SIZES | FAMILIES[family]).items() if v is not None}
-    config = CONFIG_MAPPING[family](**sizes)
+    config = CONFIG_MAPPING[family.partition(":")[0]](**sizes)
     config._attn_implementation = "eager"
     model = AutoModelForCausalLM.from_config(config).eval()
     model.config.architectures = model.config.architectures or [type(model).__name__]

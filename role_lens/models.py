@@ -159,7 +159,7 @@ def own_tokenizer(model: Model) -> Any:
 
     source = model.tokenizer.name_or_path
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # transformers and the hub client raise many kinds
         raise RoleLensError(
             f"can't load the tokenizer again from {source!r}: {first_line(error)}"

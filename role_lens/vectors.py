@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import einops
 import torch
@@ -36,6 +37,9 @@ from role_lens.prompts import role_name
 
 FEW_ROLES = 8
 """With fewer roles, contrast `roles` is mostly what these few have in common by construction."""
+
+
+_told_of_few: "WeakSet[RoleVectors]" = WeakSet()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -510,7 +514,9 @@ class RoleVectors:
                 "contrast 'roles' needs at least two roles, got 1: take contrast 'base', or "
                 "fit more roles"
             )
-        if contrast == "roles" and (n := len(self.roles)) < FEW_ROLES:
+        few = contrast == "roles" and (n := len(self.roles)) < FEW_ROLES
+        if few and self not in _told_of_few:
+            _told_of_few.add(self)
             warnings.warn(
                 f"contrast 'roles' of {n} roles: their directions sum to zero, so that cosines "
                 f"between them are {-1 / (n - 1):.2f} on average whatever the roles are, and each "

@@ -543,10 +543,10 @@ def test_patchscope_with_another_judge(says, share, server, workplace, tmp_path,
         ),
         ("layer_sweep", ["--n-random", "0"], "takes at least 1 random direction, got 0"),
         ("layer_sweep", ["--random-step", "0"], "step must be at least 1, got 0"),
-        ("layer_sweep", ["--coefficient", "inf"], "coefficients must be finite"),
+        ("layer_sweep", ["--coefficient", "inf"], "a coefficient must be finite"),
         ("persona_prompts", ["--n-prompts", "0"], "n must be at least 1, got 0"),
         ("logit_lens", ["--n-prompts", "0"], "n must be at least 1, got 0"),
-        ("reproduce_paper", ["--coefficients", "nan"], "coefficients must be finite"),
+        ("reproduce_paper", ["--coefficients", "nan"], "a coefficient must be a number"),
     ],
 )
 def test_refused_before_the_sweeps(name, options, message, workplace, tmp_path, capsys):

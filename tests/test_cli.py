@@ -242,7 +242,7 @@ def test_lm_eval_command(workplace, capsys, monkeypatch):
             "unknown kind of patch 'rotate': expected one of ablate, ad",
         ),
         ("steer", {"contrast": "odd"}, "unknown contrast 'odd': the vectors have base, roles"),
-        ("steer", {"temperature": "-1"}, "temperature must be 0 or finite"),
+        ("steer", {"temperature": "-1"}, "temperature must be 0 or at least 0.001"),
         ("evaluate", {"questions": "nowhere.jsonl"}, "no questions at"),
         ("evaluate", {"out": "table.xls"}, ".csv or .parquet"),
         ("evaluate", {"out": "/proc/none/t.csv"}, "can't write to the output folder"),

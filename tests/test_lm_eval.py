@@ -232,10 +232,13 @@ def test_a_stopped_run_goes_on(llama, tasks, patch, tmp_path):
     with passes(llama) as made:
         run(patches)
     assert not made
-    with passes(llama) as made:
-        other = run({"baseline": patch})  # of this name there is another patch
-    assert all(made)
-    assert other.samples["baseline"].equals(fresh.samples["patched"])
+    for others in ({"baseline": None}, {"baseline": patch, "patched": patch}):
+        with (
+            passes(llama) as made,
+            pytest.raises(RoleLensError, match=r"differs in patch(es| baseline) \("),
+        ):
+            run(others)
+        assert not made
     assert run(patches).samples.equals(fresh.samples)
 
 

@@ -366,6 +366,32 @@ def test_what_was_changed_in_a_tokenizer_is_kept():
         assert model.tokenizer is not given
 
 
+class Letters(transformers.PreTrainedTokenizer):
+    """As they come with some models: of a class that transformers doesn't have."""
+
+    vocab_size = 256
+
+    def get_vocab(self):
+        return {chr(i): i for i in range(256)} | self.added_tokens_encoder
+
+    def _tokenize(self, text, **options):
+        return list(text)
+
+    def _convert_token_to_id(self, token):
+        return min(ord(token[0]), 255)
+
+    def _convert_id_to_token(self, index):
+        return chr(index)
+
+    def save_vocabulary(self, save_directory, filename_prefix=None):
+        return ()
+
+
+def test_a_tokenizer_of_a_class_of_its_own():
+    model = load_model(tiny_hf("llama"), tokenizer=Letters(bos_token="<b>", eos_token="<e>"))
+    assert model.tokenizer("abc")["input_ids"] == [97, 98, 99]
+
+
 def test_tokenizers_of_all_sorts(tmp_path):
     """Without a fast form, and with fewer or more tokens than the embedding has."""
     slow = transformers.ByT5Tokenizer()

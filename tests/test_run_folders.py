@@ -31,6 +31,8 @@ def workplace(tmp_path_factory):
         for i, domain in enumerate(["verse", "food"] * 40)
     ]
     (folder / "many.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    others = [{**row, "question": f"Is it {row['question']}"} for row in rows]
+    (folder / "others.jsonl").write_text("\n".join(map(json.dumps, others)))
     (folder / "few.jsonl").write_text("\n".join(map(json.dumps, rows[:4])))
     for name, base in (("v", "Tea?\nLunch!\nSo it goes.\n"), ("w", "Rain?\nSun!\nAnd so on.\n")):
         (folder / "base.txt").write_text(base)
@@ -94,7 +96,7 @@ def test_compare(workplace, tmp_path, capsys, monkeypatch):
         "coefficients ([1.0] there, [2.0] here)": ["--coefficients", "2"],
         "roles (['poet'] there, ['cook'] here)": ["--roles", "cook"],
         "seed (0 there, 1 here)": ["--seed", "1"],
-        "validation (None there, '": of(workplace, "validation", "many.jsonl"),
+        "validation (None there, '": of(workplace, "validation", "others.jsonl"),
     }
     check_others(arguments, tmp_path / "out", others, capsys)
     # A path as only a shell that doesn't know `~` in its middle would leave it.

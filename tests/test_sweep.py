@@ -285,7 +285,7 @@ def test_the_type_of_a_number_makes_no_other_cell(llama, vectors, tmp_path):
 
 
 def test_layers_are_whole_numbers():
-    with pytest.raises(RoleLensError, match=r"layers must be whole numbers, got 1\.5"):
+    with pytest.raises(RoleLensError, match=r"a layer must be a whole number, got 1\.5"):
         unchecked(Grid(), layers=(1.5,))
 
 
@@ -360,7 +360,7 @@ def test_bad_input(llama, vectors, tmp_path, options, message):
         ),
         ({"screen": 0}, "screen=0"),
         ({"screen": 2, "kinds": ("ablate",)}, "additions only"),
-        ({"coefficients": (float("nan"),)}, "coefficients must be finite"),
+        ({"coefficients": (float("nan"),)}, "a coefficient must be a number, got nan"),
     ],
 )
 def test_a_grid_that_can_not_be(fields, message):

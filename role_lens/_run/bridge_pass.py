@@ -18,7 +18,8 @@ from torch import Tensor
 from role_lens._run.exclusive import hooked
 from role_lens._run.joined_cache import JoinedCache, KeysKnown
 from role_lens._run.partial_pass import Pairs, Part
-from role_lens.models import Model
+from role_lens.errors import RoleLensError
+from role_lens.models import Model, model_name
 
 
 def bridge_pass(model: Model, part: Part) -> tuple[Tensor, Pairs]:
@@ -48,6 +49,12 @@ def bridge_pass(model: Model, part: Part) -> tuple[Tensor, Pairs]:
             )
         except _Left as left:
             output = left.resid
+        else:
+            if to_the_end:
+                raise RoleLensError(
+                    f"TransformerLens doesn't give what leaves the last block of "
+                    f"{model_name(model)}, which this package needs here; take another model"
+                )
     return output, cache.pairs if cache is not None else {}
 
 

@@ -21,7 +21,7 @@ from role_lens.models import Model, weight_processing
 Fingerprint: TypeAlias = tuple[float, ...]
 
 _COORDINATES = 16
-_LIBRARIES = ("transformer_lens.", "transformers.", "accelerate.", "torch.", "role_lens.")
+_LIBRARIES = ("transformer_lens.", "transformers.", "accelerate.", "torch.")
 # Relative to the coordinates' own size, rounding to bfloat16 changes a layer by a few percent,
 # other weights by more than their size.
 _TOLERANCE = 0.2

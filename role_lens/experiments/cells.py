@@ -13,6 +13,7 @@ import hashlib
 import json
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,8 @@ class FinishedCells:
                     raise RoleLensError(f"can't read {part}: {error.strerror}") from error
                 report = f"{part} can't be read ({first_line(error)})"
                 if set_aside:
-                    part.replace(part.with_suffix(".damaged"))
+                    with suppress(FileNotFoundError):  # another run has set it aside
+                        part.replace(part.with_suffix(".damaged"))
                     report += "; it was set aside as .damaged and its cells are computed again"
                 warnings.warn(report, stacklevel=2)
                 continue

@@ -84,12 +84,12 @@ class Grid:
         for name in ("layers", "positions"):
             values = getattr(self, name)
             if values is not None:
-                numbers = tuple(whole_number(value, name) for value in _several(values))
+                numbers = tuple(whole_number(value, f"a {name[:-1]}") for value in _several(values))
                 object.__setattr__(self, name, numbers)
         if self.screen is not None:
             object.__setattr__(self, "screen", whole_number(self.screen, "screen"))
         several = _several(self.coefficients)
-        coefficients = tuple(real_number(value, "coefficients") for value in several)
+        coefficients = tuple(real_number(value, "a coefficient") for value in several)
         object.__setattr__(self, "coefficients", coefficients)
         for kind in self.kinds:
             KINDS.check(kind)

@@ -15,8 +15,12 @@ from role_lens.errors import RoleLensError
 from role_lens.loading.reasons import reason
 
 CONFIG, ADAPTER = "config.json", "adapter_config.json"
-_WHOLE = ("model.safetensors", "pytorch_model.bin")
-_SHARDED = tuple(f"{name}.index.json" for name in _WHOLE)
+_INDEX = ".index.json"
+# As transformers looks for them: safetensors before the older form, a whole file before parts.
+_FORMS = (
+    *("model.safetensors", f"model.safetensors{_INDEX}"),
+    *("pytorch_model.bin", f"pytorch_model.bin{_INDEX}"),
+)
 _OF_WEIGHTS = re.compile(r"\.(safetensors|bin|pth?|ckpt|gguf|h5|msgpack)$")
 _OF_TOKENIZER = re.compile(
     r"^(tokenizer.*|vocab\..*|.*\.(model|tiktoken|spm)|sentencepiece.*|tekken\.json)$"
@@ -38,7 +42,7 @@ class Contents:
     @property
     def is_adapter(self) -> bool:
         """Whether it is no whole model, but an adapter such as LoRA's."""
-        return ADAPTER in self.files and not self.files & {*_WHOLE, *_SHARDED}
+        return ADAPTER in self.files and not self.files & {*_FORMS}
 
     @property
     def has_tokenizer(self) -> bool:
@@ -68,23 +72,18 @@ def check_files(contents: Contents) -> None:
             f"{contents.trouble}: it holds a whole model and an adapter ({ADAPTER}), put one of "
             "them into a folder of its own"
         )
-    index = next((name for name in _SHARDED if name in contents.files), None)
-    whole = next((name for name in _WHOLE if name in contents.files), None)
-    if not index and not whole:
+    form = next((name for name in _FORMS if name in contents.files), None)
+    if form is None:
         found = sorted(name for name in contents.files if _OF_WEIGHTS.search(name))
         raise RoleLensError(
-            f"{contents.trouble}: it holds no weights, expected {_WHOLE[0]}, several such files "
-            f"with {_SHARDED[0]}, or {_WHOLE[1]}"
+            f"{contents.trouble}: it holds no weights, expected {_FORMS[0]}, several such files "
+            f"with {_FORMS[1]}, or {_FORMS[2]}"
             + (f"; it holds {', '.join(found[:4])}" if found else "")
         )
-    if contents.folder is None:
-        return
-    # As in transformers, safetensors come before the older form, and a whole file before parts.
-    first = next(name for pair in zip(_WHOLE, _SHARDED, strict=True) for name in pair
-                 if name in contents.files)  # fmt: skip
-    shards = [first] if first in _WHOLE else _shards(contents, contents.folder / first)
-    for name in shards:
-        _check_weights(contents.folder / name)
+    if contents.folder is not None:
+        parts = _shards(contents, contents.folder / form) if form.endswith(_INDEX) else [form]
+        for name in parts:
+            _check_weights(contents.folder / name)
 
 
 def check_tokenizer(contents: Contents) -> None:
@@ -118,7 +117,8 @@ def _without_config(contents: Contents) -> str:
     if not contents.files and not inner:
         hint = "it is empty, expected config.json, weights and tokenizer files"
     elif files:
-        hint = f"it holds no {CONFIG}, but GGUF files: name one of them ({', '.join(files[:4])})"
+        name = "name one of them" if contents.folder else "download one of them, and name it"
+        hint = f"it holds no {CONFIG}, but GGUF files: {name} ({', '.join(files[:4])})"
     elif inner:
         hint = (
             f"it holds no {CONFIG}, but folders with one: name one of them ({', '.join(inner[:4])})"

@@ -73,9 +73,10 @@ def read_folder(folder: Path, dtype: torch.dtype, tokenizer: Any = None) -> tupl
     check_files(contents)
     if tokenizer is None:
         check_tokenizer(contents)
-    check_config(read_config(folder, contents.trouble), str(folder))
+    config = read_config(folder, contents.trouble)
+    check_config(config, str(folder))
     tokenizer = read_tokenizer(folder) if tokenizer is None else tokenizer
-    return _read_weights(folder, dtype, contents.trouble), tokenizer
+    return _read_weights(folder, config, dtype, contents.trouble), tokenizer
 
 
 def _read_adapter(
@@ -101,16 +102,16 @@ def _read_base(name: str, dtype: torch.dtype, tokenizer: Any) -> tuple[Any, Any]
     found = look_up(name)
     with found.network():
         trouble = f"can't load the model {name!r}"
-        check_config(read_config(name, trouble), name)
+        config = read_config(name, trouble)
+        check_config(config, name)
         tokenizer = read_tokenizer(name) if tokenizer is None else tokenizer
-        return _read_weights(name, dtype, trouble), tokenizer
+        return _read_weights(name, config, dtype, trouble), tokenizer
 
 
-def _read_weights(source: str | Path, dtype: torch.dtype, trouble: str) -> Any:
+def _read_weights(source: str | Path, config: Any, dtype: torch.dtype, trouble: str) -> Any:
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-    config = read_config(source, trouble)
     writes = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
     kind: Any = (
         transformers.AutoModelForCausalLM if writes else transformers.AutoModelForImageTextToText

@@ -6,6 +6,7 @@ TransformerLens puts its own modules into the model that it is given.
 """
 
 import copy
+import os
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,11 @@ def own_copy(hf_model: Any) -> Any:
 
 def name_of(hf_model: Any) -> str:
     """The name under which a transformers model was loaded: a Hugging Face id, or its folder's."""
-    config = hf_model.config
-    name = str(getattr(config, "name_or_path", "") or getattr(config, "_name_or_path", ""))
-    if not name:
-        return type(hf_model).__name__
-    return Path(name).resolve().name if Path(name).is_dir() else name
+    name = str(getattr(hf_model.config, "name_or_path", ""))
+    if os.path.isdir(name):
+        name = Path(name).resolve().name
+    name = name or type(hf_model).__name__
+    return f"{name} with an adapter" if _is_peft_model(hf_model) else name
 
 
 def _sharing(parameter: nn.Parameter) -> nn.Parameter:

@@ -10,6 +10,7 @@ lost: one that is handed over is therefore saved, and read from there.
 import copy
 import hashlib
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from role_lens.loading.cache import kept_folder
 from role_lens.loading.contents import check_tokenizer, contents_of
 from role_lens.loading.hub import look_up
 from role_lens.loading.kinds import explained
+
+_PROBE = "Is it 12 o'clock?\n\tÄ naïve 日本 🙂 <|end|>"
 
 
 def usable_tokenizer(given: Any) -> Any:
@@ -79,9 +82,16 @@ def _read_again(tokenizer: Any) -> Any:
             (folder / name).write_bytes(content)
 
     folder = kept_folder("tokenizers", digest.hexdigest()[:16], write)
-    try:
-        return read_tokenizer(folder)
-    except RoleLensError:  # of a class that comes with the model: it is taken as it is
-        own = copy.deepcopy(tokenizer)
-        own.init_kwargs["add_bos_token"] = True  # or TransformerLens would read it again
-        return own
+    with suppress(RoleLensError):
+        read = read_tokenizer(folder)
+        if _encode_alike(tokenizer, read):
+            return read
+    # It is of a class that transformers doesn't have. It is taken as it is.
+    own = copy.deepcopy(tokenizer)
+    own.init_kwargs.setdefault("name_or_path", "")
+    own.init_kwargs["add_bos_token"] = True  # or TransformerLens would read it again
+    return own
+
+
+def _encode_alike(one: Any, other: Any) -> bool:
+    return len(one) == len(other) and one(_PROBE)["input_ids"] == other(_PROBE)["input_ids"]

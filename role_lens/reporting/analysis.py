@@ -278,7 +278,8 @@ def main(
         arguments: of the command line; None for those that Python was called with.
 
     Returns:
-        0 if it worked, 2 for input that can't be used, 130 if interrupted.
+        0 if it worked, 2 for input that can't be used, 130 if interrupted, 141 if whoever read the
+        output has gone.
 
     Examples:
         >>> from dataclasses import dataclass

@@ -41,7 +41,9 @@ def run(
     questions = asking.load()
     loaded = rl.RoleVectors.load(vectors)
     candidates_of(loaded, grid)  # may refuse, before a model is loaded
-    asked = rl.scoring.Asker(options.load(), how).ask(questions)
+    model = options.load()
+    loaded.check(model)
+    asked = rl.scoring.Asker(model, how).ask(questions)
     made_of = {"run": "sweep", **asked.identity, "vectors": rl.scoring.hash_of_vectors(loaded)}
     open_store(out, {**made_of, **settings_of(grid)})  # refuses that of another grid too
     effects = rl.experiments.sweep_asked(asked, loaded, out, grid)

@@ -1,6 +1,8 @@
 """Finds what the end of a text concludes: "So B.", "It must be B."
 
-concluded("C is too small. So (B).", read)    # what `read` finds in "(B)."
+    concluded("C is too small. So (B).", read)    # what `read` finds in "(B)."
+
+A conclusion is weaker than a statement, and is read only at the end.
 """
 
 import re
@@ -14,8 +16,7 @@ Read = TypeVar("Read")
 _IS = r"(?:is|must\s+be|has\s+to\s+be|can\s+only\s+be|would\s+be)"
 _THUS = (
     r"(?:so|therefore|thus|hence|consequently|accordingly|in\s+conclusion|by\s+elimination|overall"
-    r"|finally"
-    r"|(?:most\s+)?(?:likely|probably))"
+    r"|finally|(?:most\s+)?(?:likely|probably))"
 )
 _IT = rf"(?:(?:it|this|that)\s+{_IS}|(?:it|that)['’]s)"
 _LEAVES = r"(?:(?:this|that|which|it)\s+)?(?:leaves|leaving)(?:\s+(?:us\s+with|only|just))?"
@@ -46,6 +47,6 @@ def concluded(
 
 def last_sentence(rest: str) -> tuple[str, str]:
     """The sentence or line that a text begins with, and what follows it; no sentence if it asks."""
-    end = re.search(rf"{SENTENCE_END.pattern}|\n|$", rest)
-    assert end is not None
-    return "" if end[0] == "?" else rest[: end.start()], rest[end.end() :]
+    parts = re.split(rf"({SENTENCE_END.pattern}|\n)", rest, maxsplit=1)
+    sentence, mark, more = (*parts, "", "")[:3]
+    return "" if mark == "?" else sentence, more

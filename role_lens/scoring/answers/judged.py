@@ -1,6 +1,8 @@
 """Finds the letter that a text calls right.
 
-last_judged("A is wrong, (B) is correct.", "ABCD", since=-1)    # (10, 1)
+    last_judged("A is wrong, (B) is correct.", "ABCD", since=-1)    # (10, 1)
+
+A letter that is called right under a condition isn't found.
 """
 
 import re

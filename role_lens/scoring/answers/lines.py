@@ -1,6 +1,8 @@
 """Reads a letter that stands alone in a line, or at the head of a text that is one option.
 
-read_lines("B. Paris", "AB", ["Rome", "Paris"])    # 1
+    read_lines("B. Paris", "AB", ["Rome", "Paris"])    # 1
+
+Several such letters, or a list of the options, say nothing.
 """
 
 import re
@@ -9,18 +11,24 @@ from collections.abc import Sequence
 from role_lens.scoring.answers import languages
 from role_lens.scoring.answers.statements import CUT, TAKEN_BACK
 
-# "B?" asks, "~B" and "≠ B" deny, and "A+" and "C#" are something else.
+# "B?" asks, and "~B" and "≠ B" deny.
+_AROUND = r"(?:[^\w?~≠¬×(]|_)"
+_LABEL = (
+    r"(?i:option|choice|answer|ans|letter|solution|conclusion|correct|verdict"
+    rf"|{languages.ANSWER})"
+)
+# "A+" and "C#" are something else.
 _LONE = re.compile(
-    r"[^\w?~≠¬×]*(?:(?i:option|choice|answer|ans|letter|solution|conclusion|correct|verdict"
-    rf"|{languages.ANSWER})[^\w?~≠¬×]+)?"
-    r"(?P<bracket>\()?[*_]*(?P<letter>[A-Za-z])(?:\s[-–]|[^\w?+#/=~×–-])*"
+    rf"{_AROUND}*(?:{_LABEL}{_AROUND}+)?(?P<bracket>\()?[*_]*(?P<letter>[A-Za-z])"
+    r"(?:\s[-–]|[^\w?+#/=~×–-]|_)*"
 )
 _HEAD = re.compile(
-    r"[-*_]*\s*(?:(?i:option|choice"
-    r"|answer)\s+)?(?:(?P<open>\()?(?P<closed>[A-Z])[*_]*(?P<mark>[).:]|\s[-–—](?=\s))[*_]*"
+    r"[-*_]*\s*(?:(?i:option|choice|answer)\s+)?"
+    r"(?:(?P<open>\()?(?P<closed>[A-Z])[*_]*(?P<mark>[).:]|\s[-–—](?=\s))[*_]*"
     r"|[*_]+(?P<bold>[A-Z])[*_]+"
     r"|\(?(?P<small>[a-z])[).](?=\s|$))\s*(?P<rest>.*)"
 )
+_LONGEST = 200  # characters of a line that is a letter alone
 _BRACKETED = re.compile(r"\(([A-Z])\)")
 _REJECTED = re.compile(r"\s+(?:(?:is|are|was)\s+)?(?:not|isn t|wrong|incorrect|false)\b")
 _GOES_ON = re.compile(r"(?:is|are|was|isn't|and|or|can|may|would|does|has)\b")
@@ -65,7 +73,7 @@ def words(text: str) -> str:
 
 def _lone(line: str, *, small: bool) -> str | None:
     """The letter that a line is; a small one in brackets, or where it is all of the text."""
-    found = _LONE.fullmatch(line)
+    found = _LONE.fullmatch(line) if len(line) < _LONGEST else None
     if found is None or CUT in line:
         return None
     letter = found["letter"]

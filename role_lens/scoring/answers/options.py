@@ -1,6 +1,8 @@
 """Reads the letter of an option at the beginning of what a text states.
 
-Options(["ash", "ant"]).read("(B), because it crawls.", "english")    # 1
+    Options(["ash", "ant"]).read("(B), because it crawls.", "english")    # 1
+
+A letter that may be a word, a name or a part of something is none.
 """
 
 import re

@@ -1,6 +1,8 @@
 """Tells whether a text that names one option names another one too.
 
-names_another("B", " or C.", "ABCD")    # True
+    names_another("B", " or C.", "ABCD")    # True
+
+A letter that only explains, as in "B, because A is small", names none.
 """
 
 import re
@@ -24,7 +26,6 @@ _OR_WHAT = re.compile(
     rf"\A[\s*_),]*or\b|(?:\b(?:or|and|nor)|[/&,])[\s*_(]*\w*{CUT}"
     rf"|\b(?:o|or|a|an|and|n|no|nor){CUT}"
 )
-_CUT_WORDS = re.compile(rf"(?:(\w+)\W+)?(\w+){CUT}")
 _ALSO = re.compile(
     r"[.;!]\s+(?:or|and|also|alternatively|possibly|maybe|perhaps),?\s+(?:option\s+)?"
     r"\(?[a-z]\)?\s*(?:[.,;!?\n]|$)",
@@ -73,7 +74,7 @@ def _tokens(sentence: str, letters: str, small: bool) -> set[str]:
 
 def _cut_at_another(sentence: str) -> bool:
     """Whether a text breaks off in, or after, another language's "or"."""
-    found = _CUT_WORDS.search(sentence)
-    return found is not None and (
-        found[1] in languages.OR or any(word.startswith(found[2]) for word in languages.OR)
-    )
+    said, cut, _ = sentence.partition(CUT)
+    *_, before, last = ["", "", *re.findall(r"\w+", said)]
+    breaks = before in languages.OR or any(word.startswith(last) for word in languages.OR)
+    return bool(cut and last) and breaks

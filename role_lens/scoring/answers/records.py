@@ -98,5 +98,5 @@ def _value(value: Any) -> str | None:
 
 
 def _plain_key(key: Any) -> str:
-    """ "Final Answer" and "finalAnswer" as "finalanswer"."""
+    """A key in small letters and without marks: "finalanswer" for "Final Answer"."""
     return re.sub(r"[\s_.:-]+", "", unicodedata.normalize("NFKC", str(key)).casefold())
