@@ -3,8 +3,8 @@
     python benchmarks/architectures.py
 
 Tiny models of many families of decoders, with random weights, are fitted, steered and scored, and
-the same is computed with transformers alone (`by_hand`). A table says where the two agree. Eight
-minutes on two cores.
+the same is computed with transformers alone (`by_hand`). A table says where the two agree. Less
+than eight minutes on two cores.
 """
 
 import os
@@ -43,9 +43,21 @@ def main(config: Config) -> None:
     table = pd.DataFrame(rows).fillna("")
     config.out.mkdir(parents=True, exist_ok=True)
     table.to_csv(config.out / "architectures.csv", index=False)
-    (config.out / "architectures.md").write_text(table.to_markdown(index=False) + "\n")
-    words = table.drop(columns=["family", "notes", "replayed"], errors="ignore")
-    print(f"{len(table)} families, {int(words.eq('ok').all(axis=1).sum())} of them in all")
+    (config.out / "architectures.md").write_text(as_markdown(table), "utf-8")
+
+
+def as_markdown(table: pd.DataFrame) -> str:
+    """The words as a table, and the notes as a list after it."""
+    agree = table.drop(columns=["family", "notes", "replayed"], errors="ignore").eq("ok")
+    lines = [
+        f"{int(agree.all(axis=1).sum())} of {len(table)} agree in everything.",
+        "",
+        table.drop(columns="notes").to_markdown(index=False),
+        "",
+    ]
+    told = table[table["notes"] != ""]
+    lines += [f"- `{row.family}`: {row.notes}" for row in told.itertuples()]
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -47,11 +47,11 @@ class Registry(Generic[Thing]):
         return iter(self.names)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.names
+        return isinstance(name, str) and name in self.names
 
     def check(self, name: object) -> None:
         """Raise a RoleLensError unless there is a thing of this name."""
-        if name not in self.names:
+        if name not in self:
             raise RoleLensError(
                 f"unknown {self._what} {name!r}: expected one of {', '.join(self.names)}"
             )
@@ -62,7 +62,7 @@ class Registry(Generic[Thing]):
         Raises:
             RoleLensError: there is none; the message lists those that there are.
         """
-        if name not in self._things:
+        if not isinstance(name, str) or name not in self._things:
             self.check(name)
             module = importlib.import_module(f"{self._package}.{name}")
             self._things[name] = getattr(module, self._attribute)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from role_lens.checks import string
 from role_lens.errors import RoleLensError, first_line
 
 if TYPE_CHECKING:
@@ -127,6 +128,10 @@ def chat_text(model: "Model", prompt: str, system: str | None = None) -> str:
         >>> chat_text(model, "Tea?")
         '<|start|>user\nTea?<|end|>\n<|start|>assistant\n'
     """
+    if not hasattr(model, "tokenizer"):
+        raise RoleLensError(f"expected a model that load_model gives, got {type(model).__name__}")
+    prompt = string(prompt, "a prompt")
+    system = None if system is None else string(system, "a system message")
     if not has_chat_template(model):
         head = f"{system}\n\n" if system is not None else ""
         return f"{head}User: {prompt}\n\nAssistant:"

@@ -73,7 +73,7 @@ def set_temperature(record: Any) -> None:
     object.__setattr__(record, "temperature", temperature)
 
 
-def text(value: Any, what: str) -> str:
+def string(value: Any, what: str) -> str:
     """A string, of Python's own type.
 
     Raises:

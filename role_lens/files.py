@@ -42,11 +42,14 @@ def as_path(path: str | Path) -> Path:
         RoleLensError: it is no path, or begins with `~name` and there is no user of that name.
     """
     try:
-        return Path(path).expanduser()
+        found = Path(path).expanduser()
     except TypeError as error:
         raise RoleLensError(f"expected a path, got {shown(path)}") from error
     except RuntimeError as error:
         raise RoleLensError(f"can't find {path}: {error}") from error
+    if "\0" in str(found):
+        raise RoleLensError(f"expected a path, got {shown(str(path))}, which holds a null byte")
+    return found
 
 
 def read_bytes(path: Path) -> bytes:

@@ -130,6 +130,14 @@ def _is_built(model: object) -> TypeGuard[Model]:
     )
 
 
+def check_model(model: object) -> None:
+    """Raise a RoleLensError unless it is a TransformerLens model."""
+    if not _is_built(model):
+        raise RoleLensError(
+            f"expected a model that load_model gives, got {type(model).__name__}: {model!r:.60}"
+        )
+
+
 def check_layer(model: Model, layer: int) -> None:
     """Raise a RoleLensError unless the model has this layer."""
     if not 0 <= layer < model.cfg.n_layers:

@@ -10,10 +10,11 @@ Built-in prompts and their provenance are described in `role_lens/data/README.md
 import os
 import random
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import TypeVar
 
+from role_lens.checks import string, whole_number
 from role_lens.errors import RoleLensError
 from role_lens.files import as_path, read_text
 from role_lens.rows.reading import ENDINGS, read_all, read_rows
@@ -101,7 +102,8 @@ def load_prompts(source: str | Path = "builtin") -> list[str]:
         >>> len(load_prompts("builtin"))
         256
     """
-    path = DATA / "base.jsonl" if source == "builtin" else as_path(source)
+    builtin = isinstance(source, str) and source == "builtin"
+    path = DATA / "base.jsonl" if builtin else as_path(source)
     if not os.path.isfile(path):
         raise RoleLensError(
             f"no prompts at {source}: expected 'builtin', or a file whose name ends in "
@@ -166,8 +168,9 @@ def spread(prompts: Sequence[T], n: int) -> list[T]:
         >>> spread(["a", "b", "c", "d", "e", "f"], 3)
         ['a', 'c', 'e']
     """
-    if n < 1:
-        raise RoleLensError(f"n must be at least 1, got {n}")
+    n = whole_number(n, "n", least=1)
+    if not isinstance(prompts, Sized):
+        raise RoleLensError(f"expected a list, got {shown(prompts)}")
     n = min(n, len(prompts))
     return [prompts[index * len(prompts) // n] for index in range(n)]
 
@@ -182,7 +185,7 @@ def persona_prompts(role: str) -> list[str]:
         >>> persona_prompts("economist")[:2]
         ['You are an economist.', 'Answer the way an economist would.']
     """
-    name = role.strip().lower()
+    name = string(role, "the name of a role").strip().lower()
     if not name:
         raise RoleLensError(f"expected the name of a role, got {role!r}")
     vowel = name[0] in "aeiou" and not name.startswith(_SOUNDS_LIKE_YOU)
@@ -195,7 +198,8 @@ def role_name(text: str) -> str:
 
     It is one form of Unicode, too: macOS names files in another.
     """
-    return unicodedata.normalize("NFC", " ".join(text.replace("_", " ").lower().split()))
+    words = string(text, "the name of a role").replace("_", " ").lower().split()
+    return unicodedata.normalize("NFC", " ".join(words))
 
 
 def _read_role(path: Path) -> tuple[str, Path, list[str]]:

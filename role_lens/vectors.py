@@ -22,7 +22,7 @@ from torch import Tensor
 
 from role_lens import vector_file
 from role_lens._run.fingerprint import check_fingerprint, same_fingerprint
-from role_lens.checks import real_number, whole_number
+from role_lens.checks import real_number, string, whole_number
 from role_lens.compute import Compute
 from role_lens.direction_spec import DirectionSpec
 from role_lens.directions import MEAN_CONTRASTS, difference_of_means, unit
@@ -509,6 +509,7 @@ class RoleVectors:
         return tuple(self.provenance["fingerprint"])
 
     def _check_contrast(self, contrast: str) -> None:
+        string(contrast, "a contrast")
         if contrast == "roles" and len(self.roles) < 2:
             raise RoleLensError(
                 "contrast 'roles' needs at least two roles, got 1: take contrast 'base', or "
@@ -548,6 +549,14 @@ class RoleVectors:
         mean = self.role_means[self.role_index(spec.role), place, spec.layer]
         projection = float(einops.einsum(mean, unit(direction), "d_model, d_model ->"))
         return (1.0 if spec.coefficient is None else spec.coefficient) * projection
+
+
+def check_vectors(vectors: object) -> None:
+    """Raise a RoleLensError unless these are role vectors."""
+    if not isinstance(vectors, RoleVectors):
+        raise RoleLensError(
+            f"expected RoleVectors, of fit or load, got {type(vectors).__name__}: {vectors!r:.60}"
+        )
 
 
 def _weighted_mean(means: Sequence[Tensor], counts: Sequence[int]) -> Tensor:

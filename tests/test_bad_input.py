@@ -67,7 +67,7 @@ BAD = {
     "--device": ["gpu", "cuda:99", ""],
     "--dtype": ["int8", "", "float"],
     "--chat-template-kwargs": ["x", "nothing 1", "tokenize true"],
-    "--prompt": ["", " ", "x" * 3000],
+    "--prompt": ["", " "],
     "--max-new-tokens": ["0", "-1", "x", "100000"],
     "--temperature": ["-1", "nan", "0.0001", "inf", "x"],
     "--prompts": [*NO_FILE, "roles roles"],
@@ -138,7 +138,8 @@ MORE = {
 FINE = {
     ("evaluate", "--scoring", "generate"),
     ("evaluate", "--template", ""),
-    ("steer", "--prompt", "x" * 3000),
+    ("sweep", "--out", ""),  # the folder at hand
+    ("sweep", "--kinds", "add add"),
 }
 
 
@@ -177,16 +178,16 @@ def test_there_are_many():
 def test_commands_refuse_in_one_line(place, monkeypatch, capsys, command, option, value):
     monkeypatch.chdir(place)
     before = sorted(Path().rglob("*"))
+    parsed = True
     try:
         code = main(replaced(COMMANDS[command][0].split(), option, value))
-    except SystemExit as stop:  # of the parser
-        code = stop.code
+    except SystemExit as stop:  # of the parser, which draws a box around its message
+        code, parsed = stop.code, False
     said = capsys.readouterr().err
     assert code == 2, said
     assert "Traceback" not in said
-    last = [line for line in said.splitlines() if line.startswith("role-lens: ")]
-    parsed = "Parsing error" in said or "nrecognized" in said or "required" in said.lower()
-    assert parsed or len(last) >= 1, said
+    if parsed:
+        assert said.splitlines()[-1].startswith("role-lens: "), said
     assert sorted(Path().rglob("*")) == before
 
 
@@ -266,8 +267,11 @@ FUNCTIONS = [
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_functions_take_it_or_refuse_in_one_line(as_users_have_it, calls, name):
+def test_functions_take_it_or_refuse_in_one_line(
+    as_users_have_it, calls, name, tmp_path, monkeypatch
+):
     """Each argument in turn is something that it can't be, or hardly."""
+    monkeypatch.chdir(tmp_path)  # "x" may be a folder to write to
     function, arguments = calls[name]
     failed = []
     for argument in arguments:

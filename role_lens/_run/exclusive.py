@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 import torch
 
 from role_lens.errors import RoleLensError
-from role_lens.models import Model, model_name
+from role_lens.models import Model, check_model, model_name
 
 Params = ParamSpec("Params")
 Returned = TypeVar("Returned")
@@ -104,6 +104,7 @@ def has_model_to_itself(function: Callable[Params, Returned]) -> Callable[Params
     @wraps(function)
     def alone(*args: Params.args, **kwargs: Params.kwargs) -> Returned:
         model = args[0] if args else kwargs["model"]
+        check_model(model)
         with exclusive(cast(Model, model)):
             return function(*args, **kwargs)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from role_lens.chat import assistant_turn, chat_text, has_chat_template
 from role_lens.errors import RoleLensError
-from role_lens.models import Model, is_bridge
+from role_lens.models import Model, check_model, is_bridge
 from role_lens.prompts import prompt_list
 
 # Endings that a tokenizer might merge with the template's first tokens.
@@ -43,6 +43,7 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
         >>> [len(ids) for ids in encode_chat(model, ["Tea?", "Lunch!"])]
         [23, 25]
     """
+    check_model(model)
     chat = has_chat_template(model)
     sequences = []
     for number, prompt in enumerate(prompt_list(prompts)):

@@ -46,7 +46,7 @@ from role_lens.questions.question import Question
 from role_lens.questions.splits import check_numbers, divide, sample_each, sample_questions
 from role_lens.scoring.asked import AskedQuestions, Asker
 from role_lens.scoring.identity import content_hash, hash_of_vectors
-from role_lens.vectors import RoleVectors
+from role_lens.vectors import RoleVectors, check_vectors
 from role_lens.versions import package_versions
 
 
@@ -113,6 +113,7 @@ def compare(
         >>> table[["role", "domain", "n"]].values.tolist()
         [['poet', 'verse', 20]]
     """
+    check_vectors(vectors)
     prepared = _prepare(Asker(model, exam.asking, compute), vectors, exam, out, selection, plan)
     with claimed(prepared.folder, _identity(prepared, vectors, exam)):
         for test in prepared.tests:  # may refuse, before the long part

@@ -30,7 +30,8 @@ Objective = Literal["logprob", "accuracy"]
 def _set_names(record: Any, field: str) -> None:
     """Make a tuple of strings of a record's field, and refuse a single string."""
     value = getattr(record, field)
-    if isinstance(value, str) or not isinstance(value, Iterable | None):
+    needed = field == "kinds"
+    if isinstance(value, str) or not isinstance(value, Iterable if needed else Iterable | None):
         raise RoleLensError(f"{field} must be a tuple of strings, got {value!r}")
     if value is not None:
         object.__setattr__(record, field, tuple(map(str, value)))

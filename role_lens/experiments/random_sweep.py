@@ -15,7 +15,7 @@ from role_lens.experiments.controls import rotation
 from role_lens.experiments.options import Grid
 from role_lens.experiments.sweeps import sweep_asked
 from role_lens.scoring.asked import AskedQuestions
-from role_lens.vectors import RoleVectors
+from role_lens.vectors import RoleVectors, check_vectors
 
 
 @with_usual_defaults
@@ -55,6 +55,7 @@ def sweep_random(
         >>> sweep_random(asked, vectors, folder / "random", grid, 2)["number"].tolist()
         [0, 1]
     """
+    check_vectors(vectors)
     if n < 1:
         raise RoleLensError(f"n must be at least 1, got {n}")
     tables = []

@@ -29,7 +29,7 @@ from role_lens.questions.splits import MIN_QUESTIONS
 from role_lens.scoring.asked import AskedQuestions, Asker
 from role_lens.scoring.asking import Asking
 from role_lens.scoring.divergence import answer_logprobs, mean_kl
-from role_lens.vectors import RoleVectors
+from role_lens.vectors import RoleVectors, check_vectors
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,7 @@ def select(
         >>> choices["poet"].spec.layer, choices["poet"].n_questions
         (1, 20)
     """
+    check_vectors(vectors)
     return select_asked(Asker(model, asking, compute).ask(questions), vectors, out, selection)
 
 

@@ -28,7 +28,7 @@ from role_lens.questions.question import Question
 from role_lens.scoring.asked import AskedQuestions, Asker
 from role_lens.scoring.asking import Asking
 from role_lens.scoring.identity import hash_of_vectors
-from role_lens.vectors import RoleVectors
+from role_lens.vectors import RoleVectors, check_vectors
 
 _TYPES = {
     **dict.fromkeys(("kind", "contrast", "role"), "string"),
@@ -86,6 +86,7 @@ def sweep(
         >>> effects[["kind", "layer", "n"]].values.tolist()[1:]    # after the baseline
         [['add', 1, 4], ['add', 2, 4]]
     """
+    check_vectors(vectors)
     return sweep_asked(Asker(model, asking, compute).ask(questions), vectors, out, grid)
 
 

@@ -11,6 +11,7 @@ from fractions import Fraction
 from numbers import Number
 from typing import Any, Literal, get_args
 
+from role_lens.checks import string
 from role_lens.errors import RoleLensError
 from role_lens.questions.keys import LETTERS, read_key, read_number_key
 from role_lens.questions.options import Options, spelled
@@ -145,7 +146,7 @@ def _options(values: object) -> list[Any]:
 
 def plain_name(name: str) -> str:
     """The name of a subject or domain in one form of Unicode: macOS names files in another."""
-    return unicodedata.normalize("NFC", name)
+    return unicodedata.normalize("NFC", string(name, "the name of a subject or domain"))
 
 
 def question_text(question: Question, template: Template = "paper") -> str:

@@ -20,7 +20,7 @@ from torch import Tensor
 from role_lens._run.budget import Budget, token_budget
 from role_lens.chat import template_record
 from role_lens.compute import Compute
-from role_lens.models import Model
+from role_lens.models import Model, check_model
 from role_lens.questions.listed import question_list
 from role_lens.questions.question import Question
 from role_lens.scoring.asking import Asking, check_likelihood
@@ -51,6 +51,7 @@ class Asker:
     def __init__(
         self, model: Model, asking: Asking | None = None, compute: Compute | None = None
     ) -> None:
+        check_model(model)
         self.model = model
         self.asking = asking or Asking()
         check_likelihood(self.asking)

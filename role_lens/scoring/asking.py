@@ -8,7 +8,9 @@
 from dataclasses import dataclass
 from typing import get_args
 
+from role_lens.checks import string
 from role_lens.errors import RoleLensError
+from role_lens.questions.listed import question_list
 from role_lens.questions.question import Question, Template
 from role_lens.scoring.method import METHODS
 
@@ -39,7 +41,9 @@ class Asking:
     """Answered questions. Those of a question's subject are put before it."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "examples", tuple(self.examples))
+        object.__setattr__(self, "examples", tuple(question_list(self.examples, "examples")))
+        string(self.scoring, "scoring")
+        string(self.template, "template")
         if self.scoring not in (*METHODS, GENERATE):
             known = ", ".join((*METHODS, GENERATE))
             raise RoleLensError(f"unknown scoring {self.scoring!r}: expected one of {known}")

@@ -32,7 +32,7 @@ from role_lens.scoring.asked import AskedQuestions, Asker
 from role_lens.scoring.asking import Asking
 from role_lens.scoring.items import Item
 from role_lens.scoring.method import METHODS, ScoringMethod
-from role_lens.vectors import RoleVectors
+from role_lens.vectors import RoleVectors, check_vectors
 
 
 @has_model_to_itself
@@ -72,6 +72,7 @@ def attribute(
         >>> len(estimates)    # 2 contrasts x 2 roles x 2 positions x 3 layers
         24
     """
+    check_vectors(vectors)
     if contrasts is None:
         contrasts = vectors.contrasts
     if not contrasts:

@@ -26,6 +26,7 @@ from role_lens.scoring.asking import GENERATE, Asking
 from role_lens.scoring.engine import in_chunks
 from role_lens.scoring.generated import score_generated
 from role_lens.scoring.generation_options import Generation
+from role_lens.values import shown
 
 
 @has_model_to_itself
@@ -160,6 +161,8 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         >>> summarize(table)[["patch", "n"]].values.tolist()
         [['baseline', 4], ['poet@1', 4]]
     """
+    if not {"patch", "correct", "n_choices"} <= {*getattr(table, "columns", ())}:
+        raise RoleLensError(f"expected a table that evaluate returns, got {shown(table)}")
     table = table.assign(chance=1 / table["n_choices"])
     means = {"accuracy": "correct", "chance": "chance"}
     errors = {"accuracy_se": "accuracy"}
