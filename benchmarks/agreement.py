@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -91,8 +91,8 @@ class Case:
 
     @cached_property
     def hand(self) -> ByHand:
-        blocks = self.model.adapter.component_mapping.get("blocks")
-        return ByHand(self.plain, blocks.name if blocks else "")
+        parts = self.model.adapter.component_mapping.items()
+        return ByHand(self.plain, next(x.name for name, x in parts if name.endswith("blocks")))
 
     @cached_property
     def vectors(self) -> RoleVectors:
@@ -116,11 +116,15 @@ class Case:
         """The same by hand, for a prompt of n tokens."""
         return self.hand.adding(COEFFICIENT * self.direction, LAYER, MASKS[tokens](n))
 
-    @lru_cache  # noqa: B019 (a case is soon gone)
-    def text(self, ids: tuple[int, ...], mask: str | None) -> list[int]:
-        """What follows a prompt, by hand."""
-        changes = self.patched(len(ids), mask) if mask else None
-        return self.hand.text(ids, N_TOKENS, stop_token_ids(self.model), changes)
+    def texts(self, mask: str | None) -> list[str]:
+        """What follows each prompt, by hand; None for no addition."""
+        stops, decode = stop_token_ids(self.model), self.model.tokenizer.decode
+        found = []
+        for ids in self.prompts:
+            changes = self.patched(len(ids), mask) if mask else None
+            written = self.hand.text(ids, N_TOKENS, stops, changes)
+            found.append(decode(written, skip_special_tokens=True).strip())
+        return found
 
 
 def loads(case: Case) -> None:
@@ -224,8 +228,10 @@ def attribution(case: Case) -> None:
 
 def generation(case: Case) -> None:
     """Are texts the likeliest ones, in a padded batch and alone, with a cache and without?"""
-    for mask, cache, batch_size in itertools.product((None, "all"), (True, False), (None, 1)):
-        same_texts(case, mask, Sampling(use_cache=cache, batch_size=batch_size))
+    for mask in (None, "all"):
+        expected = case.texts(mask)
+        for cache, batch_size in itertools.product((True, False), (None, 1)):
+            same_texts(case, mask, Sampling(use_cache=cache, batch_size=batch_size), expected)
 
 
 def masks(case: Case) -> None:
@@ -235,18 +241,17 @@ def masks(case: Case) -> None:
     if replayed(case) == "yes":
         scorers.append(Replay(case.model, items, Budget(4096)))
     for mask in MASKS:
-        same_texts(case, mask, Sampling())
-        same_texts(case, mask, Sampling(use_cache=False, batch_size=1))
+        texts = case.texts(mask)
+        same_texts(case, mask, Sampling(), texts)
+        same_texts(case, mask, Sampling(use_cache=False, batch_size=1), texts)
+        expected = [
+            case.hand.logprob(item.prompt, tokens, case.patched(len(item.prompt), mask))
+            for item in items
+            for tokens in item.continuations
+        ]
         for scorer in scorers:
             found = scorer.logprobs([(case.patch(mask),)])[0]
-            expected = torch.tensor(
-                [
-                    case.hand.logprob(item.prompt, tokens, case.patched(len(item.prompt), mask))
-                    for item in items
-                    for tokens in item.continuations
-                ]
-            )
-            agree(found[~found.isnan()], expected, f"{mask}: log-probabilities")
+            agree(found[~found.isnan()], torch.tensor(expected), f"{mask}: log-probabilities")
 
 
 def replayed(case: Case) -> str:
@@ -255,16 +260,28 @@ def replayed(case: Case) -> str:
     return "yes" if isinstance(engine(case.model, items, Budget(4096)), Replay) else "no"
 
 
-def same_texts(case: Case, mask: str | None, sampling: Sampling) -> None:
-    """Raise unless texts are those that are found by hand, under an addition or without."""
+def same_texts(case: Case, mask: str | None, sampling: Sampling, expected: Sequence[str]) -> None:
+    """Raise unless texts, under an addition or without, are those that are found by hand."""
     patch = case.patch(mask) if mask else None
     found = generate(case.model, PROMPTS, patch=patch, max_new_tokens=N_TOKENS, sampling=sampling)
-    for ids, text in zip(case.prompts, found, strict=True):
-        written = case.text(tuple(ids), mask)
-        if text != case.model.tokenizer.decode(written, skip_special_tokens=True).strip():
-            cache = "with" if sampling.use_cache else "without"
-            where = "alone" if sampling.batch_size else "in a batch"
-            raise Differs(f"{mask or 'no patch'}: other texts {cache} a cache, {where}")
+    if found != expected:
+        cache = "with" if sampling.use_cache else "without"
+        where = "alone" if sampling.batch_size else "in a batch"
+        raise Differs(f"{mask or 'no patch'}: other texts {cache} a cache, {where}")
+
+
+def own_padding(case: Case) -> None:
+    """Does transformers give the same for a text in a padded batch and alone?"""
+    last = torch.stack([case.hand.logits(ids)[-1] for ids in case.prompts])
+    agree(case.hand.padded(case.prompts), last, "logits in a padded batch")
+
+
+def own_cache(case: Case) -> None:
+    """Does transformers give the same with its own cache and without?"""
+    ids = case.prompts[0]
+    cached = case.hand.cached(ids)
+    if cached is not None:
+        agree(cached, case.hand.logits(ids)[-1], "logits with a cache")
 
 
 def agree(found: Tensor, expected: Tensor, what: str, tolerance: float = TOLERANCE) -> None:
@@ -300,24 +317,11 @@ def tried(family: str, checks: Sequence[str] = tuple(CHECKS)) -> dict[str, str]:
                 said.setdefault(note, []).append(name)
             if "model" not in vars(case):
                 break
-        if "differs" in row.values():
-            said |= {note: ["transformers itself"] for note in own_faults(case.hand, case.prompts)}
+        for check in (own_padding, own_cache) if "differs" in row.values() else ():
+            if note := outcome(check, case)[1]:
+                said[note] = ["transformers itself"]
     notes = [f"{', '.join(names)}: {note}" for note, names in said.items()]
     return {**row, "notes": "; ".join(notes)}
-
-
-def own_faults(hand: ByHand, prompts: Sequence[Sequence[int]]) -> Iterator[str]:
-    """What transformers itself computes otherwise than for a text alone and without a cache."""
-    last = torch.stack([hand.logits(ids)[-1] for ids in prompts])
-    cached = hand.cached(prompts[0])
-    for found, expected, where in (
-        (hand.padded(prompts), last, "in a padded batch"),
-        (cached if cached is not None else last[0], last[0], "with a cache"),
-    ):
-        try:
-            agree(found, expected, f"logits {where}")
-        except Differs as error:
-            yield str(error)
 
 
 def outcome(check: Callable[[Case], str | None], case: Case) -> tuple[str, str]:

@@ -9,6 +9,7 @@ today and of tomorrow are then the same.
 """
 
 import datetime
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,17 +18,18 @@ from weakref import WeakKeyDictionary
 
 from role_lens.checks import string
 from role_lens.errors import RoleLensError, first_line
+from role_lens.values import plain
 
 if TYPE_CHECKING:
     from role_lens.models import Model
 
 DATE = datetime.datetime(2024, 7, 26)
-"""The date that templates print in the place of today's: the one that Llama 3's template itself
+"""The date that templates print in the place of today's: the one that Llama 3.2's template itself
 prints where it can't ask for today's."""
 
 Message = dict[str, str]
 
-# What `apply_chat_template` itself is given, or would take for something else.
+# What this file sets itself, or `apply_chat_template` doesn't pass on to the template.
 _RESERVED = {
     *("messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt"),
     *("continue_final_message", "tokenize", "padding", "truncation", "max_length"),
@@ -36,10 +38,11 @@ _RESERVED = {
 }
 _OPENED = re.compile(r"<\|?(?:think|thinking|thought|reasoning)\|?>\s*$", re.IGNORECASE)
 _REASONING = re.compile(r"think|thought|reasoning", re.IGNORECASE)
-# Stands before a template that asks for the date, in the place of the function that tells it.
-# Templates are given plain values only, so it looks a date up by its format.
-_DATE_MACRO = "{%- macro strftime_now(format) -%}{{ role_lens_dates[format] }}{%- endmacro +%}"
-_FORMAT = re.compile(r"""(['"])([^'"\n]*%[^'"\n]*)\1""")
+# Formats of dates in a template: what its function for today's date is called with, and other
+# strings that look like one.
+_FORMATS = re.compile(
+    r"""strftime_now\(\s*(['"])(.*?)\1|(['"])([^'"{}\n]*%[A-Za-z-][^'"{}\n]*)\3"""
+)
 _PROMPT, _ANSWER = "Word", "Zebra"
 
 _kwargs: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
@@ -49,8 +52,10 @@ _kwargs: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
 class AssistantTurn:
     """What the chat template writes around an answer, in the assistant's own turn."""
 
+    header: str = ""
+    """What else comes between `chat_text` and the answer, such as gpt-oss's channel."""
     lead: str = ""
-    """White space between `chat_text` and the answer, as after Mistral's `[/INST]`."""
+    """White space before the answer, as after Mistral's `[/INST]`."""
     tail: str = ""
     """What follows the answer, such as `<|im_end|>`."""
     after_thinking: bool = False
@@ -85,7 +90,14 @@ def use_template_kwargs(model: "Model", kwargs: Mapping[str, Any]) -> None:
             raise RoleLensError(
                 f"the chat template doesn't use {name!r}: check the spelling, or leave it out"
             )
-    _kwargs[model] = dict(kwargs)
+    plain_kwargs = {name: plain(value) for name, value in kwargs.items()}
+    try:
+        json.dumps(plain_kwargs)
+    except (TypeError, ValueError) as error:
+        raise RoleLensError(
+            f"chat_template_kwargs must be JSON values, got {kwargs!r:.60}"
+        ) from error
+    _kwargs[model] = plain_kwargs
 
 
 def template_kwargs(model: "Model") -> dict[str, Any]:
@@ -104,10 +116,33 @@ def template_record(model: "Model") -> dict[str, Any]:
     return record
 
 
+def template_identity(model: "Model") -> dict[str, Any]:
+    """The same for run folders, with None for what there isn't: so that a folder of prompts with
+    arguments is told from one of prompts without."""
+    return {"chat_template_kwargs": None, "chat_template_date": None, **template_record(model)}
+
+
 def template_source(model: "Model") -> str:
     """The text of the chat template, empty where there is none."""
     found = getattr(model.tokenizer, "chat_template", None) or ""
     return found if isinstance(found, str) else str(model.tokenizer.get_chat_template())
+
+
+def bound_template(model: "Model") -> str | None:
+    """The chat template with the model's own arguments and the fixed date written into it; None
+    where there is no template."""
+    source = template_source(model)
+    head = "".join(f"{{%- set {n} = {v!r} +%}}" for n, v in template_kwargs(model).items())
+    if _prints_date(model):
+        formats = {found[2] or found[4] for found in _FORMATS.finditer(source)}
+        dates = {one: DATE.strftime(one) for one in sorted(formats)}
+        # In the place of the function that tells the date.
+        head += (
+            f"{{%- macro strftime_now(format) -%}}{{{{ {dates!r}[format] if format in {dates!r} "
+            "else raise_exception('a date is printed in a format that the template makes up') }}"
+            "{%- endmacro +%}"
+        )
+    return head + source if source else None
 
 
 def chat_text(model: "Model", prompt: str, system: str | None = None) -> str:
@@ -159,8 +194,10 @@ def assistant_turn(model: "Model", system: str | None = None) -> AssistantTurn:
         return AssistantTurn(tail=tail if found else "")
     lead = head[len(before) :]
     if not lead.strip():
-        return AssistantTurn(lead, tail)
-    return AssistantTurn("", tail, after_thinking=_REASONING.search(lead) is not None)
+        return AssistantTurn(lead=lead, tail=tail)
+    if _REASONING.search(lead):
+        return AssistantTurn(tail=tail, after_thinking=True)
+    return AssistantTurn(header=lead, tail=tail)
 
 
 def opens_thinking(text: str) -> bool:
@@ -182,7 +219,9 @@ def _formatted(model: "Model", prompt: str, system: str | None, answer: str | No
         except Exception as error:  # jinja's own errors and whatever a template raises
             problem = problem or f"refuses this conversation: {first_line(error)}"
             continue
-        left_out = [one["role"] for one in messages if not _holds(text, one["content"])]
+        # Some templates print the parts as they are in Python.
+        as_code = in_parts and "'type': 'text'" in text
+        left_out = [one["role"] for one in messages if as_code or not _holds(text, one["content"])]
         if not left_out:
             return text
         if left_out == ["system"]:
@@ -198,18 +237,12 @@ def _rendered(model: "Model", messages: list[Message], in_parts: bool) -> str:
         conversation = [
             {**one, "content": [{"type": "text", "text": one["content"]}]} for one in messages
         ]
-    options = template_kwargs(model)
-    if _prints_date(model):
-        source = template_source(model)
-        formats = {found[2] for found in _FORMAT.finditer(source)}
-        options["chat_template"] = _DATE_MACRO + source
-        options["role_lens_dates"] = {one: DATE.strftime(one) for one in formats}
     return str(
         model.tokenizer.apply_chat_template(
             conversation,
             tokenize=False,
             add_generation_prompt=messages[-1]["role"] == "user",
-            **options,
+            chat_template=bound_template(model),
         )
     )
 

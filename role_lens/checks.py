@@ -1,4 +1,4 @@
-"""Takes numbers and vectors as other libraries hold them, or says in one line what is wrong.
+"""Takes numbers and strings as other libraries hold them, or says in one line what is wrong.
 
     whole_number(np.int64(3), "layer")      # 3
     real_number("2.5", "coefficient")       # 2.5
@@ -52,7 +52,7 @@ def real_number(value: Any, what: str, *, finite: bool = True) -> float:
     single = _single(value)
     try:
         number = float(single)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise RoleLensError(f"{what} must be a number, got {_shown(value)}") from error
     if isinstance(single, bool) or math.isnan(number):
         raise RoleLensError(f"{what} must be a number, got {_shown(value)}")

@@ -186,7 +186,8 @@ def _continue(
             logits, cache = next_logits(
                 model, tokens[:, window.offset :], mask, cache if sampling.use_cache else None
             )
-            window.offset = tokens.shape[1] if sampling.use_cache else 0
+            # Some architectures hand back no cache: then every pass sees all columns.
+            window.offset = tokens.shape[1] if sampling.use_cache and cache is not None else 0
             chosen = _choose(logits.float().cpu(), sampling.temperature, generators)
             running &= ~torch.isin(chosen, stops)
             for row in running.nonzero().flatten().tolist():

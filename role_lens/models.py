@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import torch
 
-from role_lens.chat import use_template_kwargs
+from role_lens.chat import bound_template, use_template_kwargs
 from role_lens.errors import RoleLensError, first_line
 from role_lens.files import as_path
 from role_lens.loading.contents import ADAPTER, check_files, check_tokenizer
@@ -26,8 +26,8 @@ from role_lens.loading.handed_over import is_transformers_model, name_of, own_co
 from role_lens.loading.hub import look_up
 from role_lens.loading.kinds import check_config, explained, read_config
 from role_lens.loading.reasons import reason
-from role_lens.loading.surroundings import plain_torch
 from role_lens.loading.tokenizers import usable_tokenizer
+from role_lens.torch_defaults import plain_torch
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -156,7 +156,7 @@ def has_sliding_window(model: Model) -> bool:
 
 
 def own_tokenizer(model: Model) -> Any:
-    """The tokenizer as transformers loads it.
+    """The tokenizer as transformers loads it, with the model's arguments in its chat template.
 
     TransformerLens's copy puts a BOS token before every text, whether the model expects one or not.
 
@@ -172,7 +172,7 @@ def own_tokenizer(model: Model) -> Any:
         raise RoleLensError(
             f"can't load the tokenizer again from {source!r}: {first_line(error)}"
         ) from error
-    tokenizer.chat_template = model.tokenizer.chat_template
+    tokenizer.chat_template = bound_template(model)
     return tokenizer
 
 

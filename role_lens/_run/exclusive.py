@@ -15,10 +15,9 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar, cast
 from weakref import WeakKeyDictionary
 
-import torch
-
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, check_model, model_name
+from role_lens.torch_defaults import usual_defaults
 
 Params = ParamSpec("Params")
 Returned = TypeVar("Returned")
@@ -73,20 +72,6 @@ def hooked(model: Model, hooks: Sequence[tuple[str, Callable[..., Any]]]) -> Ite
         yield
 
 
-@contextmanager
-def usual_defaults() -> Iterator[None]:
-    """Let new tensors be float32 and on the CPU unless they say otherwise, outside of autocast."""
-    with ExitStack() as stack:
-        for kind in ("cpu", "cuda"):
-            if torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
-        if torch.get_default_device().type != "cpu":
-            stack.enter_context(torch.device("cpu"))
-        if torch.get_default_dtype() != torch.float32:
-            stack.enter_context(_float32_by_default())
-        yield
-
-
 def with_usual_defaults(function: Callable[Params, Returned]) -> Callable[Params, Returned]:
     """Let a function run under torch's usual defaults; threads don't wait for it."""
 
@@ -103,6 +88,8 @@ def has_model_to_itself(function: Callable[Params, Returned]) -> Callable[Params
 
     @wraps(function)
     def alone(*args: Params.args, **kwargs: Params.kwargs) -> Returned:
+        if not args and "model" not in kwargs:
+            return function(*args, **kwargs)  # which says that it is missing
         model = args[0] if args else kwargs["model"]
         check_model(model)
         with exclusive(cast(Model, model)):
@@ -134,25 +121,3 @@ def _evaluation_mode(model: Model) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
-
-
-_before: list[torch.dtype] = []
-_users = 0
-
-
-@contextmanager
-def _float32_by_default() -> Iterator[None]:
-    """Make float32 the default type of all threads until the last that needs it has left."""
-    global _users
-    with _making:
-        if _users == 0:
-            _before[:] = [torch.get_default_dtype()]
-            torch.set_default_dtype(torch.float32)
-        _users += 1
-    try:
-        yield
-    finally:
-        with _making:
-            _users -= 1
-            if _users == 0:
-                torch.set_default_dtype(_before[0])

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 import einops
 import torch
 
+from role_lens._run.exclusive import exclusive, has_model_to_itself
 from role_lens._run.residual_stream import residual_stream
 from role_lens._run.tokens import Batch, n_embeddings
 from role_lens.errors import RoleLensError
@@ -29,6 +30,7 @@ _TOLERANCE = 0.2
 _known: WeakKeyDictionary[Any, tuple[tuple[Any, ...], Fingerprint]] = WeakKeyDictionary()
 
 
+@has_model_to_itself
 @torch.inference_mode()
 def fingerprint(model: Model) -> Fingerprint:
     """Some coordinates of the residual stream entering each block, at the last of a few fixed
@@ -63,7 +65,8 @@ def _tokens(n: int) -> list[int]:
 def _state(model: Model) -> tuple[Any, ...]:
     """What is no longer the same once weights have changed: where they are, how often they were
     written to, and a few of their numbers."""
-    parameters = [parameter.detach() for parameter in model.parameters()]
+    # Of weights that accelerate keeps elsewhere there is nothing to read here.
+    parameters = [one.detach() for one in model.parameters() if not one.is_meta]
     places = tuple((p.data_ptr(), 0 if p.is_inference() else p._version) for p in parameters)
     some = [p.flatten()[:: max(1, p.numel() // 8)].to("cpu", torch.float32) for p in parameters]
     return weight_processing(model), places, torch.cat(some).numpy().tobytes()
@@ -75,9 +78,10 @@ def check_fingerprint(expected: Fingerprint, model: Model) -> None:
     A model that already carries hooks, and has no fingerprint of its present weights, can't be
     checked: the hooks would take part. It passes.
     """
-    if has_hooks(model) and _known.get(model, ((), ()))[0] != _state(model):
-        return
-    found = fingerprint(model)
+    with exclusive(model):
+        if has_hooks(model) and _known.get(model, ((), ()))[0] != _state(model):
+            return
+        found = fingerprint(model)
     if len(found) != len(expected):
         raise RoleLensError(
             f"the vectors are from a model of {len(expected) // _COORDINATES} layers, this one has "
@@ -117,6 +121,7 @@ def refuse_hooks(model: Model) -> None:
         raise RoleLensError("the model carries hooks: remove them first, with reset_hooks()")
 
 
+@has_model_to_itself  # or another thread's hooks would be seen
 def has_hooks(model: Model) -> bool:
     """Whether somebody's hooks are attached to the model, TransformerLens hooks or torch's own.
 

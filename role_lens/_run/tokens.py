@@ -95,8 +95,8 @@ def encode_continuations(
     """
     alone = encode_text(model, text, special=special)
     wholes = [encode_text(model, text + one, special=special) for one in continuations]
-    kept = min(common_prefix_length(alone, whole) for whole in wholes)
-    if kept == 0:  # something has to come before what is scored
+    kept = min(min(common_prefix_length(alone, one), len(one) - 1) for one in wholes)
+    if kept < 1:  # something has to come before what is scored
         return alone, [encode_text(model, one, special=False) for one in continuations]
     return alone[:kept], [whole[kept:] for whole in wholes]
 

@@ -19,7 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens._run.exclusive import with_usual_defaults
-from role_lens.chat import chat_text
+from role_lens.chat import chat_text, template_identity
 from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
 from role_lens.experiments.candidates import candidates_of
@@ -244,6 +244,7 @@ def _identity(prepared: _Prepared, vectors: RoleVectors, exam: Exam) -> dict[str
         "run": "comparison",
         **asker.model_identity,
         "vectors": hash_of_vectors(vectors),
+        **template_identity(asker.model),
         **settings_of(prepared.selection, prepared.plan),
         **settings_of(asker.asking, leave_out=("examples",)),
         "examples": _hashed(asker.asking.examples),

@@ -143,7 +143,8 @@ def claimed(path: str | Path, identity: Mapping[str, Any]) -> Iterator[Store]:
     try:
         yield store
     except RoleLensError:
-        if store.is_new:
+        nothing_else = [*store.path.iterdir()] == [store.path / _IDENTITY]
+        if store.is_new and nothing_else:
             with suppress(RoleLensError):
                 remove_file(store.path / _IDENTITY)
         raise

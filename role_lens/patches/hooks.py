@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from role_lens._run.exclusive import hooked
+from role_lens.errors import RoleLensError
 from role_lens.models import Model
 from role_lens.patches.patch import Combined, Patch, Patches, apply_together, combined
 from role_lens.patches.token_masks import TokenWindow
@@ -68,6 +69,11 @@ def _hook_function(
     tokens = patches[0].tokens
 
     def change(x: Tensor, hook: Any) -> Tensor:
+        if x.ndim != 3:
+            raise RoleLensError(
+                f"TransformerLens gives a tensor of shape {tuple(x.shape)} at {hook.name}, where "
+                "batch, position and d_model were expected: this model can't be patched there"
+            )
         if tokens == "all":
             return apply_together(patches, x, None)
         if window is None:

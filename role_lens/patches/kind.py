@@ -64,13 +64,13 @@ class PatchKind:
 
 
 def _everywhere(layer: int, known: Container[str]) -> list[str]:
-    """The hook points of a block, of those that the model has: its input, what is written, and what
-    is read in its middle.
+    """Hook points of a block, of those that the model has: its input, the outputs of attention and
+    MLP, and the stream between them.
 
-    In some models a norm stands between a write and the stream, and then its output is what is
-    written. Blocks without attention write what has no name in common, which is caught where it is
-    read. Where attention and MLP stand side by side there is no middle, and none where a mixer
-    stands alone.
+    Where a norm follows attention or MLP its output is hooked, since that is what is added to the
+    stream. Blocks without attention have no common name for their output: it is caught where the
+    stream is read next. Blocks with attention and MLP side by side, or with one of them, have no
+    middle.
     """
     block = f"blocks.{layer}."
     attention, mlp = (

@@ -25,6 +25,7 @@ from role_lens.errors import RoleLensError
 from role_lens.models import Model, check_layer
 from role_lens.patches.kind import KINDS
 from role_lens.patches.token_masks import TokenMask, changes_first_answer, check_tokens
+from role_lens.values import as_list
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -343,7 +344,8 @@ def _vector(direction: Any) -> Float[Tensor, " d_model"]:
 
 
 def _layers(kind: str, layer: int | Sequence[int]) -> tuple[int, ...]:
-    several: Any = layer if not isinstance(layer, str) and np.ndim(layer) == 1 else [layer]
+    several = as_list(layer)
+    several = [layer] if several is None else several
     layers = tuple(whole_number(index, "a layer") for index in several)
     if any(index < 0 for index in layers):
         raise RoleLensError(f"layers count from 0, got {layers}")

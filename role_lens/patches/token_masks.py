@@ -23,9 +23,8 @@ TokenMask: TypeAlias = Annotated[str, "a token mask"]
 
 - `all`;
 - `prompt`, up to the last prompt token, and `generated`, those after it;
-- `last`, only the last prompt token, after which the first word of an answer is chosen;
-- `answer`, that one and all generated tokens: everything after which a word of the answer is
-  chosen;
+- `last`, only the last prompt token, from which the first token of an answer is predicted;
+- `answer`, that one and all generated tokens: everything from which the answer is predicted;
 - `not_first`, all but the first token of the text, whose residual stream is many times as long as
   the others' (an attention sink: Xiao et al. 2023, arXiv 2309.17453);
 - a span, as Python cuts lists: `prompt[1:-2]` of the prompt's tokens, those of the chat template
@@ -45,6 +44,9 @@ def check_tokens(tokens: TokenMask) -> None:
             f"answer[:3], got {tokens!r}"
         )
     kind, begin, end = span
+    alike = end is not None and (begin is None or (begin < 0) == (end < 0))
+    if end == 0 or (alike and begin is not None and end is not None and end <= begin):
+        raise RoleLensError(f"tokens={tokens!r} has no tokens: end it after its beginning")
     if kind == "answer" and min(begin or 0, end or 0) < 0:
         raise RoleLensError(
             f"tokens={tokens!r} counts from the end of the answer, which isn't known while it is "

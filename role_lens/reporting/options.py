@@ -126,7 +126,7 @@ class QuestionOptions:
     """
 
     questions: str = "builtin"
-    """builtin, mmlu, a JSONL file, or a folder of them."""
+    """builtin, mmlu, a file (JSONL, JSON, CSV, TSV, parquet, arrow), or a folder of them."""
     domain: str | None = None
     """Take only questions of this domain. Without it, all."""
     split: str = "test"
@@ -139,7 +139,7 @@ class QuestionOptions:
     system: str | None = None
     """System message. Without it, the chat template's own."""
     examples: str | None = None
-    """A JSONL file or folder of answered questions, put before each question of their subject."""
+    """A file or folder of answered questions, put before each question of their subject."""
 
     def load(self) -> list[Question]:
         """Load the questions.

@@ -97,7 +97,12 @@ def _rows_inside(value: Mapping[str, Any], known: Collection[str], path: Path) -
     its values, whose names are then their ids; None if it has none."""
     if any(field_name(name) in known for name in value):
         columns = {name: one for name, one in value.items() if _is_column(one)}
-        cells = [one.values() if isinstance(one, dict) else one for one in columns.values()]
+        rows = next((list(one) for one in columns.values() if isinstance(one, dict)), [])
+        if any({*one} != {*rows} for one in columns.values() if isinstance(one, dict)):
+            raise RoleLensError(f"{path} holds columns of different rows")
+        cells = [
+            [one[row] for row in rows] if isinstance(one, dict) else one for one in columns.values()
+        ]
         if len({len(one) for one in cells}) > 1:
             raise RoleLensError(f"{path} holds columns of different lengths")
         return [dict(zip(columns, row, strict=True)) for row in zip(*cells, strict=True)]

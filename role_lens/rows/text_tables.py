@@ -60,22 +60,22 @@ def _records(
 ) -> list[tuple[int, list[str]]]:
     """Lines and cells in the first dialect that gives all lines as many cells, two or more or one
     under a known header; or else in the first."""
-    failed: Exception | None = None
-    tried = []
+    tried: list[list[tuple[int, list[str]]] | csv.Error] = []
     for dialect in dialects:
         try:
             records = list(_parse(text, dialect))
         except csv.Error as error:
-            failed = failed or error
+            tried.append(error)
             continue
         first = records[0][1] if records else []
         alike = all(len(cells) == len(first) for _, cells in records)
         if alike and (len(first) > 1 or any(field_name(cell) in known for cell in first)):
             return records
         tried.append(records)
-    if failed is not None:
-        raise RoleLensError(f"{path} is no valid table of text ({failed})") from failed
-    return tried[0]
+    likeliest = tried[0]
+    if isinstance(likeliest, csv.Error):
+        raise RoleLensError(f"{path} is no valid table of text ({likeliest})") from likeliest
+    return likeliest
 
 
 def _parse(text: str, dialect: dict[str, Any]) -> Iterator[tuple[int, list[str]]]:

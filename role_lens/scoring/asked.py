@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens._run.budget import Budget, token_budget
-from role_lens.chat import template_record
+from role_lens.chat import template_identity
 from role_lens.compute import Compute
 from role_lens.models import Model, check_model
 from role_lens.questions.listed import question_list
@@ -144,7 +144,7 @@ class AskedQuestions:
             "scoring": asking.scoring,
             "template": asking.template,
             "system": asking.system,
-            **template_record(self.model),
+            **template_identity(self.model),
             # The chat template or the tokenizer may have changed.
             "tokens": content_hash([astuple(item) for item in self.items]),
         }

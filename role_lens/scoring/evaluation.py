@@ -142,7 +142,10 @@ def _check_masks(name: str, candidate: Combined, asked: AskedQuestions) -> None:
     )
     if all(n == 1 for item in asked.items for n in item.n_tokens):
         raise RoleLensError(f"{said}: it would change nothing; take 'answer', or another mask")
-    warnings.warn(f"{said}: it changes what follows only; 'answer' has it too", stacklevel=3)
+    warnings.warn(
+        f"{said}: only later tokens of an option are affected; take 'answer' for the first too",
+        stacklevel=3,
+    )
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from role_lens._run.exclusive import has_model_to_itself
 from role_lens._run.fingerprint import refuse_hooks
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.patches.patch import Patch
@@ -37,6 +38,7 @@ def content_hash(*parts: Any) -> str:
     return digest.hexdigest()
 
 
+@has_model_to_itself
 def model_identity(model: Model) -> dict[str, Any]:
     """What tells a model from others: name, weights and precision, as JSON values.
 

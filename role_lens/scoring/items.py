@@ -77,6 +77,7 @@ def tokenize_question(model: Model, question: Question, asking: Asking) -> Item:
     if chat:
         text = chat_text(model, text, asking.system)
         _warn_of_thinking(text, turn)
+        text += turn.header
     elif asking.system is not None:
         text = f"{asking.system}\n\n{text}"
     answers = [turn.lead + answer for answer in method.answers(question)]

@@ -29,7 +29,7 @@ def run(
     """Score questions without and with a role vector; accuracy is shown beside chance.
 
     Args:
-        numeric: The questions, from a JSONL file, have numbers for answers, as in GSM8K.
+        numeric: The questions, from a file, have numbers for answers, as in GSM8K.
         out: Write the table, one row per patch and question: a .csv or .parquet file.
     """
     from role_lens.files import as_path, check_writable, make_folder, write_table
@@ -44,7 +44,7 @@ def run(
             "--numeric, --style and other options of written answers are for --scoring generate"
         )
     if numeric and asking.questions in rl.questions.SOURCES:
-        raise RoleLensError("--numeric takes --questions with a JSONL file")
+        raise RoleLensError("--numeric takes --questions with a file")
     asked = (
         rl.load_numeric_questions(asking.questions, domain=asking.domain)
         if numeric
