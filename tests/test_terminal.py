@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,9 @@ CLI = [sys.executable, "-m", "role_lens.cli"]
 
 def started(command, **options):
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen(command, cwd=TOP, text=True, **streams | options)
+    # Where the tests run in the background a shell has them ignore Ctrl-C, and what they start too.
+    heeded = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, cwd=TOP, text=True, preexec_fn=heeded, **streams | options)
 
 
 def ended(command, **options):

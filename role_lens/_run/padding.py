@@ -1,9 +1,9 @@
-"""Finds out whether a model ignores padding, as most do: they go by the mask.
+"""Finds out whether padding changes what a model computes.
 
     ignores_padding(model)
 
-Models that read from left to right whatever is there don't. Of theirs only sequences of one length
-may share a batch.
+Most models skip padding by its mask. Recurrent ones read it like text, so that their batches must
+hold sequences of one length.
 """
 
 from typing import Any

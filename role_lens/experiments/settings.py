@@ -1,4 +1,4 @@
-"""Writes settings as what a run folder is known by: names and JSON values.
+"""Writes settings as names and JSON values, by which a run folder is known.
 
     settings_of(Selection(), TestPlan())    # {"objective": "logprob", ..., "seed": 0}
 

@@ -76,7 +76,7 @@ def without_adapter(peft_model: Any, name: str) -> Any:
 
 
 def is_installed(package: str) -> bool:
-    """Whether a package can be imported; it isn't."""
+    """Whether a package is installed. It is not imported to find out."""
     try:
         return importlib.util.find_spec(package) is not None
     except (ImportError, ValueError):  # e.g. None stands for it among the loaded modules

@@ -46,7 +46,7 @@ def refusal(value: object) -> str:
 
 
 def own_copy(hf_model: Any) -> Any:
-    """A copy of a transformers model in evaluation mode, which nobody can train.
+    """A copy of a transformers model that can be changed without changing the given one.
 
     Its weights share the memory of the given model's, so that it takes no more; those of a model
     with an adapter are copied, and the adapter is merged into them. The given model keeps its

@@ -51,8 +51,8 @@ def load_questions(
     PIQA, RACE, SciQ, Social IQa, SWAG, TruthfulQA and WinoGrande, and tables with the columns
     `question`, `A`, `B`, ..., `answer` or the like. An answer can be an index from 0, a letter, a
     label of the row's own or the text of one option. Where the right option always comes first
-    (TruthfulQA, SciQ, GPQA), an order is drawn, always the same for a text. A warning says as what
-    a file was read if its form is not the package's own.
+    (TruthfulQA, SciQ, GPQA), an order is drawn, always the same for a text. A warning names
+    the form in which a file was read, unless it is the package's own.
 
     Hidden files in a folder are passed over, and files without questions are left out with a
     warning.

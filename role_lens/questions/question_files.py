@@ -2,7 +2,7 @@
 
     read_questions(Path("questions.csv"))
 
-A warning says as what a file was read whose form isn't the package's own.
+A warning names the form in which a file was read, unless it is the package's own.
 """
 
 import re
@@ -40,7 +40,7 @@ def read_questions(path: Path) -> list[Question]:
 
 @dataclass(frozen=True)
 class _Set:
-    """The questions of a file, and as what it was read."""
+    """The questions of a file, and the form in which it was read."""
 
     path: Path
     questions: list[Question]
@@ -114,7 +114,7 @@ def _refuse_same_names(sets: Sequence[_Set]) -> None:
 
 
 def _tell_forms(sets: Sequence[_Set]) -> None:
-    """Warn as what files were read, once for all that were read alike."""
+    """Warn of the form in which files were read, once for all of one form."""
     alike: dict[tuple[Form, tuple[str, ...]], list[_Set]] = {}
     for one in sets:
         alike.setdefault((one.form, one.ways), []).append(one)
