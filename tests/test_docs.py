@@ -122,8 +122,8 @@ def stand_in(patch, little, folder):
     no public way to have others under these names.
     """
     patch.chdir(folder)
-    patch.setattr("role_lens.models._packaged_gguf", lambda: Path("model.gguf"))
-    patch.setattr("role_lens.models._converted", lambda gguf: little / "model")
+    patch.setattr("role_lens.loading.folders.packaged_gguf", lambda: Path("model.gguf"))
+    patch.setattr("role_lens.loading.folders.converted", lambda gguf: little / "model")
     for module in ("role_lens.prompts", "role_lens.questions.sources.builtin"):
         patch.setattr(f"{module}.DATA", little / "data")
 

@@ -143,8 +143,9 @@ def claimed(path: str | Path, identity: Mapping[str, Any]) -> Iterator[Store]:
     try:
         yield store
     except RoleLensError:
-        nothing_else = [*store.path.iterdir()] == [store.path / _IDENTITY]
-        if store.is_new and nothing_else:
+        # Vectors that were fitted for the run are known by a record of their own.
+        results = [one for one in store.path.iterdir() if one.suffix != ".safetensors"]
+        if store.is_new and results == [store.path / _IDENTITY]:
             with suppress(RoleLensError):
                 remove_file(store.path / _IDENTITY)
         raise
