@@ -35,6 +35,7 @@ TEMPLATE = (
 # is the same: these lines are read by the real parser, and not run.
 ONLY_READ = re.compile(
     r"qwen\.gguf|arc_(easy|challenge)|--questions mmlu|load_questions\(\"mmlu\"|--out does-it-help"
+    r"|path/to/qwen3"
 )
 # No test needs a graphics card, a type that CPUs may be slow in, or long texts.
 INSTEAD = {
