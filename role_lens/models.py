@@ -210,6 +210,14 @@ def _available(device: str | torch.device | None) -> torch.device:
     return wanted
 
 
+def _refuse_moving(device: str | torch.device | None, dtype: torch.dtype | str | None) -> None:
+    """Raise a RoleLensError if a model that is already built is to be moved or cast."""
+    if device is not None or dtype is not None:
+        raise RoleLensError(
+            "got a device or dtype for a model that is already built: move or cast it before"
+        )
+
+
 def _built(
     model: Model,
     device: str | torch.device | None,
@@ -217,10 +225,7 @@ def _built(
     tokenizer: Any,
 ) -> Model:
     """A TransformerLens model as it is, with dropout off."""
-    if device is not None or dtype is not None:
-        raise RoleLensError(
-            "got a device or dtype for a model that is already built: move or cast it before"
-        )
+    _refuse_moving(device, dtype)
     if tokenizer is not None:
         raise RoleLensError(
             "got a tokenizer for a TransformerLens model, which has one: set it where that model "
@@ -237,10 +242,7 @@ def _handed_over(
     tokenizer: Any,
 ) -> Model:
     """A transformers model, on its device and of its type."""
-    if device is not None or dtype is not None:
-        raise RoleLensError(
-            "got a device or dtype for a model that is already built: move or cast it before"
-        )
+    _refuse_moving(device, dtype)
     if tokenizer is None:
         raise RoleLensError(
             "a transformers model comes without its tokenizer: load_model(model, "

@@ -323,3 +323,9 @@ def test_kinds_differ_in_what_they_do_to_answers(llama, vectors):
     for name, patch in patches.items():
         alone = evaluate(llama, questions, {name: patch}, compute=QUIET)["logprob_correct"].item()
         assert together["logprob_correct"][name] == pytest.approx(alone, abs=1e-5)
+
+
+@pytest.mark.parametrize("tokens", ["answer[:0]", "answer[2:1]", "prompt[3:3]", "prompt[-1:-3]"])
+def test_spans_without_tokens_are_refused(tokens):
+    with pytest.raises(RoleLensError, match="has no tokens"):
+        Patch.add(torch.ones(4), layer=1, tokens=tokens)

@@ -44,8 +44,8 @@ def check_tokens(tokens: TokenMask) -> None:
             f"answer[:3], got {tokens!r}"
         )
     kind, begin, end = span
-    alike = end is not None and (begin is None or (begin < 0) == (end < 0))
-    if end == 0 or (alike and begin is not None and end is not None and end <= begin):
+    first = 0 if begin is None else begin
+    if end is not None and (end == 0 or ((first < 0) == (end < 0) and end <= first)):
         raise RoleLensError(f"tokens={tokens!r} has no tokens: end it after its beginning")
     if kind == "answer" and min(begin or 0, end or 0) < 0:
         raise RoleLensError(

@@ -100,6 +100,7 @@ def _open_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
+            # No `with`: from now on it is the stream of this process, which closes it at its end.
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
         if isinstance(stream, io.TextIOWrapper):  # models write what not every terminal can show
             stream.reconfigure(errors="backslashreplace")
