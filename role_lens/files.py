@@ -9,6 +9,7 @@ A file that can't be read or written raises a `RoleLensError` with its path.
 import codecs
 import json
 import os
+import random
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ABANDONED = 3600  # seconds
-_PAUSES = (0.0, 0.05, 0.2, 1.0)  # seconds
+_PATIENCE = 2.0  # seconds
 # Longest first: the mark of UTF-32 begins as that of UTF-16.
 _MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32-le"),
@@ -244,19 +245,24 @@ def _take_name(temporary: Path, target: Path) -> None:
     try:
         os.replace(temporary, target)
         return
-    except (FileExistsError, PermissionError) as error:
+    except FileExistsError as error:
+        if target.is_dir():
+            raise
+        refused: OSError = error
+    except PermissionError as error:
         if not target.is_file():
             raise
         refused = error
     # Some network folders rename to free names only, and Windows to none that is being read.
-    for pause in _PAUSES:
-        time.sleep(pause)
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
         try:
             target.unlink(missing_ok=True)
             os.replace(temporary, target)
             return
         except (FileExistsError, PermissionError) as error:  # others may be doing the same
             refused = error
+        time.sleep(random.Random().uniform(0.0, 0.1))  # not in step with them
     raise refused
 
 
