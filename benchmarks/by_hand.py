@@ -74,8 +74,8 @@ class ByHand:
     def readers(self) -> list[tuple[Module, str]]:
         """The modules inside the blocks that read the residual stream: block, and name in it.
 
-        They are told by what they do, where attention and MLP write nothing: what they are given
-        moves along with what enters the block.
+        Such a module is found by shifting what enters the block while attention and MLP write
+        nothing: what it is given shifts by the same.
         """
         ids = range(5, 21)
         silent = ByHand(copy.deepcopy(self.model), self._name)
@@ -161,11 +161,8 @@ def given_to(module: Module, change: Change) -> Iterator[None]:
             kwargs = kwargs | {"hidden_states": change(kwargs["hidden_states"])}
         return args, kwargs
 
-    handle = module.register_forward_pre_hook(before, with_kwargs=True)
-    try:
+    with module.register_forward_pre_hook(before, with_kwargs=True):
         yield
-    finally:
-        handle.remove()
 
 
 @contextmanager
@@ -177,11 +174,8 @@ def left_by(module: Module, change: Change) -> Iterator[None]:
             return change(output)
         return type(output)([change(output[0]), *output[1:]])
 
-    handle = module.register_forward_hook(after)
-    try:
+    with module.register_forward_hook(after):
         yield
-    finally:
-        handle.remove()
 
 
 def _keep(seen: dict[Module, Tensor], module: Module, x: Tensor) -> Tensor:

@@ -186,10 +186,16 @@ def tiny_model(family: str, seed: int = 0) -> Any:
     config._attn_implementation = "eager"
     model = AutoModelForCausalLM.from_config(config).eval()
     model.config.architectures = model.config.architectures or [type(model).__name__]
-    with torch.no_grad():  # larger than the usual 0.02, so that layers differ and texts vary
+    return with_random_weights(model)
+
+
+def with_random_weights(model: Any) -> Any:
+    """A model whose weights are drawn anew, larger than usual, so that layers differ and texts
+    vary."""
+    with torch.no_grad():
         for parameter in model.parameters():
             if parameter.ndim > 1:
-                parameter.normal_(std=0.25)
+                parameter.normal_(std=0.25)  # 0.02 is usual
             else:  # gains other than one and biases other than zero, or mistakes there can't show
                 parameter += 0.1 * torch.randn_like(parameter)
     return model

@@ -16,6 +16,7 @@ from functools import cached_property
 from typing import Generic, TypeVar
 
 from role_lens.errors import RoleLensError
+from role_lens.values import shown
 
 Thing = TypeVar("Thing")
 
@@ -53,7 +54,7 @@ class Registry(Generic[Thing]):
         """Raise a RoleLensError unless there is a thing of this name."""
         if name not in self:
             raise RoleLensError(
-                f"unknown {self._what} {name!r}: expected one of {', '.join(self.names)}"
+                f"unknown {self._what} {shown(name)}: expected one of {', '.join(self.names)}"
             )
 
     def __getitem__(self, name: str) -> Thing:

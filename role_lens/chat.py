@@ -16,9 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from jinja2 import Environment, TemplateError
+from jinja2.meta import find_undeclared_variables
+
 from role_lens.checks import string
 from role_lens.errors import RoleLensError, first_line
-from role_lens.values import plain
+from role_lens.values import plain, shown
 
 if TYPE_CHECKING:
     from role_lens.models import Model
@@ -34,7 +37,7 @@ _RESERVED = {
     *("messages", "conversation", "tools", "documents", "chat_template", "add_generation_prompt"),
     *("continue_final_message", "tokenize", "padding", "truncation", "max_length"),
     *("return_tensors", "return_dict", "return_assistant_tokens_mask", "tokenizer_kwargs"),
-    "strftime_now",
+    *("strftime_now", "raise_exception"),
 }
 _OPENED = re.compile(r"<\|?(?:think|thinking|thought|reasoning)\|?>\s*$", re.IGNORECASE)
 _REASONING = re.compile(r"think|thought|reasoning", re.IGNORECASE)
@@ -43,6 +46,7 @@ _REASONING = re.compile(r"think|thought|reasoning", re.IGNORECASE)
 _FORMATS = re.compile(
     r"""strftime_now\(\s*(['"])(.*?)\1|(['"])([^'"{}\n]*%[A-Za-z-][^'"{}\n]*)\3"""
 )
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _PROMPT, _ANSWER = "Word", "Zebra"
 
 _kwargs: WeakKeyDictionary[Any, dict[str, Any]] = WeakKeyDictionary()
@@ -77,25 +81,26 @@ def use_template_kwargs(model: "Model", kwargs: Mapping[str, Any]) -> None:
     if not isinstance(kwargs, Mapping) or not all(isinstance(name, str) for name in kwargs):
         raise RoleLensError(
             "chat_template_kwargs must be a mapping of names to values, such as "
-            f"{{'enable_thinking': False}}, got {kwargs!r}"
+            f"{{'enable_thinking': False}}, got {shown(kwargs)}"
         )
     if kwargs and not has_chat_template(model):
         raise RoleLensError(
             f"the model has no chat template that could take {', '.join(map(repr, kwargs))}"
         )
+    used = _variables(template_source(model))
     for name in kwargs:
         if name in _RESERVED:
             raise RoleLensError(f"chat_template_kwargs can't set {name!r}: it is set already")
-        if not re.search(rf"\b{re.escape(name)}\b", template_source(model)):
+        if name not in used:
             raise RoleLensError(
                 f"the chat template doesn't use {name!r}: check the spelling, or leave it out"
             )
     plain_kwargs = {name: plain(value) for name, value in kwargs.items()}
     try:
-        json.dumps(plain_kwargs)
+        json.dumps(plain_kwargs, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise RoleLensError(
-            f"chat_template_kwargs must be JSON values, got {kwargs!r:.60}"
+            f"chat_template_kwargs must be JSON values, got {shown(kwargs)}"
         ) from error
     _kwargs[model] = plain_kwargs
 
@@ -116,16 +121,31 @@ def template_record(model: "Model") -> dict[str, Any]:
     return record
 
 
+TEMPLATE_KEYS = ("chat_template_kwargs", "chat_template_date")
+"""The keys of `template_record`."""
+
+
 def template_identity(model: "Model") -> dict[str, Any]:
     """The same for run folders, with None for what there isn't: so that a folder of prompts with
     arguments is told from one of prompts without."""
-    return {"chat_template_kwargs": None, "chat_template_date": None, **template_record(model)}
+    return {**dict.fromkeys(TEMPLATE_KEYS), **template_record(model)}
 
 
 def template_source(model: "Model") -> str:
-    """The text of the chat template, empty where there is none."""
+    """The text of the chat template, empty where there is none.
+
+    Raises:
+        RoleLensError: there are several, and none is the default.
+    """
     found = getattr(model.tokenizer, "chat_template", None) or ""
-    return found if isinstance(found, str) else str(model.tokenizer.get_chat_template())
+    if isinstance(found, str):
+        return found
+    if "default" not in found:
+        raise RoleLensError(
+            f"the tokenizer has several chat templates ({', '.join(found)}) and none is called "
+            "'default': set tokenizer.chat_template to one of them"
+        )
+    return str(found["default"])
 
 
 def bound_template(model: "Model") -> str | None:
@@ -171,7 +191,7 @@ def chat_text(model: "Model", prompt: str, system: str | None = None) -> str:
         head = f"{system}\n\n" if system is not None else ""
         return f"{head}User: {prompt}\n\nAssistant:"
     text = _formatted(model, prompt, system)
-    return text.rstrip(" ") if text.endswith(" ") and _merges(model) else text
+    return text.rstrip(" ") if text.endswith(" ") and _merges(model, text) else text
 
 
 def assistant_turn(model: "Model", system: str | None = None) -> AssistantTurn:
@@ -198,6 +218,28 @@ def assistant_turn(model: "Model", system: str | None = None) -> AssistantTurn:
     if _REASONING.search(lead):
         return AssistantTurn(tail=tail, after_thinking=True)
     return AssistantTurn(header=lead, tail=tail)
+
+
+def token_ids(model: "Model", text: str, *, special: bool = False) -> list[int]:
+    """Ids of a text's tokens, as the tokenizer gives them.
+
+    Args:
+        special: let the tokenizer add its own special tokens.
+
+    Raises:
+        RoleLensError: the model has no tokenizer, or the text holds half of a character.
+    """
+    if model.tokenizer is None:
+        raise RoleLensError(
+            "the model has no tokenizer, without which it can't be asked: build it with one, "
+            "tokenizer=..."
+        )
+    if lone := _LONE_SURROGATE.search(text):
+        around = text[max(0, lone.start() - 30) : lone.end() + 10]
+        raise RoleLensError(
+            f"a text holds a lone surrogate, which is half of a character: {around!r}; leave it out"
+        )
+    return list(model.tokenizer(text, add_special_tokens=special)["input_ids"])
 
 
 def opens_thinking(text: str) -> bool:
@@ -256,12 +298,23 @@ def _prints_date(model: "Model") -> bool:
     return "strftime_now" in template_source(model)
 
 
-def _merges(model: "Model") -> bool:
-    """Whether the tokenizer joins the space after which answers begin with an answer's first
+def _merges(model: "Model", begun: str) -> bool:
+    """Whether the tokenizer joins the end of a formatted prompt, a space, with an answer's first
     token."""
-    begun = _formatted(model, _PROMPT, None)
-    ids, longer = (
-        list(model.tokenizer(text, add_special_tokens=False)["input_ids"])
-        for text in (begun, begun + _ANSWER)
-    )
-    return longer[: len(ids)] != ids
+    ids = token_ids(model, begun)
+    return token_ids(model, begun + _ANSWER)[: len(ids)] != ids
+
+
+def _variables(source: str) -> set[str]:
+    """Names that a template looks up in what it is given.
+
+    Raises:
+        RoleLensError: it is no template of Jinja's.
+    """
+    # A tag of transformers's own, which marks the assistant's answers.
+    plain_jinja = re.sub(r"\{%[-+]?\s*(end)?generation\s*[-+]?%\}", "", source)
+    try:
+        environment = Environment(extensions=["jinja2.ext.loopcontrols"])
+        return find_undeclared_variables(environment.parse(plain_jinja))
+    except TemplateError as error:
+        raise RoleLensError(f"the chat template can't be read: {first_line(error)}") from error

@@ -12,6 +12,7 @@ import operator
 from typing import Any
 
 from role_lens.errors import RoleLensError
+from role_lens.values import shown
 
 
 def whole_number(value: Any, what: str, *, least: int | None = None) -> int:
@@ -31,9 +32,9 @@ def whole_number(value: Any, what: str, *, least: int | None = None) -> int:
         else:
             number = operator.index(single)
     except (TypeError, ValueError) as error:
-        raise RoleLensError(f"{what} must be a whole number, got {_shown(value)}") from error
+        raise RoleLensError(f"{what} must be a whole number, got {shown(value)}") from error
     if isinstance(single, bool):
-        raise RoleLensError(f"{what} must be a whole number, got {_shown(value)}")
+        raise RoleLensError(f"{what} must be a whole number, got {shown(value)}")
     if least is not None and number < least:
         raise RoleLensError(f"{what} must be at least {least}, got {number}")
     return number
@@ -53,11 +54,11 @@ def real_number(value: Any, what: str, *, finite: bool = True) -> float:
     try:
         number = float(single)
     except (TypeError, ValueError, OverflowError) as error:
-        raise RoleLensError(f"{what} must be a number, got {_shown(value)}") from error
+        raise RoleLensError(f"{what} must be a number, got {shown(value)}") from error
     if isinstance(single, bool) or math.isnan(number):
-        raise RoleLensError(f"{what} must be a number, got {_shown(value)}")
+        raise RoleLensError(f"{what} must be a number, got {shown(value)}")
     if finite and math.isinf(number):
-        raise RoleLensError(f"{what} must be finite, got {_shown(value)}")
+        raise RoleLensError(f"{what} must be finite, got {shown(value)}")
     return number
 
 
@@ -73,6 +74,12 @@ def set_temperature(record: Any) -> None:
     object.__setattr__(record, "temperature", temperature)
 
 
+def check_is(value: object, kind: type, what: str) -> None:
+    """Raise a RoleLensError unless a value is of a class, such as a record of options."""
+    if not isinstance(value, kind):
+        raise RoleLensError(f"{what} must be a {kind.__name__}, got {shown(value)}")
+
+
 def string(value: Any, what: str) -> str:
     """A string, of Python's own type.
 
@@ -80,7 +87,7 @@ def string(value: Any, what: str) -> str:
         RoleLensError: it is none.
     """
     if not isinstance(value, str):
-        raise RoleLensError(f"{what} must be a string, got {_shown(value)}")
+        raise RoleLensError(f"{what} must be a string, got {shown(value)}")
     return str(value)
 
 
@@ -92,10 +99,3 @@ def _single(value: Any) -> Any:
         except (ValueError, RuntimeError, TypeError):  # several numbers
             return value
     return value
-
-
-def _shown(value: Any) -> str:
-    shape = getattr(value, "shape", None)
-    if shape:
-        return f"{type(value).__name__} of shape {tuple(shape)}"
-    return f"{value!r:.60}"

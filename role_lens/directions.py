@@ -6,7 +6,10 @@
 All functions take and return tensors; none runs a model.
 """
 
+from typing import Any
+
 import einops
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -50,6 +53,54 @@ def difference_of_means(
     means = role_means.double()
     others = (einops.reduce(means, "role ... -> ...", "sum") - means) / (n_roles - 1)
     return (means - others).to(role_means.dtype)
+
+
+@torch.inference_mode(False)
+def as_vectors(value: Any) -> Float[Tensor, "*rest d_model"]:
+    """A copy of one or several vectors as a float32 tensor on the CPU, whatever they came in.
+
+    Raises:
+        RoleLensError: they are no array of numbers.
+
+    Examples:
+        >>> from role_lens.directions import as_vectors
+        >>> as_vectors([1, 2])
+        tensor([1., 2.])
+    """
+    try:
+        if isinstance(value, Tensor):
+            found = value.detach().to("cpu", torch.float32)
+        else:
+            found = torch.tensor(np.asarray(value, dtype=np.float32))
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise RoleLensError(
+            f"a direction must be a vector of numbers, got {type(value).__name__}"
+        ) from error
+    if found.ndim == 0:
+        raise RoleLensError("a direction must be a vector of numbers, got a single number")
+    return found.clone()
+
+
+def as_vector(value: Any) -> Float[Tensor, " d_model"]:
+    """A copy of one vector, as `as_vectors`; axes of length 1 before its own don't count.
+
+    Raises:
+        RoleLensError: it is not one vector of numbers.
+
+    Examples:
+        >>> from role_lens.directions import as_vector
+        >>> as_vector([[1, 2]])
+        tensor([1., 2.])
+    """
+    found = as_vectors(value)
+    while found.ndim > 1 and len(found) == 1:
+        found = found[0]
+    if found.ndim != 1 or len(found) < 2:
+        raise RoleLensError(
+            f"a direction must be one vector of d_model numbers, got shape {tuple(found.shape)}"
+            + (": choose one, such as direction[layer]" if found.ndim > 1 else "")
+        )
+    return found
 
 
 def unit(direction: Float[Tensor, "*rest d_model"]) -> Float[Tensor, "*rest d_model"]:

@@ -7,6 +7,7 @@ A file that can't be read or written raises a `RoleLensError` with its path.
 """
 
 import codecs
+import errno
 import json
 import os
 import random
@@ -50,6 +51,13 @@ def as_path(path: str | Path) -> Path:
         raise RoleLensError(f"can't find {path}: {error}") from error
     if "\0" in str(found):
         raise RoleLensError(f"expected a path, got {shown(str(path))}, which holds a null byte")
+    return found
+
+
+def _file_path(path: str | Path) -> Path:
+    found = as_path(path)
+    if not found.name:
+        raise RoleLensError(f"expected the path of a file, got {shown(str(path))}")
     return found
 
 
@@ -116,7 +124,7 @@ def check_folder(path: str | Path) -> None:
 def check_writable(path: str | Path) -> None:
     """Raise a RoleLensError if `path` can't become a file. Asked before a long computation, not
     after it."""
-    target = as_path(path)
+    target = _file_path(path)
     if os.path.isdir(target):
         raise RoleLensError(f"can't write {target}: it is a folder")
     # Only the nearest folder that exists is asked: a command that fails later leaves no new one.
@@ -136,7 +144,7 @@ def atomic_write(path: str | Path, *, new_folder: bool = True) -> Iterator[Path]
     Raises:
         RoleLensError: the folder can't be written to or isn't there, or the disk is full.
     """
-    target = as_path(path)
+    target = _file_path(path)
     temporary = _temporary(target)
     try:
         if new_folder:
@@ -160,7 +168,7 @@ def create_json(path: str | Path, value: Any) -> bool:
     Raises:
         RoleLensError: the folder can't be written to or isn't there, or the disk is full.
     """
-    target, text = as_path(path), _as_text(value)
+    target, text = _file_path(path), _as_text(value)
     temporary = _temporary(target)
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -281,6 +289,6 @@ def _create_directly(target: Path, text: str) -> bool:
 
 
 def _cannot_write(target: Path, error: OSError) -> RoleLensError:
-    if not os.path.isdir(target.parent):
+    if error.errno in (None, errno.ENOENT) and not os.path.isdir(target.parent):
         return RoleLensError(f"can't write {target}: its folder isn't there, or not any more")
     return RoleLensError(f"can't write {target}: {error.strerror or error}")

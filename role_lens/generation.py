@@ -20,7 +20,7 @@ from role_lens._run.budget import Budget, in_batches
 from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.forward import next_logits
 from role_lens._run.tokens import Batch, check_length, encode_chat, stop_token_ids
-from role_lens.checks import set_temperature, whole_number
+from role_lens.checks import check_is, set_temperature, whole_number
 from role_lens.models import Model
 from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patches
@@ -138,6 +138,7 @@ def complete(
         hooks_of: given the indices of the prompts of a batch, gives hooks for that batch alone.
             Called anew for every batch, and for one that is repeated with fewer prompts.
     """
+    check_is(sampling, Sampling, "sampling")
     max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1)
     prompts = prompt_list(prompts)
     sequences = encode_chat(model, prompts, system)
@@ -145,6 +146,7 @@ def complete(
     check_length(
         model, len(longest), prompts[sequences.index(longest)], following=max_new_tokens - 1
     )
+    stops = torch.tensor(sorted(stop_token_ids(model, system)), dtype=torch.long)
     rows = sampling.batch_size or len(sequences)
     budget = Budget(rows * len(longest), most_rows=rows)
 
@@ -152,7 +154,7 @@ def complete(
         steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
         hooks = hooks_of(batch.index) if hooks_of else []
         with hooked(model, hooks):
-            return _continue(model, batch, patch, steps, sampling)
+            return _continue(model, batch, patch, steps, stops, sampling)
 
     completions: dict[int, Completion] = {}
     for batch, answers in in_batches(model, sequences, budget, run):
@@ -168,6 +170,7 @@ def _continue(
     batch: Batch,
     patch: Patches,
     steps: Iterable[int],
+    stops: Int[Tensor, " token"],
     sampling: Sampling,
 ) -> list[tuple[list[int], bool]]:
     """Token ids generated after each sequence, without the stop token, and whether there was
@@ -176,7 +179,6 @@ def _continue(
     n = len(batch.index)
     # One for each row, so that a sample doesn't depend on what shares its batch.
     generators = [_generator(sampling.seed, index) for index in batch.index]
-    stops = torch.tensor(sorted(stop_token_ids(model)), dtype=torch.long)
     answers: list[list[int]] = [[] for _ in range(n)]
     running = torch.ones(n, dtype=torch.bool)
     window = TokenWindow.of_prompts(mask)

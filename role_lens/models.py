@@ -9,7 +9,6 @@ needed.
 """
 
 import os
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
@@ -17,17 +16,18 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 import torch
 
 from role_lens.chat import bound_template, use_template_kwargs
-from role_lens.errors import RoleLensError, first_line
+from role_lens.checks import whole_number
+from role_lens.errors import RoleLensError, first_line, warn
 from role_lens.files import as_path
-from role_lens.loading.contents import ADAPTER, check_files, check_tokenizer
-from role_lens.loading.folders import local_folder, read_folder
+from role_lens.loading.folders import local_folder, read_folder, read_from_hub
 from role_lens.loading.gguf import PACKAGED_MODEL
 from role_lens.loading.handed_over import is_transformers_model, name_of, own_copy, refusal
 from role_lens.loading.hub import look_up
-from role_lens.loading.kinds import check_config, explained, read_config
+from role_lens.loading.kinds import check_config
 from role_lens.loading.reasons import reason
 from role_lens.loading.tokenizers import usable_tokenizer
 from role_lens.torch_defaults import plain_torch
+from role_lens.values import shown
 
 if TYPE_CHECKING:
     from transformer_lens.model_bridge import TransformerBridge
@@ -133,17 +133,26 @@ def _is_built(model: object) -> TypeGuard[Model]:
 def check_model(model: object) -> None:
     """Raise a RoleLensError unless it is a TransformerLens model."""
     if not _is_built(model):
+        hint = shown(model)
+        if is_transformers_model(model):
+            hint = "load_model(model, tokenizer=tokenizer) makes one of it"
         raise RoleLensError(
-            f"expected a model that load_model gives, got {type(model).__name__}: {model!r:.60}"
+            f"expected a model that load_model gives, got {type(model).__name__}: {hint}"
         )
 
 
-def check_layer(model: Model, layer: int) -> None:
-    """Raise a RoleLensError unless the model has this layer."""
-    if not 0 <= layer < model.cfg.n_layers:
+def check_layer(model: Model, layer: Any) -> int:
+    """The number of a layer that the model has, of Python's own type.
+
+    Raises:
+        RoleLensError: it has none of this number.
+    """
+    number = whole_number(layer, "a layer")
+    if not 0 <= number < model.cfg.n_layers:
         raise RoleLensError(
-            f"layer {layer} is out of range: the model has layers 0 to {model.cfg.n_layers - 1}"
+            f"layer {number} is out of range: the model has layers 0 to {model.cfg.n_layers - 1}"
         )
+    return number
 
 
 def has_sliding_window(model: Model) -> bool:
@@ -193,7 +202,9 @@ def _floating_point(dtype: torch.dtype | str | None) -> torch.dtype:
     given = torch.float32 if dtype is None else dtype
     found = getattr(torch, given, None) if isinstance(given, str) else given
     if not (isinstance(found, torch.dtype) and found.is_floating_point):
-        raise RoleLensError(f"dtype must be one such as 'float32' or 'bfloat16', got {dtype!r}")
+        raise RoleLensError(
+            f"dtype must be one such as 'float32' or 'bfloat16', got {shown(dtype)}"
+        )
     return found
 
 
@@ -204,7 +215,7 @@ def _available(device: str | torch.device | None) -> torch.device:
         torch.empty(0, device=wanted)
     except Exception as error:  # torch's, of several kinds
         raise RoleLensError(
-            f"device must be one that is there, such as 'cpu' or 'cuda', got {device!r} "
+            f"device must be one that is there, such as 'cpu' or 'cuda', got {shown(device)} "
             f"({reason(error)})"
         ) from error
     return wanted
@@ -214,7 +225,8 @@ def _refuse_moving(device: str | torch.device | None, dtype: torch.dtype | str |
     """Raise a RoleLensError if a model that is already built is to be moved or cast."""
     if device is not None or dtype is not None:
         raise RoleLensError(
-            "got a device or dtype for a model that is already built: move or cast it before"
+            "got a device or dtype for a model that is already built: move or cast it before "
+            "handing it to load_model"
         )
 
 
@@ -263,10 +275,9 @@ def _named(
     """A model from a folder, from a file or from the hub."""
     floating, place = _floating_point(dtype), _available(device)
     if floating.itemsize == 2 and slow_in_two_bytes(place):
-        warnings.warn(
+        warn(
             f"this CPU has no AVX-512, and multiplies in {floating} by conversion: "
-            "float32 is several times as fast, for twice the memory",
-            stacklevel=3,
+            "float32 is several times as fast, for twice the memory"
         )
     # oneDNN, which multiplies in bfloat16 on a CPU, keeps a workspace for each of the last 1,024
     # shapes: gigabytes, where batches differ in length. It reads this before its first product.
@@ -274,9 +285,14 @@ def _named(
     with plain_torch():
         own = None if tokenizer is None else usable_tokenizer(tokenizer)
         folder = local_folder(name)
-        if folder is None:
-            return _from_hub(str(name), place, floating, own)
-        return _from_folder(folder, _label(name, folder), place, floating, own)
+        if folder is not None:
+            model = _around(str(folder), *read_folder(folder, floating, own), place, floating)
+            # Not before: TransformerLens might take it for a name on the hub.
+            model.cfg.model_name = _label(name, folder)
+            return model
+        found = look_up(str(name))
+        with found.network():
+            return _around(found.name, *read_from_hub(found, floating, own), place, floating)
 
 
 def _label(name: str | Path, folder: Path) -> str:
@@ -284,58 +300,19 @@ def _label(name: str | Path, folder: Path) -> str:
     if name == PACKAGED_MODEL:
         return PACKAGED_MODEL
     path = as_path(name)
-    return path.resolve().name if path.is_dir() else path.stem
+    return path.resolve().name if os.path.isdir(path) else path.stem
 
 
-def _from_folder(
-    folder: Path, label: str, device: torch.device, dtype: torch.dtype, tokenizer: Any
+def _around(
+    name: str, hf_model: Any, tokenizer: Any, device: torch.device, dtype: torch.dtype
 ) -> Model:
-    hf_model, tokenizer = read_folder(folder, dtype, tokenizer)
+    """A TransformerLens model around a transformers model that has just been read."""
     try:
         # Of a model that it is handed, TransformerLens records the device but doesn't move it.
         hf_model = hf_model.to(device)
     except Exception as error:  # such as a GPU's lack of memory
-        raise RoleLensError(f"can't put {folder} on {device}: {reason(error)}") from error
-    model = _boot(str(folder), hf_model, tokenizer, dtype)
-    model.cfg.model_name = label  # not before: TransformerLens might take it for a name on the hub
-    return model
-
-
-def _from_hub(name: str, device: torch.device, dtype: torch.dtype, tokenizer: Any) -> Model:
-    from transformer_lens.model_bridge import TransformerBridge
-
-    found, trouble = look_up(name), f"can't load the model {name!r}"
-    with found.network():
-        contents = found.contents
-        if contents is not None and contents.is_adapter:
-            folder = contents.folder or _downloaded(name)
-            return _from_folder(folder, name, device, dtype, tokenizer)
-        if contents is not None:
-            check_files(contents)
-            check_config(read_config(name, trouble), name)
-            if tokenizer is None:
-                check_tokenizer(contents)
-        try:
-            model = TransformerBridge.boot_transformers(
-                name, device=device, dtype=dtype, tokenizer=tokenizer
-            )
-        except Exception as error:  # transformers and the hub client raise many kinds
-            raise RoleLensError(f"{trouble}: {explained(error, name)}") from error
-    return _ready(model)
-
-
-def _downloaded(adapter: str) -> Path:
-    """A folder with an adapter of the hub, and with its tokenizer."""
-    from huggingface_hub import snapshot_download
-
-    try:
-        wanted = [ADAPTER, "adapter_model.*", "tokenizer*", "*.model", "vocab.*", "merges.txt"]
-        wanted += ["special_tokens_map.json", "added_tokens.json", "chat_template*"]
-        return Path(snapshot_download(adapter, allow_patterns=wanted))
-    except Exception as error:  # of the hub's client and of what it is built on
-        raise RoleLensError(
-            f"can't load the adapter {adapter!r}: {explained(error, adapter)}"
-        ) from error
+        raise RoleLensError(f"can't put {name} on {device}: {reason(error)}") from error
+    return _boot(name, hf_model, tokenizer, dtype)
 
 
 def _boot(name: str, hf_model: Any, tokenizer: Any, dtype: torch.dtype) -> Model:
@@ -352,10 +329,6 @@ def _boot(name: str, hf_model: Any, tokenizer: Any, dtype: torch.dtype) -> Model
         )
     except Exception as error:
         raise RoleLensError(f"TransformerLens can't take {name}: {reason(error)}") from error
-    return _ready(model)
-
-
-def _ready(model: Model) -> Model:
     model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)

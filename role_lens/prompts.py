@@ -10,15 +10,16 @@ Built-in prompts and their provenance are described in `role_lens/data/README.md
 import os
 import random
 import unicodedata
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from role_lens.checks import string, whole_number
 from role_lens.errors import RoleLensError
 from role_lens.files import as_path, read_text
+from role_lens.rows.fields import text_of
 from role_lens.rows.reading import ENDINGS, read_all, read_rows
-from role_lens.rows.row import NoRowsError, Row, field_name
+from role_lens.rows.row import NoRowsError, Row
 from role_lens.values import as_list, errors_of, shown
 
 T = TypeVar("T")
@@ -38,7 +39,7 @@ _PHRASINGS = (
 NEUTRAL_PERSONA = "You are a person."
 """A system message of the same form as a persona prompt, but without a role."""
 _SOUNDS_LIKE_YOU = ("uni", "use", "usu", "uti", "eu", "one", "ukulele")
-_FIELDS = ("instruction", "prompt", "text", "question")  # the first that a row has
+_FIELDS = "instruction|prompt|text|question"  # the first that is filled
 _ENDINGS = (".txt", *ENDINGS)
 _STRICT = (".txt", ".jsonl")  # files that hold prompts and nothing else
 _SILENT_H = ("heir", "honest", "honor", "honour", "hour")
@@ -71,7 +72,8 @@ def load_roles(*sources: str | Path) -> dict[str, list[str]]:
     """
     roles: dict[str, list[str]] = {}
     for source in sources or ("builtin",):
-        path = DATA / "roles" if source == "builtin" else as_path(source)
+        builtin = isinstance(source, str) and source == "builtin"
+        path = DATA / "roles" if builtin else as_path(source)
         if not os.path.exists(path):
             raise RoleLensError(
                 f"no role prompts at {source}: expected 'builtin', a folder of <role>.jsonl, "
@@ -158,21 +160,22 @@ def split(prompts: Sequence[T], fraction: float, *, seed: int = 0) -> tuple[list
     return first, second
 
 
-def spread(prompts: Sequence[T], n: int) -> list[T]:
+def spread(prompts: Iterable[T], n: int) -> list[T]:
     """Take at most n prompts of a list, evenly spaced, beginning with the first.
 
     Raises:
-        RoleLensError: n is below 1.
+        RoleLensError: n is below 1, or the prompts are no list.
 
     Examples:
         >>> spread(["a", "b", "c", "d", "e", "f"], 3)
         ['a', 'c', 'e']
     """
     n = whole_number(n, "n", least=1)
-    if not isinstance(prompts, Sized):
+    several = as_list(prompts)
+    if several is None:
         raise RoleLensError(f"expected a list, got {shown(prompts)}")
-    n = min(n, len(prompts))
-    return [prompts[index * len(prompts) // n] for index in range(n)]
+    n = min(n, len(several))
+    return [several[index * len(several) // n] for index in range(n)]
 
 
 def persona_prompts(role: str) -> list[str]:
@@ -185,7 +188,8 @@ def persona_prompts(role: str) -> list[str]:
         >>> persona_prompts("economist")[:2]
         ['You are an economist.', 'Answer the way an economist would.']
     """
-    name = string(role, "the name of a role").strip().lower()
+    role = string(role, "the name of a role").strip()
+    name = role.lower()
     if not name:
         raise RoleLensError(f"expected the name of a role, got {role!r}")
     vowel = name[0] in "aeiou" and not name.startswith(_SOUNDS_LIKE_YOU)
@@ -210,8 +214,8 @@ def _read_prompts(path: Path) -> list[str]:
     if path.suffix.lower() == ".txt":
         prompts = [line.strip() for line in read_text(path).split("\n") if line.strip()]
     else:
-        rows = read_rows(path, _FIELDS)
-        if rows and not _has_prompt(rows[0]):
+        rows = read_rows(path, _FIELDS.split("|"))
+        if rows and not _may_be_prompt(rows[0]):
             raise NoRowsError(
                 f"{rows[0].place}: expected a non-empty string in the field 'instruction', or else "
                 f"in prompt, text or question; got {shown(rows[0].value)}"
@@ -222,19 +226,11 @@ def _read_prompts(path: Path) -> list[str]:
     return prompts
 
 
-def _has_prompt(row: Row) -> bool:
-    names = map(field_name, row.value) if isinstance(row.value, Mapping) else ()
-    return isinstance(row.value, str) or any(name in _FIELDS for name in names)
+def _may_be_prompt(row: Row) -> bool:
+    return isinstance(row.value, str) or row.has(_FIELDS.split("|"))
 
 
 def _prompt(row: Row) -> str:
-    value = row.value
     with errors_of(row.place):
-        if not isinstance(value, str):
-            fields = {field_name(name): one for name, one in row.fields.items()}
-            value = next((fields[name] for name in _FIELDS if name in fields), None)
-        if not isinstance(value, str) or not value.strip():
-            raise RoleLensError(
-                f"expected a non-empty string in the field 'instruction', got {shown(value)}"
-            )
-    return value
+        is_text = isinstance(row.value, str)
+        return text_of({"instruction": row.value} if is_text else row.fields, _FIELDS)

@@ -3,26 +3,33 @@
     with usual_defaults():
         torch.zeros(3)    # float32 and on the CPU
 
-Defaults of type belong to all threads of a process, so that those who need them are counted.
+The default type belongs to all threads of a process. While transformers makes a model, it sets
+another one for a moment, which can't be told from what the caller has set: a thread that comes here
+at that moment sets it again in the end. Models that `load_model` makes are made in here too, and do
+no such harm.
 """
 
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 import torch
 
-_counting = threading.Lock()
-_before: list[torch.dtype] = []
-_users = 0
+from role_lens.process_setting import ProcessSetting
+
+_float32_by_default = ProcessSetting(
+    torch.get_default_dtype, torch.set_default_dtype, torch.float32
+)
+_WITH_AUTOCAST = [
+    kind for kind in ("cpu", "cuda", "mps", "xpu") if torch.amp.is_autocast_available(kind)
+]
 
 
 @contextmanager
 def usual_defaults() -> Iterator[None]:
     """Let new tensors be float32 and on the CPU unless they say otherwise, outside of autocast."""
     with ExitStack() as stack:
-        stack.enter_context(_float32_by_default())
-        for kind in ("cpu", "cuda"):
+        stack.enter_context(_float32_by_default.held())
+        for kind in _WITH_AUTOCAST:
             if torch.is_autocast_enabled(kind):
                 stack.enter_context(torch.autocast(kind, enabled=False))
         if torch.get_default_device().type != "cpu":
@@ -39,22 +46,3 @@ def plain_torch() -> Iterator[None]:
     """
     with usual_defaults(), torch.inference_mode(False), torch.enable_grad():
         yield
-
-
-@contextmanager
-def _float32_by_default() -> Iterator[None]:
-    """Make float32 the default type of all threads until the last that needs it has left."""
-    global _users
-    with _counting:
-        if _users == 0:
-            _before[:] = [torch.get_default_dtype()]
-        if torch.get_default_dtype() != torch.float32:
-            torch.set_default_dtype(torch.float32)
-        _users += 1
-    try:
-        yield
-    finally:
-        with _counting:
-            _users -= 1
-            if _users == 0 and torch.get_default_dtype() != _before[0]:
-                torch.set_default_dtype(_before[0])

@@ -8,6 +8,7 @@ The tensors are `role_means`, `base_mean` and `role_counts`, and for each contra
 """
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def read_vectors(path: str | Path) -> dict[str, Any]:
             don't fit its header.
     """
     path = as_path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike pathlib's, False for what can't be a path too
         raise RoleLensError(
             f"no vectors at {path}: `role-lens fit` or `RoleVectors.fit` makes some"
         )

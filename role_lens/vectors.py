@@ -8,7 +8,6 @@ Means are kept, not only their differences, so that the contrast can be chosen a
 """
 
 import difflib
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,18 +21,20 @@ from torch import Tensor
 
 from role_lens import vector_file
 from role_lens._run.fingerprint import check_fingerprint, same_fingerprint
+from role_lens.chat import TEMPLATE_KEYS
 from role_lens.checks import real_number, string, whole_number
 from role_lens.compute import Compute
 from role_lens.direction_spec import DirectionSpec
 from role_lens.directions import MEAN_CONTRASTS, difference_of_means, unit
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, warn
 from role_lens.finders._finder import FitPrompts
-from role_lens.finders._fit import fit_means, prompts_hash
+from role_lens.finders._fit import fit_means, named_prompts, prompts_hash
 from role_lens.models import Model
 from role_lens.patches.kind import KINDS
 from role_lens.patches.patch import Patch
 from role_lens.patches.token_masks import TokenMask
 from role_lens.prompts import role_name
+from role_lens.values import shown
 
 FEW_ROLES = 8
 """With fewer roles, contrast `roles` is mostly what these few have in common by construction."""
@@ -399,17 +400,17 @@ class RoleVectors:
             raise RoleLensError(
                 "can't tell the prompts of merged vectors: use the vectors of one fit"
             )
-        named = {role_name(role): list(some) for role, some in roles.items()}
+        named, base = named_prompts(roles, base)
         hashes = {
             "role_prompts_sha256": prompts_hash(named),
-            "base_prompts_sha256": prompts_hash(list(base)),
+            "base_prompts_sha256": prompts_hash(base),
         }
         for key, value in hashes.items():
             if self.provenance[key] != value:
                 raise RoleLensError(
                     f"the vectors were fitted on other prompts ({key} differs): give theirs"
                 )
-        return replace(self, prompts=FitPrompts(named, list(base)))
+        return replace(self, prompts=FitPrompts(named, base))
 
     def role_index(self, role: str) -> int:
         """Index of a role in `roles`. Case doesn't matter, and underscores count as spaces.
@@ -447,6 +448,7 @@ class RoleVectors:
             >>> vectors.merge(vectors).role_counts.tolist()    # 3 prompts of each role, twice
             [6, 6]
         """
+        check_vectors(other)
         self._check_mergeable(other)
         base = self.provenance["base_prompts_sha256"]
         same_base = base is not None and base == other.provenance["base_prompts_sha256"]
@@ -518,11 +520,10 @@ class RoleVectors:
         few = contrast == "roles" and (n := len(self.roles)) < FEW_ROLES
         if few and self not in _told_of_few:
             _told_of_few.add(self)
-            warnings.warn(
+            warn(
                 f"contrast 'roles' of {n} roles: their directions sum to zero, so that cosines "
                 f"between them are {-1 / (n - 1):.2f} on average whatever the roles are, and each "
-                f"points away from the others; fit {FEW_ROLES} or more, or take contrast 'base'",
-                stacklevel=3,
+                f"points away from the others; fit {FEW_ROLES} or more, or take contrast 'base'"
             )
         if contrast not in self.contrasts:
             raise RoleLensError(
@@ -532,8 +533,8 @@ class RoleVectors:
     def _check_mergeable(self, other: "RoleVectors") -> None:
         if not same_fingerprint(self._fingerprint, other._fingerprint):
             raise RoleLensError("can't merge: the two are from models with different weights")
-        for key in ("suffix", "system", "chat_template_sha256"):
-            if self.provenance[key] != other.provenance[key]:
+        for key in ("suffix", "system", "chat_template_sha256", *TEMPLATE_KEYS):
+            if self.provenance.get(key) != other.provenance.get(key):
                 raise RoleLensError(f"can't merge: the two differ in {key}")
         if self.positions != other.positions:
             raise RoleLensError(f"can't merge: positions {self.positions} and {other.positions}")
@@ -554,9 +555,7 @@ class RoleVectors:
 def check_vectors(vectors: object) -> None:
     """Raise a RoleLensError unless these are role vectors."""
     if not isinstance(vectors, RoleVectors):
-        raise RoleLensError(
-            f"expected RoleVectors, of fit or load, got {type(vectors).__name__}: {vectors!r:.60}"
-        )
+        raise RoleLensError(f"expected RoleVectors, of fit or load, got {shown(vectors)}")
 
 
 def _weighted_mean(means: Sequence[Tensor], counts: Sequence[int]) -> Tensor:

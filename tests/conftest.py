@@ -1,5 +1,6 @@
 """Tiny random models of several architectures, and the packaged model where it is installed."""
 
+import functools
 import importlib.metadata
 import os
 from pathlib import Path
@@ -46,6 +47,20 @@ CLASSES = [
 def model(request):
     """Every architecture in turn, and both model classes where TransformerLens has both."""
     return build(request.param)
+
+
+@pytest.fixture(scope="module")
+def own_tasks_only():
+    """Without lm-eval's index of its own tasks, which takes seconds to make.
+
+    A patch of lm-eval's own class: there is no option that leaves them out.
+    """
+    import lm_eval.tasks
+
+    own = functools.partial(lm_eval.tasks.TaskManager, include_defaults=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lm_eval.tasks.TaskManager", own)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -30,11 +30,8 @@ def before_each_pass(model, look):
         look(tokens, options)
         return args, options
 
-    handle = model.register_forward_pre_hook(hook, with_kwargs=True)
-    try:
+    with model.register_forward_pre_hook(hook, with_kwargs=True):
         yield
-    finally:
-        handle.remove()
 
 
 @contextmanager

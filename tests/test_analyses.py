@@ -250,7 +250,22 @@ def test_kept_vectors_of_another_precision(workplace, tmp_path, capsys):
     assert computed("geometry", workplace, tmp_path / "one", "--dtype", "bfloat16") == 0
     other = with_its_vectors(tmp_path / "one", tmp_path / "other")
     assert computed("geometry", workplace, other) == 2
-    assert "model in torch.bfloat16, the model is model in torch.float32" in capsys.readouterr().err
+    named = "another dtype ('torch.bfloat16' there, 'torch.float32' here): choose another folder"
+    assert named in last_line(capsys)
+
+
+def test_kept_vectors_of_other_template_arguments(workplace, tmp_path, capsys):
+    template = workplace / "model" / "chat_template.jinja"
+    shutil.copytree(workplace / "model", tmp_path / "model")
+    text = template.read_text() + "{% if tone is defined %}{{ tone }}{% endif %}"
+    (tmp_path / "model" / "chat_template.jinja").write_text(text)
+    model = ("--model", tmp_path / "model")
+    kwargs = ("--chat-template-kwargs", "tone", '"dry"')
+    assert computed("geometry", workplace, tmp_path / "one", *model, *kwargs) == 0
+    other = with_its_vectors(tmp_path / "one", tmp_path / "other")
+    assert computed("geometry", workplace, other, *model) == 2
+    named = "another chat_template_kwargs ({'tone': 'dry'} there, None here): choose another"
+    assert named in last_line(capsys)
 
 
 def test_kept_vectors_of_a_model_of_another_name(workplace, tmp_path, capsys):
@@ -259,7 +274,7 @@ def test_kept_vectors_of_a_model_of_another_name(workplace, tmp_path, capsys):
     shutil.copytree(workplace / "model", tmp_path / "tuned")
     other = with_its_vectors(tmp_path / "one", tmp_path / "other")
     assert computed("geometry", workplace, other, "--model", tmp_path / "tuned") == 2
-    named = "model in torch.float32, the model is tuned in torch.float32: choose another"
+    named = "another model ('model' there, 'tuned' here): choose another"
     assert named in last_line(capsys)
 
 

@@ -119,6 +119,22 @@ LETTERS = [
     ("The answer is indeed C.", "C"),
     ("### Answer\nB. Paris", "B"),
     ("The answer is (B)\n(B)", "B"),
+    # With the words of the option.
+    ("The answer is B. Paris is the capital.", "B"),
+    ("The answer is (B) Paris, not (C) Rome.", "B"),
+    ("The answer is (B) Paris because A and C are wrong.", "B"),
+    ("The answer is B. Paris. Wrong answers are A and C.", "B"),
+    ("Answer: B. Paris\nA is wrong, and so is C.", "B"),
+    ("B. Paris, not Rome.", "B"),
+    ("B. Parisian life", "B"),
+    ("The answer is B; A is wrong.", "B"),
+    # What is denied is another one.
+    ("It is not A, so I think that the answer is B.", "B"),
+    ("It does not fit A and I know that the answer is B.", "B"),
+    ("It is not hard to see that the answer is B.", "B"),
+    ("A and C are not shown: the answer is B.", "B"),
+    ("The answer is \\boxed{B}, not \\boxed{C}.", "B"),
+    ("The answer is B. I don't think the answer is C.", "B"),
     # After reasoning.
     ("<thinking>The answer is A</thinking>C", "C"),
     ("<|think|>The answer is A", None),
@@ -187,10 +203,38 @@ LETTERS = [
     ("A", "A"),
     ("The answer is a matter of taste.", None),
     ("The answer is A matter of taste.", None),
+    ("I don't think the answer is B.", None),
+    ("I do not believe that the correct answer is B.", None),
+    ("I’m not sure the answer is B.", None),
+    ("It is not true that the answer is B.", None),
+    ("It's wrong to say that the answer is B.", None),
+    ("Nothing here shows that the answer is B.", None),
+    ("There is no reason to think the answer is B.", None),
+    ("There is no way the answer is B.", None),
+    ("I don't think that I would choose B.", None),
+    ("I don't think the answer is \\boxed{B}.", None),
+    ("The answer is not \\boxed{B}.", None),
     ("The answer is not B.", None),
     ("The answer isn't B.", None),
     ("The answer is either A or B.", None),
     ("The answer is A or B.", None),
+    ("The answer is (B) Paris or (C) Rome.", None),
+    ("The answer is B. Paris or C. Rome", None),
+    ("The answer is (B) Paris or Rome.", None),
+    ('The answer is "B. Paris" or Rome.', None),
+    ("The answer is (B) Paris, if x > 0.", None),
+    ("So (B) Paris or (C) Rome.", None),
+    ("Answer: B. Paris; C. Rome", None),
+    ("Answer: B. Paris\nOr: C. Rome", None),
+    ("\\boxed{\\text{A) Bonn and B) Paris}}", None),
+    ("B. Paris or C. Rome", None),
+    ("B. Paris\nor C. Rome", None),
+    ("B) The French one or C) the Italian one", None),
+    ("Answer: A; B", None),
+    ("The answer is B. Paris?", None),
+    ("Answer: B. Paris ❌", None),
+    ("Answer: B. Paris is not correct", None),
+    ("B. Paris is not the answer.", None),
     ("The answer is A and C.", None),
     ("Answer: B, C", None),
     ("The answer is (E).", None),
@@ -293,6 +337,11 @@ NUMBERS = [
     ("So 9 * 2 = 18.\n#### 18 dollars", 18),
     ("So 9 * 2 = 18.\n#### **18**", 18),
     ("If the answer is 5, then", None),
+    ("This doesn't mean the answer is 5.", None),
+    ("It is not true that the answer is 5.", None),
+    ("The answer is not \\boxed{5}.", None),
+    ("She does not count the 3, so the answer is 5.", 5),
+    ("The share of those who did not show up is the answer: 5", 5),
     ("The answer is 5\nThis is wrong\nThe answer is 6.", 6),
     ("The answer is 3 millions", None),
     ("The answer is 5 and a half", None),
@@ -326,6 +375,10 @@ def test_a_last_word_that_was_cut_off_is_no_answer():
     assert read_number("The answer is 12 because 3 × 4", truncated=True) == 12
     for rest in ("A or B", "A or", "A o", "(A) or (B", "(A) and", "(A) or Ber", "A Ber", "(A), Lo"):
         assert read_letter(f"The answer is {rest}", CHOICES, truncated=True) is None
+    for rest in ("(B) Paris or", "(B) Paris o", "(B) Paris or (C"):
+        assert read_letter(f"The answer is {rest}", CHOICES, truncated=True) is None
+    assert read_letter("B. Paris or", CHOICES, truncated=True) is None
+    assert read_letter("The answer is (B) Paris", CHOICES, truncated=True) == 1
     assert read_letter("The answer is (B) because of its si", CHOICES, truncated=True) == 1
     assert read_letter("The answer is B. It", CHOICES, truncated=True) == 1
     assert read_letter("I see.\n\nB Ba", CHOICES, truncated=True) is None

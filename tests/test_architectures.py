@@ -1,19 +1,14 @@
 """The package against transformers alone, on architectures of every kind, by the checks of
 `benchmarks/agreement.py`; and models that can't be padded, or not be looked into."""
 
-import sys
-from pathlib import Path
-
 import pytest
 import torch
+from agreement import CHECKS, tried
 from tiny import BASE, HAS_HOOKED_TRANSFORMER, QUIET, ROLES
+from tiny_families import FAMILIES, bridged, tiny_model
 
 from role_lens import Asking, Patch, Question, RoleLensError, RoleVectors, attribute, evaluate
 from role_lens._run.padding import ignores_padding
-
-sys.path.append(str(Path(__file__).parents[1] / "benchmarks"))
-from agreement import CHECKS, tried
-from tiny_families import FAMILIES, bridged, tiny_model
 
 # Of models that are scored by whole passes, and of contrasts of two roles.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tiny import BASE, CHAT_TEMPLATE, QUIET, ROLES, tiny_hf, tiny_tokenizer
@@ -66,7 +67,8 @@ BAD = {
     "--model": ["", "nothing", "./nothing", "empty", "text.txt", os.devnull, "~nobody/m", "a b/c"],
     "--device": ["gpu", "cuda:99", ""],
     "--dtype": ["int8", "", "float"],
-    "--chat-template-kwargs": ["x", "nothing 1", "tokenize true"],
+    "--chat-template-kwargs": ["x", "nothing 1", "tokenize true", "role x", "if 1"],
+    "--tokenizer": ["", "nothing", "./nothing", "empty", "text.txt", "~nobody/m", "a b/c"],
     "--prompt": ["", " "],
     "--max-new-tokens": ["0", "-1", "x", "100000"],
     "--temperature": ["-1", "nan", "0.0001", "inf", "x"],
@@ -114,7 +116,7 @@ COMMANDS = {
 }
 # Options that a command has, beside those of its valid call.
 MORE = {
-    "fit": ["--device", "--dtype", "--chat-template-kwargs", "--finder"],
+    "fit": ["--device", "--dtype", "--tokenizer", "--chat-template-kwargs", "--finder"],
     "steer": [
         *("--position", "--coefficient", "--contrast", "--kinds", "--value", "--tokens"),
         *("--device", "--dtype", "--chat-template-kwargs", "--temperature"),
@@ -158,7 +160,8 @@ CASES = list(cases())
 
 def replaced(words, option, value):
     """The words of a call with another value of an option, or with one more option."""
-    values = value.split(" ") if option not in ("--prompt", "--model") else [value]
+    whole = option in ("--prompt", "--model", "--tokenizer")
+    values = [value] if whole else value.split(" ")
     if option not in words:
         return [*words, option, *values]
     at = words.index(option)
@@ -202,8 +205,9 @@ JUNK = {
     "list": [],
     "of None": [None],
     "dict": {},
-    "array": np.array([[1.0, 2.0]]),
-    "tensor": torch.ones(3),
+    "array": np.ones((2, 2)),
+    "table": pd.DataFrame({"a": [1, 2]}),
+    "tensor": torch.ones(2, 2),
     "path": Path("nothing"),
     "type": int,
     "object": object(),
@@ -234,7 +238,7 @@ def calls(llama, vectors, tmp_path_factory):
         "chat_text": (rl.chat_text, {"model": llama, "prompt": "Hi", "system": "S"}),
         "load_model": (rl.load_model, {"name": llama, "device": None, "dtype": None}),
         "load_questions": (rl.load_questions, {"source": "builtin", "domain": "econ"}),
-        "load_roles": (rl.load_roles, {}),
+        "load_roles": (lambda source: rl.load_roles(source), {"source": "builtin"}),
         "load_prompts": (rl.load_prompts, {"source": "builtin"}),
         "persona_prompts": (rl.persona_prompts, {"role": "poet"}),
         "spread": (rl.spread, {"prompts": BASE, "n": 2}),
@@ -264,6 +268,11 @@ FUNCTIONS = [
     *("Patch.add", "Patch.clamp", "Patch.ablate", "vectors.add", "vectors.direction"),
     *("vectors.load", "Question", "Grid", "Asking", "Compute", "Exam"),
 ]
+
+
+def test_every_call_is_tried(calls):
+    assert set(FUNCTIONS) == set(calls)
+    assert all(arguments for _, arguments in calls.values())
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

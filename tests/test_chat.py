@@ -100,13 +100,49 @@ def test_template_arguments():
     ("kwargs", "message"),
     [
         ({"enable_thinkng": False}, "doesn't use 'enable_thinkng'"),
+        # Words of the template that are no arguments.
+        ({"role": "x"}, "doesn't use 'role'"),
+        ({"content": "x"}, "doesn't use 'content'"),
+        ({"if": 1}, "doesn't use 'if'"),
+        ({"m": 1}, "doesn't use 'm'"),
+        ({"enable_thinking is": 1}, "doesn't use 'enable_thinking is'"),
         ({"tokenize": True}, "can't set 'tokenize'"),
+        ({"raise_exception": 1}, "can't set 'raise_exception'"),
+        ({"enable_thinking": float("nan")}, "must be JSON values"),
+        ({"enable_thinking": object()}, "must be JSON values"),
         (["enable_thinking"], "must be a mapping"),
     ],
 )
 def test_template_arguments_that_can_not_be(as_users_have_it, kwargs, message):
     with pytest.raises(RoleLensError, match=message):
         load_model(with_template(THINKS), chat_template_kwargs=kwargs)
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% set tone = tone | default('dry') %}" + CHAT_TEMPLATE + "{{ tone }}",
+        "{% if tone is not defined %}{% set tone = 'dry' %}{% endif %}"
+        + CHAT_TEMPLATE
+        + "{{ tone }}",
+        CHAT_TEMPLATE + "{% macro end() %}{{ tone or 'dry' }}{% endmacro %}{{ end() }}",
+        # With tags of transformers's own.
+        CHAT_TEMPLATE.replace(
+            "{% endfor %}", "{% if tone == 'x' %}{% break %}{% endif %}{% endfor %}"
+        )
+        + "{%- generation -%}{{ tone or 'dry' }}{% endgeneration %}",
+    ],
+)
+def test_template_arguments_are_found(template):
+    model = with_template(template)
+    assert chat_text(model, "Hi").endswith("dry")
+    load_model(model, chat_template_kwargs={"tone": "mild"})
+    assert chat_text(model, "Hi").endswith("mild")
+
+
+def test_a_template_that_can_not_be_read():
+    with pytest.raises(RoleLensError, match="the chat template can't be read: "):
+        load_model(with_template("{% if %}"), chat_template_kwargs={"tone": "dry"})
 
 
 def test_base_models_take_no_template_arguments():
@@ -158,6 +194,26 @@ def test_templates_that_leave_something_out(template, system, message):
         chat_text(model, "What is the capital of France?", system)
     with pytest.raises(RoleLensError, match=message):
         generate(model, "What is the capital of France?", system=system)
+
+
+@pytest.mark.parametrize("scoring", ["letter", "cloze"])
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, VICUNA.replace("T:{% endif", "T: {% endif")])
+def test_a_template_that_needs_a_system_message(template, scoring):
+    """Also where a space at the end has to be looked at, and where the end of an answer is."""
+    need = "{% if messages[0]['role'] != 'system' %}{{ raise_exception('no') }}{% endif %}"
+    model = with_template(need + template, merged=(" A", " Zebra"))
+    free = with_template(template, merged=(" A", " Zebra"))
+    with pytest.raises(RoleLensError, match="refuses this conversation: no"):
+        generate(model, "Hi")
+    assert chat_text(model, "Hi", "S") == chat_text(free, "Hi", "S")
+    assert stop_token_ids(model, "S") == stop_token_ids(free, "S")
+    options = {"system": "S", "max_new_tokens": 8}
+    assert generate(model, "Hi", **options) == generate(free, "Hi", **options)
+    tables = [
+        evaluate(one, QUESTIONS, {"b": None}, Asking(scoring, system="S"), compute=QUIET)
+        for one in (model, free)
+    ]
+    assert tables[0].equals(tables[1])
 
 
 def test_white_space_that_a_template_changes_is_no_matter():

@@ -1,19 +1,20 @@
-import functools
 import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 
-import lm_eval.tasks
 import pandas as pd
 import pytest
-from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
+import torch
+from tiny import CHAT_TEMPLATE, QUIET, ROLES, make_workplace, tiny_bridge, tiny_tokenizer
 
 import role_lens
 from role_lens import (
     Question,
     RoleVectors,
+    load_model,
     load_prompts,
     load_questions,
     load_roles,
@@ -31,19 +32,10 @@ ADDED, ABLATED = "add 1 x poet@1 (base, position -1)", "ablate poet@1 (base, pos
 def workplace(tmp_path_factory):
     """A tiny model folder, role files and fitted vectors."""
     folder = tmp_path_factory.mktemp("cli")
-    tiny_hf("llama").save_pretrained(folder / "model")
-    tiny_tokenizer(template=CHAT_TEMPLATE).save_pretrained(folder / "model")
-    (folder / "roles").mkdir()
-    (folder / "roles" / "poet.txt").write_text("Rhyme?\nOde!\nScan this.\n")
-    (folder / "roles" / "ship_cook.txt").write_text("Salt?\nStew!\nBoil this now.\n")
-    (folder / "base.txt").write_text("Tea?\nLunch!\nSo it goes.\n")
+    roles = {"poet": ROLES["poet"], "ship cook": ROLES["cook"]}
+    make_workplace(folder, roles)
     row = {"question": "2+2?", "choices": ["3", "4"], "answer": 1}
     (folder / "q.jsonl").write_text(json.dumps(row) + "\n" + json.dumps({**row, "answer": 0}))
-    rows = [
-        {"question": f"{i}+{i}?", "choices": [str(i), str(2 * i)], "answer": 1, "domain": domain}
-        for i, domain in enumerate(["verse", "food"] * 40)
-    ]
-    (folder / "many.jsonl").write_text("\n".join(map(json.dumps, rows)))
     arguments = ["fit", "--model", f"{folder}/model", "--prompts", f"{folder}/roles"]
     arguments += ["--base", f"{folder}/base.txt", "--out", f"{folder}/v.safetensors"]
     assert main(arguments) == 0
@@ -77,6 +69,31 @@ def test_one_role_of_few_prompts_is_told_what_it_is(workplace, capsys):
     out = capsys.readouterr().out
     assert "mean_norm" in out
     assert "nan" not in out.lower()
+
+
+def test_another_tokenizer(workplace, tmp_path, capsys):
+    """For a model that was saved without one, or in the place of its own."""
+    template = CHAT_TEMPLATE.replace("assistant", "a")
+    tiny_tokenizer(template=template).save_pretrained(tmp_path / "other")
+    (tmp_path / "bare").mkdir()
+    for file in ("config.json", "model.safetensors"):
+        shutil.copy(workplace / "model" / file, tmp_path / "bare")
+    roles, base = load_roles(workplace / "roles"), load_prompts(workplace / "base.txt")
+    fit = ["fit", "--prompts", f"{workplace}/roles", "--base", f"{workplace}/base.txt"]
+    fit += ["--out", f"{tmp_path}/v.safetensors"]
+    for model in (tmp_path / "bare", workplace / "model"):
+        assert main([*fit, "--model", str(model), "--tokenizer", f"{tmp_path}/other"]) == 0
+        found = RoleVectors.load(tmp_path / "v.safetensors")
+        loaded = load_model(model, tokenizer=tmp_path / "other")
+        wanted = RoleVectors.fit(loaded, roles, base, compute=QUIET)
+        assert torch.equal(found.role_means, wanted.role_means)
+        assert found.provenance == json.loads(json.dumps(wanted.provenance))
+        own = RoleVectors.load(workplace / "v.safetensors")
+        for key in ("suffix", "chat_template_sha256"):
+            assert found.provenance[key] != own.provenance[key]
+    capsys.readouterr()
+    assert main([*fit, "--model", f"{tmp_path}/bare"]) == 2
+    assert "it holds no tokenizer" in capsys.readouterr().err
 
 
 def test_version(capsys):
@@ -202,7 +219,8 @@ def test_compare_prints_a_verdict(workplace, capsys):
 
 
 @pytest.mark.long
-def test_lm_eval_command(workplace, capsys, monkeypatch):
+@pytest.mark.usefixtures("own_tasks_only")
+def test_lm_eval_command(workplace, capsys):
     questions = [Question(f"q{i}", f"Which {i}?", ("a", "bc"), i % 2, "s", "d") for i in range(4)]
     write_task(questions, workplace / "tasks", "letters", template="mmlu")
     out = workplace / "lm-eval"
@@ -214,9 +232,6 @@ def test_lm_eval_command(workplace, capsys, monkeypatch):
     assert ADDED in printed
     assert ABLATED in printed
     assert len(pd.read_parquet(out / "samples.parquet")) == 4
-    # Without lm-eval's index of its own tasks, which takes seconds to make.
-    own = functools.partial(lm_eval.tasks.TaskManager, include_defaults=False)
-    monkeypatch.setattr("lm_eval.tasks.TaskManager", own)
     arguments[2] = "numbers"
     assert main(arguments) == 2
     assert "knows no task 'numbers'" in capsys.readouterr().err

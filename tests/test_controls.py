@@ -83,7 +83,7 @@ def test_persona_prompts():
     prompts = persona_prompts("economist")
     assert prompts[0] == "You are an economist."
     assert persona_prompts("university teacher")[0] == "You are a university teacher."
-    assert persona_prompts("nurse")[0] == "You are a nurse."
+    assert persona_prompts(" nurse ")[0] == "You are a nurse."
     assert persona_prompts("heir to a throne")[0] == "You are an heir to a throne."
     assert len(set(prompts)) == 6
     assert all("economist" in prompt for prompt in prompts)

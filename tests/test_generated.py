@@ -19,6 +19,7 @@ from role_lens import (
     load_numeric_questions,
     summarize,
 )
+from role_lens._run.padding import ignores_padding
 from role_lens.generation import complete
 from role_lens.scoring.generated import question_prompt
 
@@ -39,6 +40,7 @@ def writing(model, texts):
     """
     end, space = model.tokenizer.eos_token_id, model.tokenizer(" ")["input_ids"]
     scripts, asked, step = [], [], 0
+    ignores_padding(model)  # found out once for a model, by a pass on other tokens
 
     def read(module, args, options):
         nonlocal step
@@ -248,8 +250,8 @@ def test_numbers_are_for_generated_answers(llama):
     [
         ('{"question": "How many?", "answer": "a few"}', "expected a number"),
         ('{"question": "How many?"}', "expected a number"),
-        ('{"question": 3, "answer": 3}', "expected a string"),
-        ('{"question": " ", "answer": 3}', "the text is empty"),
+        ('{"question": 3, "answer": 3}', "expected a non-empty string"),
+        ('{"question": " ", "answer": 3}', "expected a non-empty string"),
         ("", "holds no questions"),
         ('{"question": "How many?", "answer": 3, "domain": "e"}', "no questions of domain 'd'"),
     ],

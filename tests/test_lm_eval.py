@@ -1,8 +1,6 @@
-import functools
 import json
 from contextlib import contextmanager
 
-import lm_eval.tasks
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +12,7 @@ from role_lens import Asking, Patch, Question, RoleLensError, evaluate
 from role_lens.interop import TaskOptions, evaluate_tasks, write_task
 from role_lens.statistics import bootstrap_interval
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("own_tasks_only")]
 
 QUESTIONS = [
     Question(f"q{i}", f"Which one is {i}?", ("a", "bc", "def")[: 2 + i % 2], i % 2, "s", "d")
@@ -52,20 +50,6 @@ generation_kwargs:
 metric_list:
   - metric: exact_match
 """
-
-
-@pytest.fixture(scope="module", autouse=True)
-def only_own_tasks():
-    """Without lm-eval's index of its own tasks, which takes seconds to make.
-
-    A patch of lm-eval's own class: there is no option that leaves them out.
-    """
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "lm_eval.tasks.TaskManager",
-            functools.partial(lm_eval.tasks.TaskManager, include_defaults=False),
-        )
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,8 @@ import torch
 import transformers
 from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
 
-from role_lens import RoleLensError, load_model
+from role_lens import RoleLensError, chat_text, encode_chat, load_model
+from role_lens.loading.hub import OnHub
 from role_lens.models import model_name
 from role_lens.reporting import ModelOptions
 
@@ -212,7 +213,13 @@ def test_a_given_tokenizer_takes_the_place_of_the_folders(whole):
     [
         (None, "a transformers model comes without its tokenizer: load_model(model, tokenizer=t"),
         (3, "tokenizer must be a transformers tokenizer, a folder or a Hugging Face id, got int"),
-        ("nowhere/at-all", "can't load the model 'nowhere/at-all'"),
+        ("nowhere/at-all", "can't load the tokenizer 'nowhere/at-all': it is no local folder and"),
+        ("/no/such/folder", "there is no tokenizer at '/no/such/folder': expected a folder, or a"),
+        ("a b/c", "there is no tokenizer at 'a b/c'"),
+        ("", "there is no tokenizer at ''"),
+        (Path("gpt2"), "there is no tokenizer at 'gpt2'"),
+        (__file__, "there is no tokenizer at"),
+        ("x" * 5000, "there is no tokenizer at"),
     ],
 )
 def test_what_is_no_tokenizer_is_refused(given, message):
@@ -259,6 +266,54 @@ def test_gguf_files_that_are_not_whole(tmp_path):
     (tmp_path / "folder").mkdir()
     file.rename(tmp_path / "folder" / file.name)
     assert "but GGUF files: name one of them (m.gguf)" in refused(tmp_path / "folder")
+
+
+def whole_gguf(path, leave_out=""):
+    """A file that transformers can convert, but for one tensor."""
+    tokenizer = tiny_tokenizer(template=None, merged=("ab",))
+    words = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    writer = gguf.GGUFWriter(path, "llama")
+    for name, number in {
+        "block_count": 1, "context_length": 64, "embedding_length": 8, "feed_forward_length": 8,
+        "attention.head_count": 2, "attention.head_count_kv": 2, "rope.dimension_count": 4,
+        "vocab_size": len(words),
+    }.items():  # fmt: skip
+        writer.add_uint32(f"llama.{name}", number)
+    writer.add_float32("llama.attention.layer_norm_rms_epsilon", 1e-6)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(words)
+    writer.add_token_merges(["a b"])
+    writer.add_eos_token_id(1)
+    writer.add_bos_token_id(3)
+    shapes = {"token_embd": (len(words), 8), "output_norm": (8,), "output": (len(words), 8)}
+    shapes |= {f"blk.0.{name}_norm": (8,) for name in ("attn", "ffn")}
+    shapes |= {f"blk.0.attn_{name}": (8, 8) for name in ("q", "k", "v", "output")}
+    shapes |= {f"blk.0.ffn_{name}": (8, 8) for name in ("gate", "up", "down")}
+    for name, shape in shapes.items():
+        if name != leave_out:
+            writer.add_tensor(f"{name}.weight", np.full(shape, 0.5, np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("name", ["m.gguf", ".hidden.gguf", f"{'ü' * 120}.gguf"])
+def test_a_converted_file_is_kept(tmp_path, name):
+    file = whole_gguf(tmp_path / name)
+    assert model_name(load_model(file)) == file.stem
+    (kept,) = (tmp_path / "cache" / "models").iterdir()
+    assert not kept.name.startswith(".")
+    before = kept.stat().st_mtime_ns
+    load_model(file)
+    assert [one.stat().st_mtime_ns for one in (tmp_path / "cache" / "models").iterdir()] == [before]
+
+
+def test_a_gguf_file_that_lacks_weights(tmp_path):
+    file = whole_gguf(tmp_path / "m.gguf", leave_out="blk.0.ffn_up")
+    assert re.search("lacks weights.*1 tensors.*up_proj", refused(file)), refused(file)
+    assert list((tmp_path / "cache" / "models").iterdir()) == []
 
 
 def test_parts_of_a_gguf_file(tmp_path):
@@ -364,6 +419,30 @@ def test_what_was_changed_in_a_tokenizer_is_kept():
         assert model.tokenizer.chat_template == CHAT_TEMPLATE
         assert model.tokenizer.tokenize("a zebra")[-1] == "zebra"
         assert model.tokenizer is not given
+
+
+def test_a_tokenizer_where_the_cache_can_not_be_written_to(tmp_path, monkeypatch):
+    """As in many containers: it is asked in the same way."""
+    tokenizers = tiny_tokenizer(template=CHAT_TEMPLATE), tiny_tokenizer(template=None)
+    kept = [load_model(tiny_hf("llama"), tokenizer=one) for one in tokenizers]
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("platformdirs.user_cache_dir", lambda name: str(tmp_path / "file" / "x"))
+    for one, model in zip(tokenizers, kept, strict=True):
+        copied = load_model(tiny_hf("llama"), tokenizer=one)
+        assert copied.tokenizer is not one
+        assert encode_chat(copied, ["Tea?"]) == encode_chat(model, ["Tea?"])
+
+
+def test_a_tokenizer_with_several_chat_templates():
+    tokenizer = tiny_tokenizer(template=None)
+    tokenizer.chat_template = {"default": CHAT_TEMPLATE, "tool_use": "{{ tools }}"}
+    model = load_model(tiny_hf("llama"), tokenizer=tokenizer)
+    assert model.tokenizer.chat_template == tokenizer.chat_template
+    assert chat_text(model, "Tea?") == "<|start|>user\nTea?<|end|>\n<|start|>assistant\n"
+    tokenizer.chat_template = {"tool_use": "{{ tools }}", "rag": "{{ documents }}"}
+    model = load_model(tiny_hf("llama"), tokenizer=tokenizer)
+    with pytest.raises(RoleLensError, match=r"several chat templates \(.*\) and none is called"):
+        chat_text(model, "Tea?")
 
 
 class Letters(transformers.PreTrainedTokenizer):
@@ -576,6 +655,57 @@ def test_a_cached_model_loads_where_the_hub_can_not_be_reached(deaf, whole, tmp_
     assert len(deaf) <= 4
     last_shard(cached).unlink()
     assert "it lacks 1 of its" in refused("org/tiny")
+
+
+def test_a_cached_model_is_loaded_as_from_its_folder(deaf, whole, tmp_path):
+    """Also under an older name of TransformerLens's, and in another precision."""
+    put_into_cache(whole, tmp_path / "hub", "gpt2")
+    model = load_model("gpt2-small", dtype="float64")
+    assert model_name(model) == "gpt2"
+    assert model.cfg.dtype == torch.float64
+    assert not model.training
+    assert not any(parameter.requires_grad for parameter in model.parameters())
+    assert torch.equal(logits(model), logits(load_model(whole, dtype="float64")))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("no unembedding", "lacks weights of the model that it says it is.*lm_head.weight"),
+        ("no weights", "can't load the model 'org/tiny': it holds no weights, expected"),
+        ("no tokenizer", "can't load the model 'org/tiny': it holds no tokenizer, such"),
+        ("an encoder", r"org/tiny is a masked \(encoder-only\) language model"),
+    ],
+)
+def test_what_a_cached_model_lacks_is_said(deaf, folder, tmp_path, name, message):
+    damage, _ = DAMAGES[name]
+    damage(folder)
+    put_into_cache(folder, tmp_path / "hub")
+    assert re.search(message, refused("org/tiny")), refused("org/tiny")
+
+
+def test_a_tokenizer_alone_is_found_in_the_cache(deaf, folder, tmp_path):
+    delete(folder, "*.safetensors*", "config.json")
+    put_into_cache(folder, tmp_path / "hub")
+    model = load_model(tiny_hf("llama"), tokenizer="org/tiny")
+    assert model.tokenizer.chat_template == CHAT_TEMPLATE
+    assert "can't load the model 'org/tiny': it is no local folder and not in" in refused(
+        "org/tiny"
+    )
+
+
+def test_threads_without_a_network_leave_it_as_it_was(monkeypatch):
+    """Though the setting of the hub's client is the whole process's."""
+    constants = huggingface_hub.constants
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    found = OnHub("org/tiny", None, "no route to host")
+    first, second = found.network(), found.network()
+    first.__enter__()
+    second.__enter__()
+    first.__exit__(None, None, None)
+    assert constants.HF_HUB_OFFLINE
+    second.__exit__(None, None, None)
+    assert not constants.HF_HUB_OFFLINE
 
 
 def test_a_model_that_is_not_cached_says_so_at_once(deaf):

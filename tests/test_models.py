@@ -8,9 +8,9 @@ import pytest
 import torch
 import transformers
 from conftest import build
-from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
+from tiny import BASE, CHAT_TEMPLATE, QUIET, ROLES, tiny_bridge, tiny_hf, tiny_tokenizer
 
-from role_lens import Patch, RoleLensError, load_model
+from role_lens import Patch, RoleLensError, RoleVectors, encode_chat, generate, load_model
 from role_lens._run.fingerprint import check_fingerprint, fingerprint
 from role_lens._run.tokens import stop_token_ids
 from role_lens.loading.gguf import PACKAGED_WHEEL
@@ -47,6 +47,40 @@ def test_what_is_no_model_is_refused():
     for other, name in ((TransformerBridge(), "TransformerBridge"), (torch.nn.Linear(1, 1), "Lin")):
         with pytest.raises(RoleLensError, match=f"expected a TransformerLens model.*got {name}"):
             load_model(other)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda: None, "got NoneType: None"),
+        (lambda: "gpt2", "got str: 'gpt2'"),
+        (
+            lambda: tiny_hf("llama"),
+            r"got LlamaForCausalLM: load_model\(model, tokenizer=tokenizer\) makes one of it",
+        ),
+    ],
+)
+def test_what_load_model_has_not_given_is_refused(vectors, given, message):
+    message = f"expected a model that load_model gives, {message}"
+    with pytest.raises(RoleLensError, match=message):
+        vectors.check(given())
+    with pytest.raises(RoleLensError, match=message):
+        encode_chat(given(), ["Tea?"])
+    with pytest.raises(RoleLensError, match=message):
+        fingerprint(given())
+    with pytest.raises(RoleLensError, match=message), vectors.add("poet", layer=1).on(given()):
+        pass
+
+
+def test_a_model_without_a_tokenizer():
+    """As TransformerLens makes one of no checkpoint."""
+    model = tiny_bridge("llama")
+    model.tokenizer = None
+    load_model(model)
+    with pytest.raises(RoleLensError, match="the model has no tokenizer"):
+        generate(model, "Tea?")
+    with pytest.raises(RoleLensError, match="the model has no tokenizer"):
+        RoleVectors.fit(model, ROLES, BASE, compute=QUIET)
 
 
 def test_local_folder(folder, llama):

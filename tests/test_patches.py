@@ -13,10 +13,12 @@ from role_lens import (
     activations_at,
     encode_chat,
     evaluate,
+    generate,
 )
 from role_lens._run.forward import last_logits
 from role_lens._run.tokens import pad_left
 from role_lens.patches import KINDS, TokenWindow, attached
+from role_lens.reading import layer_logprobs
 
 MADE = {
     "add": lambda d: Patch.add(d, layer=1, coefficient=2.0),
@@ -187,6 +189,58 @@ def test_token_window():
     window.offset = 3  # under a cache only the newest column is seen
     assert window.select("generated", 1).tolist() == [[1], [1]]
     assert not window.select("last", 1).any()
+
+
+@pytest.mark.parametrize("mask", ["not_first", "last", "answer", "prompt[1:4]"])
+def test_masks_that_count_need_the_whole_text(llama, mask):
+    """Of a pass with a cache they would name other tokens than of the text."""
+    patch = Patch.add(direction_for(llama), layer=1, coefficient=5.0, tokens=mask)
+    sequences = encode_chat(llama, ["Hi you", "Hi she"])  # of one length, as `on` asks for
+    alone = [activations_at(llama, [ids], [(2, -1)])[0, 0] for ids in sequences]
+    with patch.on(llama):
+        together = activations_at(llama, sequences, [(2, -1)])[0]
+        patched = [activations_at(llama, [ids], [(2, -1)])[0, 0] for ids in sequences]
+        with pytest.raises(RoleLensError, match="a pass that continues a key-value cache: hand"):
+            generate(llama, "Hi", max_new_tokens=3)
+    torch.testing.assert_close(together, torch.stack(patched), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(together, torch.stack(alone), atol=1e-2)
+    assert generate(llama, "Hi", max_new_tokens=3) == generate(llama, "Hi", max_new_tokens=3)
+
+
+def test_patches_that_would_change_nothing_are_refused(llama):
+    late = Patch.add(direction_for(llama), layer=1, tokens="generated")
+    for attach in (
+        lambda: late.on(llama),
+        lambda: attached(llama, [late]),
+        lambda: layer_logprobs(llama, "Tea?", late),
+    ):
+        with pytest.raises(RoleLensError, match="has no token of a prompt"):
+            attach()
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+@pytest.mark.parametrize("use", [lambda p, m: p.on(m), lambda p, m: p.check(m)])
+@pytest.mark.parametrize("model", [None, torch.nn.Linear(2, 2), "llama"])
+def test_what_is_no_model(use, model):
+    with pytest.raises(RoleLensError, match="expected a model"):
+        use(Patch.add(torch.ones(32), layer=1), model)
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+@pytest.mark.parametrize(
+    ("places", "sequences", "message"),
+    [
+        ([], [[5]], "at least one pair of a layer and a position"),
+        ([(99, -1)], [[5]], "layer 99 is out of range"),
+        ([(-1, -1)], [[5]], "layer -1 is out of range"),
+        ([(1, "x")], [[5]], "a position must be a whole number"),
+        ([(1, -2)], [[5]], "-1 to -1 for the shortest prompt"),
+        ([(1, -1)], [[5], []], "token ids of each prompt, got an empty list"),
+    ],
+)
+def test_where_no_activations_are(llama, places, sequences, message):
+    with pytest.raises(RoleLensError, match=message):
+        activations_at(llama, sequences, places)
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,12 @@ def test_line_separator_inside_a_string_does_not_cut_a_record(tmp_path):
         ('{"instruction": "ok"}\n{"instruction": \n', r"a\.jsonl, line 2: not valid JSON"),
         ('{"instruction": "ok"}\n["x"]\n', r"a\.jsonl, line 2: expected a JSON object, got list"),
         ('{"task": "x"}\n', r"line 1: expected a non-empty string in the field 'instruction', or"),
-        ('{"prompt": 3}\n', r"line 1: expected a non-empty string in the field 'instruction', got"),
+        ('{"prompt": 3}\n', r"line 1: expected a non-empty string in the field 'prompt', got 3"),
+        (
+            '{"prompt": "x"}\n{"prompt": " "}\n',
+            "line 2: expected .* in the field 'prompt', got ' '",
+        ),
+        ('{"prompt": "x", "Prompt": "y"}\n', "line 1: several fields have the name 'prompt'"),
         ('{"prompt": "x"}\n{"task": "x"}\n', "line 2: expected a non-empty string"),
         ('{"instruction": "  "}\n', r"line 1: expected a non-empty string"),
         ('{"instruction": "a\\ud800b"}\n', "line 1: not valid JSON .*surrogates"),
@@ -62,6 +67,15 @@ def test_nothing_there(tmp_path):
         load_prompts("~nobody-of-that-name/x.txt")
     with pytest.raises(RoleLensError, match="no prompts at"):
         load_prompts(tmp_path)
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+@pytest.mark.parametrize("source", [np.array(["a", "b"]), pd.Series(["a", "b"]), ["a"], None, 3])
+def test_what_is_no_source(source):
+    for load in (load_roles, load_prompts):
+        with pytest.raises(RoleLensError, match="expected a path, got") as raised:
+            load(source)
+        assert "\n" not in str(raised.value)
 
 
 def test_two_files_for_one_role(tmp_path):
@@ -112,6 +126,8 @@ LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
         ("bee.json", LINES.replace("instruction", "text")),
         ("bee.json", LINES.replace("instruction", "question")),
         ("bee.json", json.dumps([{**row, "prompt": "no"} for row in ROWS])),
+        ("bee.json", json.dumps([{"instruction": None, "prompt": one} for one in TWO])),
+        ("bee.csv", f'instruction,Text\n,{TWO[0]}\n" ","{TWO[1]}"\n'),
         ("bee.csv", pd.DataFrame(ROWS).to_csv()),
         ("bee.csv", pd.DataFrame(ROWS).to_csv(index=False, sep=";").encode("utf-16")),
         ("bee.csv", f'Prompt,role\n{TWO[0]},bee\n"{TWO[1]}",bee\n'),
@@ -258,6 +274,7 @@ def test_spread():
     assert spread(prompts, 3) == ["0", "3", "6"]
     assert spread(prompts, 1) == ["0"]
     assert spread(prompts, 12) == prompts
+    assert spread(pd.Series(prompts, index=[3] * 10), 3) == ["0", "3", "6"]
     with pytest.raises(RoleLensError, match="n must be at least 1, got 0"):
         spread(prompts, 0)
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from role_lens import Question, RoleLensError, load_numeric_questions, load_questions
+from role_lens import Question, RoleLensError, load_numeric_questions, load_questions, load_roles
 from role_lens.questions import home_domains, sample_by_domain
 
 ROWS = [
@@ -278,22 +278,37 @@ READ = {
     "RACE": (
         [{"article": "It was late.", **PLAIN, "answer": "B"}],
         (f"It was late.\n{TREE[0]}", *TREE[1:]),
-        "a passage, a question and a list of options",
+        "a question and a list of options after a passage, whose answer is a letter",
     ),
     "a passage that isn't always there": (
         [{"passage": None, **PLAIN, "label": "B"}],
         TREE,
-        "a passage, a question and a list of options",
+        "a question and a list of options, whose answer is a letter",
     ),
     "a passage and a column for each option": (
         [{"passage": "It was late.", **LETTERED}],
         (f"It was late.\n{TREE[0]}", *TREE[1:]),
-        "a passage, a question and an option a column",
+        "a question and an option a column after a passage, whose answer is a letter",
+    ),
+    "a passage in the package's own form": (
+        [{"passage": "It was late.", **LIST, "answer": 1}],
+        (f"It was late.\n{TREE[0]}", *TREE[1:]),
+        "question, choices and answer after a passage, whose answer is an index from 0",
+    ),
+    "a passage before a benchmark's question": (
+        [{"Context": "It was late.", **PLAIN, "answer": "B", "answer_index": 1}],
+        (f"It was late.\n{TREE[0]}", *TREE[1:]),
+        "MMLU-Pro after a passage",
+    ),
+    "a passage that is missing in the package's own form": (
+        [{"passage": None, **LIST, "answer": 1}],
+        TREE,
+        None,
     ),
     "BIG-bench": (
         [{"input": TREE[0], "target_scores": {"ash": 0, "ant": 1, "eel": 0, "owl": 0}}],
         TREE,
-        "BIG-bench",
+        "BIG-bench, whose right option is marked: 1 question",
     ),
     "options, answer": ([{**PLAIN, "answer": "(b)"}], TREE, "a question and a list of options"),
     "a column for each option": ([LETTERED], TREE, "an option a column, whose answer is a letter"),
@@ -335,6 +350,18 @@ def test_names_in_the_rows(tmp_path):
         "MMLU": ("q:1", "anatomy"),
         "HellaSwag": ("q:1", "q"),
     }
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".parquet", ".csv"])
+@pytest.mark.parametrize("own", [str, str.title])
+def test_names_are_compared_alike_in_every_kind_of_file(tmp_path, ending, own):
+    row = {own(name): value for name, value in {**LIST, "answer": 1}.items()}
+    row |= {"Subject": "botany", "DOMAIN": "plants", "Id": "seven"}
+    (question,), _ = read(
+        write(tmp_path / f"q{ending}", as_csv([row]) if ending == ".csv" else [row])
+    )
+    assert content(question) == TREE
+    assert (question.id, question.subject, question.domain) == ("seven", "botany", "plants")
 
 
 @pytest.mark.parametrize(
@@ -405,6 +432,10 @@ CSV = {
     "a list as numpy prints it": (
         as_csv([{**LIST, "choices": np.array(["it's", 'a "b"', "c\nd"]), "answer": "2"}]),
         (TREE[0], ("it's", 'a "b"', "c\nd"), 2),
+    ),
+    "a list with LaTeX": (
+        as_csv([{**LIST, "choices": r"['\(x\)', '\[y\]']", "answer": "1"}]),
+        (TREE[0], (r"\(x\)", r"\[y\]"), 1),
     ),
     "ARC": (as_csv([{**LIST, "choices": LABELS, "answerKey": "B"}]), TREE),
     "ARC with arrays": (
@@ -507,7 +538,7 @@ def test_answers(tmp_path, rows, answers):
         ({**LIST, "answer": None}, "row 1: there is no answer: take a part"),
         ({**LIST, "answer": ""}, "there is no answer"),
         ({**LIST, "answer": float("nan")}, "there is no answer"),
-        (LIST, "there is no answer"),
+        (LIST, "there is no answer among the fields .*, or call its field 'answer'"),
         ({**LIST, "choices": LABELS, "answerKey": ""}, "there is no answer"),
         ({**READ["MedMCQA"][0][0], "cop": -1}, "answer -1 is outside the choices, .* kept back"),
         ({**LIST, "answer": 4}, "answer 4 is outside the choices, 0 to 3; if .* counted from 1"),
@@ -532,13 +563,29 @@ def test_answers(tmp_path, rows, answers):
         ({**LIST, "choices": {"text": ["x", "y"], "label": ["A"]}, "answer": "A"},
          "expected a list of options in the field 'choices', got {'text'"),
         ({**LIST, "choices": "ash|ant", "answer": 0}, "expected a list of options .*'ash|ant'"),
+        ({**LIST, "choices": "{{'A': 'ash'}}", "answer": 0}, "expected a list of options .*{{'A'"),
+        ({**LIST, "choices": "{['ash']: 1}", "answer": 0}, "a list of options .*{.'ash'.: 1}"),
+        ({"question": "Q?", "candidates": "ash", "answer": 0}, "in the field 'candidates', got"),
         ({**LIST, "choices": ["ash", None], "answer": 0}, "expected a text as option 2, got None"),
         ({**LIST, "choices": ["ash", ["ant"]], "answer": 0}, "expected a text as option 2"),
-        ({**LIST, "question": None, "answer": 0}, "expected a string in the field 'question', got"),
+        ({**LIST, "question": None, "answer": 0}, "string in the field 'question', got None"),
+        ({"article": "It was late.", **PLAIN, "question": " ", "answer": "A"},
+         "expected a non-empty string in the field 'question', got ' '"),
+        ({"passage": ["It was late."], **LIST, "answer": 1}, "string .* 'passage', got .'It"),
+        ({**LIST, "answer": 1, "Answer": "A"}, "several fields have the name 'answer'"),
+        ({**PLAIN, "gold_label": "B"},
+         "there is no answer among the fields .'question', 'options', 'gold_label'.: take a part "
+         "of the benchmark with answers, or call its field 'answer_index'"),
         ({**LETTERED, "B": ""}, "options in a, c, d, but not in those before or between them"),
         ({"question": "Q?", "mc2_targets": {"x": 1, "y": 1, "z": 0}},
          "expected exactly one right option, got 2"),
         ({"question": "Q?", "options": ["a", "b"], "mc1_targets": {}}, "list of options in .*mc1"),
+        ({"question": "Q?", "mc1_targets": ["a", "b"]}, "expected exactly one right option, got 0"),
+        ({"question": "Q?", "correct_answer": "", "distractor1": "a", "distractor2": "b"},
+         "the field 'correct_answer' is empty"),
+        ({"question": "Q?", "Correct Answer": None,
+          **{f"Incorrect Answer {n}": one for n, one in zip("123", "abc", strict=True)}},
+         "the field 'correct_answer' is empty"),
         ({"text": "Q?", "correct": "a"},
          "can't tell a question and its options by the fields .'text', 'correct'.: expected "),
         (["Q?", "a", "b"], "expected a JSON object, got list"),
@@ -574,6 +621,7 @@ def test_what_is_refused(tmp_path, row, message):
         ("q.csv", 'question,A,B,answer\nQ?,"a,b,B\n', r"line 2: unexpected end of data"),
         ("q.csv", 'question,A,B,answer\n"Q\n?",a,b,\n', r"q\.csv, line 2: there is no answer"),
         ("q.csv", "Question,A,a,Answer\nQ?,x,y,A\n", "line 1: several columns have the name 'a'"),
+        ("q.csv", "\n,,\nQuestion,A,a,Answer\nQ?,x,y,A\n", "line 3: several columns have the"),
         ("q.json", json.dumps([{**LIST, "answer": "9" * 5000}]), "row 1: expected an index"),
         ("q.csv", "Q?,a,b,c,B\n", "can't tell a question .* by the fields .'column_1_of_5'"),
         ("q.csv", "Q,a,b,c,d,key\n", r"line 1: expected an index from 0 to 3, .* got 'key'"),
@@ -618,6 +666,22 @@ def test_what_holds_no_questions_is_left_out_and_named(tmp_path):
     (tmp_path / "q.jsonl").unlink()
     with pytest.raises(RoleLensError, match=r"dataset_info\.json, line 1: can't tell a question"):
         load_questions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "content"),
+    [
+        (load_questions, "q.jsonl", ROWS),
+        (load_numeric_questions, "q.json", [{"question": "Two?", "answer": 2}]),
+        (load_roles, "nurse.txt", "Pulse?"),
+    ],
+)
+def test_warnings_name_the_line_that_called(tmp_path, load, name, content):
+    write(tmp_path / name, content)
+    write(tmp_path / "notes.json", '{"name": "x"}')
+    with pytest.warns(UserWarning, match=r"left out: .*notes\.json, line 1: ") as said:
+        load(tmp_path)
+    assert [one.filename for one in said] == [__file__]
 
 
 def test_folders(tmp_path):
@@ -690,6 +754,8 @@ SUMS = [{"question": "Six sevens?", "answer": "6 * 7 = 42\n#### 42"},
         ("s.csv", as_csv(SUMS, delimiter=";")),
         ("s.json", json.dumps({"examples": [{"Question": "Six sevens?", "Final Answer": 42},
                                             {"Question": "A lot?", "Final Answer": 1200.0}]})),
+        ("s.json", [{"passage": "Six", "question": "sevens?", "answer": 42, "choices": None},
+                    {"question": "A lot?", "answer": 1200, "choices": [], "answers": ["1,200"]}]),
         ("s.parquet", [{"Body": "Six", "Question": "sevens?", "Answer": 42.0},
                        {"Body": None, "Question": "A lot?", "Answer": 1200.0}]),
     ],
@@ -702,21 +768,41 @@ def test_numeric_questions(tmp_path, name, content):
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("change", "message"),
     [
-        ("1,5", "row 1: .*expected a number as the answer, got '1,5'"),
-        (None, "expected a number as the answer, got None"),
-        (float("nan"), "expected a number"),
-        (True, "expected a number"),
-        ("two", "expected a number"),
+        ({"answer": "1,5"}, "row 1: .*expected a number as the answer, got '1,5'"),
+        ({"answer": None}, "expected a number as the answer, got None"),
+        ({"answer": float("nan")}, "expected a number"),
+        ({"answer": True}, "expected a number"),
+        ({"answer": "two"}, "expected a number"),
+        (
+            {"question": " ", "body": "Six."},
+            "row 1: expected a non-empty string in .* 'question', got",
+        ),
+        (
+            {"choices": ["3", "4"]},
+            "row 1: there are options in choices: read them with load_questions",
+        ),
+        ({"choices": "['3', '4']"}, "there are options in choices"),
+        ({"A": "3", "B": "4"}, "there are options in a, b: read them with load_questions"),
     ],
 )
-def test_numeric_questions_that_are_refused(tmp_path, answer, message):
-    path = write(tmp_path / "s.json", [{"question": "How many?", "answer": answer}])
+def test_numeric_questions_that_are_refused(tmp_path, change, message):
+    path = write(tmp_path / "s.json", [{"question": "How many?", "answer": 2, **change}])
     with pytest.raises(RoleLensError, match=message):
         load_numeric_questions(path)
     with pytest.raises(RoleLensError, match="expected the fields question and answer"):
         load_numeric_questions(write(tmp_path / "t.csv", "How many?,3\n"))
+
+
+def test_several_files_of_numeric_questions(tmp_path):
+    write(tmp_path / "a.jsonl", [{**SUMS[0], "id": 1}])
+    write(tmp_path / "b.csv", as_csv([{**SUMS[1], "id": 1}]))
+    with pytest.warns(UserWarning, match="some ids belong to several questions, such as '1'"):
+        assert [one.answer for one in load_numeric_questions(tmp_path)] == [42, 1200]
+    write(tmp_path / "a.csv", as_csv([{**SUMS[0], "id": 1}]))
+    with pytest.raises(RoleLensError, match=r"a\.jsonl and a\.csv have the same name: remove one"):
+        load_numeric_questions(tmp_path)
 
 
 def test_rows_of_pandas(tmp_path):

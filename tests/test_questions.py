@@ -41,8 +41,8 @@ def test_jsonl(tmp_path):
         ({"answer": -1}, "outside the choices"),
         ({"answer": "C"}, "expected an index from 0 to 1, a letter or .* got 'C'"),
         ({"answer": True}, "expected an index from 0"),
-        ({"question": ""}, "the text is empty"),
-        ({"question": 3}, "expected a string in the field 'question', got 3"),
+        ({"question": ""}, "expected a non-empty string in the field 'question', got ''"),
+        ({"question": 3}, "expected a non-empty string in the field 'question', got 3"),
         ({"choices": [3, [4]]}, r"expected a text as option 2, got \[4\]"),
     ],
 )

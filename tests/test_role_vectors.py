@@ -225,6 +225,29 @@ def test_merging_what_does_not_belong_together(llama, vectors):
         vectors.merge(fit(llama, system="Be brief."))
     with pytest.raises(RoleLensError, match="positions"):
         vectors.merge(fit(llama, positions=[-1]))
+    others = {**vectors.provenance, "chat_template_kwargs": {"enable_thinking": False}}
+    with pytest.raises(RoleLensError, match="differ in chat_template_kwargs"):
+        vectors.merge(replace(vectors, provenance=others))
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+def test_only_vectors_are_merged(vectors):
+    with pytest.raises(RoleLensError, match="expected RoleVectors, of fit or load, got None"):
+        vectors.merge(None)
+
+
+@pytest.mark.usefixtures("as_users_have_it")
+def test_prompts_of_the_fit_come_in_whatever_holds_them(vectors):
+    found = vectors.with_prompts({role: np.array(some) for role, some in ROLES.items()}, iter(BASE))
+    assert found.prompts.base == BASE
+    with pytest.raises(RoleLensError, match="roles must be a mapping"):
+        vectors.with_prompts(list(ROLES), BASE)
+
+
+@pytest.mark.parametrize("path", ["", ".", "/"])
+def test_vectors_need_a_name_to_be_saved_by(vectors, path):
+    with pytest.raises(RoleLensError, match="expected the path of a file, got"):
+        vectors.save(path)
 
 
 def test_save_and_load_are_exact(vectors, tmp_path):
@@ -251,8 +274,9 @@ def test_save_and_load_are_exact(vectors, tmp_path):
 
 def test_load_refuses(vectors, tmp_path):
     path = tmp_path / "v.safetensors"
-    with pytest.raises(RoleLensError, match="no vectors at"):
-        RoleVectors.load(path)
+    for none in (path, tmp_path, "x" * 5000):
+        with pytest.raises(RoleLensError, match="no vectors at"):
+            RoleVectors.load(none)
     vectors.save(path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(RoleLensError, match="not a readable safetensors file"):

@@ -1,14 +1,12 @@
 """A run folder is of one run: the same goes on there, and another is refused by what differs."""
 
-import functools
 import json
 import os
 from pathlib import Path
 
-import lm_eval.tasks
 import pandas as pd
 import pytest
-from tiny import CHAT_TEMPLATE, tiny_bridge, tiny_hf, tiny_tokenizer
+from tiny import make_workplace, tiny_bridge
 
 from role_lens import Question
 from role_lens.cli import main
@@ -21,16 +19,8 @@ from role_lens.reporting import ModelOptions
 def workplace(tmp_path_factory):
     """A tiny model folder, two files of fitted vectors, and questions of two domains."""
     folder = tmp_path_factory.mktemp("folders")
-    tiny_hf("llama").save_pretrained(folder / "model")
-    tiny_tokenizer(template=CHAT_TEMPLATE).save_pretrained(folder / "model")
-    (folder / "roles").mkdir()
-    (folder / "roles" / "poet.txt").write_text("Rhyme?\nOde!\nScan this.\n")
-    (folder / "roles" / "cook.txt").write_text("Salt?\nStew!\nBoil this now.\n")
-    rows = [
-        {"question": f"{i}+{i}?", "choices": [str(i), str(2 * i)], "answer": 1, "domain": domain}
-        for i, domain in enumerate(["verse", "food"] * 40)
-    ]
-    (folder / "many.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    make_workplace(folder)
+    rows = [json.loads(line) for line in (folder / "many.jsonl").read_text().splitlines()]
     others = [{**row, "question": f"Is it {row['question']}"} for row in rows]
     (folder / "others.jsonl").write_text("\n".join(map(json.dumps, others)))
     (folder / "few.jsonl").write_text("\n".join(map(json.dumps, rows[:4])))
@@ -108,10 +98,8 @@ def test_compare(workplace, tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("own_tasks_only")
 def test_lm_eval(workplace, tmp_path, capsys, monkeypatch):
-    # Without lm-eval's index of its own tasks, which takes seconds to make.
-    own = functools.partial(lm_eval.tasks.TaskManager, include_defaults=False)
-    monkeypatch.setattr("lm_eval.tasks.TaskManager", own)
     questions = [Question(f"q{i}", f"Which {i}?", ("a", "bc"), i % 2, "s", "d") for i in range(4)]
     write_task(questions, tmp_path / "tasks", "letters", template="mmlu")
     arguments = ["lm-eval", "--tasks", "letters", *of(tmp_path, "include-path", "tasks")]

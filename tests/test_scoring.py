@@ -195,6 +195,13 @@ def test_shape_of_the_table_and_summary(llama):
     assert summary["patch"].tolist() == ["baseline", "two"]
     assert summary["chance"][0] == pytest.approx((1 / 4 + 1 / 3 + 1 / 2 + 1 / 6) / 4)
     assert summary["accuracy"][0] == table["correct"][:4].mean()
+    for score, column in (("correct", "accuracy_se"), ("logprob_correct", "logprob_correct_se")):
+        of_one = table[score].to_numpy(dtype=float)[:4]
+        by_hand = np.sqrt(((of_one - of_one.mean()) ** 2).sum() / (3 * 4))
+        assert summary[column][0] == pytest.approx(by_hand)
+    for missing in ("logprob_correct", "choice_mass", "n_choices"):
+        with pytest.raises(RoleLensError, match="expected a table that evaluate returns"):
+            summarize(table.drop(columns=missing))
 
 
 @pytest.mark.parametrize(

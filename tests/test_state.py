@@ -12,6 +12,7 @@ from tiny import BASE, CHAT_TEMPLATE, QUIET, ROLES, tiny_bridge, tiny_hf, tiny_t
 from transformer_lens.model_bridge import TransformerBridge
 
 from role_lens import (
+    Patch,
     Question,
     RoleLensError,
     RoleVectors,
@@ -138,6 +139,37 @@ def test_torch_s_modes_change_nothing(llama, vectors, state):
     assert leaf.grad is not None
 
 
+@pytest.mark.parametrize("state", ["bfloat16 by default", "autocast", "another device"])
+def test_what_is_set_inside_a_block_with_a_patch_changes_nothing(llama, vectors, state):
+    patch = vectors.add("poet", layer=1, coefficient=2.0)
+    with patch.on(llama):
+        expected, text = scores(llama), generate(llama, "Tea?", max_new_tokens=6)
+        with STATES[state]():
+            np.testing.assert_array_equal(scores(llama), expected)
+            assert generate(llama, "Tea?", max_new_tokens=6) == text
+
+
+def test_training_mode_that_is_set_inside_a_block_is_set_aside_too(fresh):
+    patch = Patch.add(torch.ones(32), layer=1)
+    with patch.on(fresh):
+        expected = scores(fresh)
+        fresh.train()
+        np.testing.assert_array_equal(scores(fresh), expected)
+        assert fresh.training
+    assert fresh.training
+
+
+def test_a_type_that_is_set_in_the_meantime_stays(llama, vectors):
+    with default_dtype(torch.float64):
+        with vectors.add("poet", layer=1).on(llama):
+            assert torch.get_default_dtype() == torch.float32
+            torch.set_default_dtype(torch.bfloat16)
+        assert torch.get_default_dtype() == torch.bfloat16
+        with vectors.add("poet", layer=1).on(llama):
+            assert torch.get_default_dtype() == torch.float32
+        assert torch.get_default_dtype() == torch.bfloat16
+
+
 def change_in_place(model):
     with torch.no_grad():
         for parameter in model.parameters():
@@ -188,7 +220,7 @@ def test_rows_that_are_added_to_the_embedding_make_no_other_model(fresh):
 
 def test_hooks_of_torch_s_own_are_refused(fresh):
     handle = fresh.original_model.transformer.h[1].register_forward_hook(lambda *args: None)
-    with pytest.raises(RoleLensError, match="carries hooks"):
+    with pytest.raises(RoleLensError, match=r"carries hooks: .*torch's with their handles"):
         RoleVectors.fit(fresh, ROLES, BASE, positions=[-1], compute=QUIET)
     handle.remove()
     RoleVectors.fit(fresh, ROLES, BASE, positions=[-1], compute=QUIET)

@@ -2,7 +2,15 @@ import pytest
 import torch
 from tiny import CHAT, CHAT_TEMPLATE, QUIET, tiny_bridge, tiny_tokenizer
 
-from role_lens import RoleLensError, RoleVectors, chat_text, encode_chat
+from role_lens import (
+    Asking,
+    Question,
+    RoleLensError,
+    RoleVectors,
+    chat_text,
+    encode_chat,
+    evaluate,
+)
 from role_lens._run.budget import Budget, in_batches
 from role_lens._run.forward import last_logits, next_logits
 from role_lens._run.residual_stream import residual_stream
@@ -69,13 +77,41 @@ def test_positions_that_differ_between_prompts_are_refused():
     [
         ([], "at least one of the prompts, got an empty list"),
         (["ok", " \n"], "prompt 1 is empty"),
-        (["a\ud800"], "prompt 0 holds a lone surrogate"),
         (["x" * 300], "more than the model's context of 256"),
     ],
 )
 def test_bad_prompts(llama, prompts, message):
     with pytest.raises(RoleLensError, match=message):
         encode_chat(llama, prompts)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model: encode_chat(model, ["a\ud800"]),
+        lambda model: encode_chat(model, ["a"], "x" * 200 + "\udfff"),
+        lambda model: evaluate(model, [asked("Q\ud800?")], {"b": None}, compute=QUIET),
+        lambda model: evaluate(model, [asked("Q?", "a\ud800")], {"b": None}, CLOZE, compute=QUIET),
+        lambda model: evaluate(model, [asked("Q?")], {"b": None}, system("\ud800"), compute=QUIET),
+    ],
+)
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, CHAT_TEMPLATE + " ", None])
+def test_lone_surrogates(template, ask):
+    """Halves of a character, which no tokenizer takes; also where a template ends in a space."""
+    model = tiny_bridge("llama", tokenizer=tiny_tokenizer(template=template))
+    with pytest.raises(RoleLensError, match=r"a text holds a lone surrogate.*'[^']*\\ud"):
+        ask(model)
+
+
+CLOZE = Asking("cloze")
+
+
+def system(message):
+    return Asking(system=message)
+
+
+def asked(question, *options):
+    return Question("q", question, (*options, "red", "blue"), 0, "s", "d")
 
 
 def test_batches_hold_everything_once_and_keep_to_the_budget(llama):

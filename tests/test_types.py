@@ -1,6 +1,8 @@
 """Numbers, vectors, prompts and questions out of other people's hands: numpy, pandas, torch, lists,
 strings. What is plainly meant is taken; all else is refused in one line."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -18,19 +20,33 @@ from role_lens import (
     RoleLensError,
     RoleVectors,
     Sampling,
+    Selection,
+    TestPlan,
+    compare,
     encode_chat,
     evaluate,
     generate,
+    select,
     sweep,
 )
 from role_lens.checks import real_number, whole_number
-from role_lens.scoring import Generation
+from role_lens.reading import Injection, logit_lens, patchscope, project_tokens
+from role_lens.scoring import Generation, score_generated
 
 QUESTIONS = [Question(f"q{n}", f"What is {n}?", ("a", "b"), n % 2, "x", "x") for n in range(4)]
 VECTOR = torch.linspace(-1, 2, 32)
+GRID = np.ones((2, 2))  # which Python shows on two lines
 
 
 pytestmark = pytest.mark.usefixtures("as_users_have_it")
+
+
+@contextmanager
+def refused(message):
+    """Something is refused with this message, on one line."""
+    with pytest.raises(RoleLensError, match=message) as error:
+        yield
+    assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
@@ -67,11 +83,11 @@ def test_whole_numbers_are_a_direction():
     ("direction", "message"),
     [
         (torch.stack([VECTOR] * 3), r"one vector of d_model numbers, got shape \(3, 32\): choose"),
-        (torch.tensor(2.0), r"one vector of d_model numbers, got shape \(\)"),
-        (3, r"got shape \(\)"),
+        (torch.tensor(2.0), "a vector of numbers, got a single number"),
+        (3, "a vector of numbers, got a single number"),
         ([], r"got shape \(0,\)"),
         ("economist", "a vector of numbers, got str"),
-        (None, "a vector of numbers, got NoneType|got shape"),
+        (None, "a vector of numbers, got (NoneType|a single number)"),
         ({"layer": VECTOR}, "a vector of numbers, got dict"),
         (["a", "b"], "a vector of numbers, got list"),
         (VECTOR * float("nan"), "finite"),
@@ -80,9 +96,8 @@ def test_whole_numbers_are_a_direction():
 )
 @pytest.mark.parametrize("kind", ["add", "ablate"])
 def test_what_is_no_direction(direction, message, kind):
-    with pytest.raises(RoleLensError, match=message) as refused:
+    with refused(message):
         Patch.of(kind, direction, layer=1)
-    assert "\n" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -100,7 +115,8 @@ def test_what_is_a_whole_number(three, vectors):
 
 
 @pytest.mark.parametrize(
-    "wrong", [None, "three", 3.5, float("nan"), True, [3], np.array([1, 2]), torch.ones(2), {}]
+    "wrong",
+    [None, "three", 3.5, float("nan"), True, [3], np.array([1, 2]), torch.ones(2), {}, GRID],
 )
 def test_what_is_no_whole_number(wrong, vectors, llama):
     uses = {
@@ -111,11 +127,13 @@ def test_what_is_no_whole_number(wrong, vectors, llama):
         "seed": lambda: Sampling(seed=wrong),
     }
     for name, use in uses.items():
-        with pytest.raises(RoleLensError, match=f"{name} must be a whole number, got"):
+        with refused(f"{name} must be a whole number, got"):
             use()
 
 
-@pytest.mark.parametrize("wrong", [None, "much", float("inf"), float("nan"), [1.0, 2.0], True])
+@pytest.mark.parametrize(
+    "wrong", [None, "much", float("inf"), float("nan"), [1.0, 2.0], True, GRID]
+)
 def test_what_is_no_number(wrong, vectors):
     for use in (
         lambda: Patch.add(VECTOR, layer=1, coefficient=wrong),
@@ -124,7 +142,7 @@ def test_what_is_no_number(wrong, vectors):
         lambda: Generation(temperature=wrong),
         lambda: vectors.add("poet", layer=1, coefficient=wrong),
     ):
-        with pytest.raises(RoleLensError, match=r"must be (a number|finite)|needs a coefficient"):
+        with refused(r"must be (a number|finite)|needs a coefficient"):
             use()
 
 
@@ -173,13 +191,15 @@ def test_what_are_no_prompts(llama, prompts, message):
         lambda: RoleVectors.fit(llama, ROLES, prompts, compute=QUIET),
         lambda: encode_chat(llama, prompts),
     ):
-        with pytest.raises(RoleLensError, match=message):
+        with refused(message):
             use()
 
 
-@pytest.mark.parametrize("roles", [["poet"], "poet", None, pd.DataFrame({"poet": ["Rhyme?"]})])
+@pytest.mark.parametrize(
+    "roles", [["poet"], "poet", None, GRID, pd.DataFrame({"poet": ["Rhyme?"]})]
+)
 def test_roles_must_be_a_mapping(llama, roles):
-    with pytest.raises(RoleLensError, match="roles must be a mapping"):
+    with refused("roles must be a mapping"):
         RoleVectors.fit(llama, roles, BASE, compute=QUIET)
 
 
@@ -217,43 +237,108 @@ def test_identifiers_of_several_types(llama, vectors, tmp_path):
         (QUESTIONS[0], "must be a list of Question"),
         ("Q?", "must be a list of Question"),
         (None, "must be a list of Question"),
-        ({"q": QUESTIONS[0]}, "must be a list of Question, got a dict"),
+        ({"q": QUESTIONS[0]}, "must be a list of Question, got dict: {'q'"),
         (pd.DataFrame({"question": ["Q?"]}), "load_questions makes questions"),
         ([QUESTIONS[0], "Q?"], "number 1 is 'Q\\?'"),
+        (GRID, r"number 0 is array\(\[1., 1.\]\)"),
+        ([QUESTIONS[0], GRID], "number 1 is array"),
         ([], "at least one question"),
     ],
 )
 def test_what_are_no_questions(llama, questions, message):
-    with pytest.raises(RoleLensError, match=message):
+    with refused(message):
         evaluate(llama, questions, {"b": None}, compute=QUIET)
 
 
-@pytest.mark.parametrize("patches", [Patch.add(VECTOR, layer=1), [None], None, "add"])
+@pytest.mark.parametrize("patches", [Patch.add(VECTOR, layer=1), [None], None, "add", GRID])
 def test_patches_must_be_a_mapping(llama, patches):
-    with pytest.raises(RoleLensError, match="patches must be a mapping of names to patches"):
+    with refused("patches must be a mapping of names to patches"):
         evaluate(llama, QUESTIONS, patches, compute=QUIET)
 
 
-@pytest.mark.parametrize("patch", ["add", 3, {"p": Patch.add(VECTOR, layer=1)}, [VECTOR]])
+@pytest.mark.parametrize("patches", [[None], None])
+def test_patches_of_written_answers(llama, patches):
+    with refused("patches must be a mapping of names to patches"):
+        score_generated(llama, QUESTIONS, patches, progress=False)
+
+
+@pytest.mark.parametrize("patch", ["add", 3, {"p": Patch.add(VECTOR, layer=1)}, [VECTOR], GRID])
 def test_what_is_no_patch(llama, patch):
-    with pytest.raises(RoleLensError, match="expected a Patch"):
+    with refused("expected a Patch"):
         generate(llama, "Hi", patch=patch)
-    with pytest.raises(RoleLensError, match="expected a Patch"):
+    with refused("expected a Patch"):
         evaluate(llama, QUESTIONS, {"p": patch}, compute=QUIET)
 
 
 def test_questions_of_an_exam():
     exam = Exam(pd.Series(QUESTIONS), validation=tuple(QUESTIONS), asking=Asking())
     assert list(exam.questions) == QUESTIONS
-    with pytest.raises(RoleLensError, match="validation must be a list of Question"):
+    with refused("validation must be a list of Question"):
         Exam(QUESTIONS, validation="val.jsonl")
-    with pytest.raises(RoleLensError, match="domains must be a mapping"):
-        Exam(QUESTIONS, domains=["poet"])
+    with refused("domains must be a mapping"):
+        Exam(QUESTIONS, domains=GRID)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda m, v: evaluate(m, QUESTIONS, {"b": None}, "cloze"),
+        lambda m, v: evaluate(m, QUESTIONS, {"b": None}, compute=512),
+        lambda m, v: generate(m, "Hi", sampling=0.7),
+        lambda m, v: sweep(m, v, QUESTIONS, "run", Selection()),
+        lambda m, v: select(m, v, QUESTIONS, "run", Grid()),
+        lambda m, v: compare(m, v, QUESTIONS, "run"),
+        lambda m, v: compare(m, v, Exam(QUESTIONS), "run", TestPlan()),
+        lambda m, v: RoleVectors.fit(m, ROLES, BASE, compute=512),
+        lambda m, v: patchscope(m, VECTOR[None], 1),
+        lambda m, v: Selection(None),
+        lambda m, v: Exam(QUESTIONS, asking="cloze"),
+    ],
+)
+def test_records_of_another_kind(llama, vectors, tmp_path, monkeypatch, use):
+    monkeypatch.chdir(tmp_path)
+    with refused(r"must be a [A-Z]\w+, got "):
+        use(llama, vectors)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("field", ["n_random", "n_shuffled", "permutations", "seed"])
+def test_numbers_that_a_plan_needs(field):
+    with refused(f"{field} must be a whole number, got None"):
+        TestPlan(**{field: None})
+
+
+@pytest.mark.parametrize("make", [np.asarray, lambda x: x.tolist(), lambda x: x.double()])
+def test_readings_take_vectors_from_elsewhere(llama, make):
+    rows = torch.stack([VECTOR, VECTOR.flip(0)])
+    assert logit_lens(llama, make(rows), top_k=3) == logit_lens(llama, rows, top_k=3)
+    scope = [
+        patchscope(llama, one, Injection(np.int64(1)), max_new_tokens=2)
+        for one in (rows, make(rows))
+    ]
+    assert scope[0] == scope[1]
+    views = [project_tokens(llama, "Hi", one, layer=1) for one in (VECTOR, make(VECTOR))]
+    assert views[0] == views[1]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ({"layer": 1.5}, "layer must be a whole number, got 1.5"),
+        ({"layer": None}, "layer must be a whole number, got None"),
+        ({"layer": 1, "scale": None}, "scale must be a number, got None"),
+    ],
+)
+def test_numbers_of_an_injection(llama, numbers, message):
+    with refused(message):
+        patchscope(llama, VECTOR[None], Injection(**numbers))
 
 
 def test_grids_from_elsewhere():
     found = Grid(layers=np.array([1, 2]), positions=-1, coefficients=torch.tensor([1.0, 2.0]))
     assert found == Grid(layers=(1, 2), positions=(-1,), coefficients=(1.0, 2.0))
-    for options in ({"layers": "x"}, {"layers": [None]}, {"roles": 3}, {"coefficients": [None]}):
-        with pytest.raises(RoleLensError, match="must be"):
+    single = Grid(layers=np.array(3), coefficients=torch.tensor(2.0), roles=pd.Series(["poet"]))
+    assert single == Grid(layers=(3,), coefficients=(2.0,), roles=("poet",))
+    for options in ({"layers": "x"}, {"layers": [None]}, {"roles": 3}, {"coefficients": [GRID]}):
+        with refused("must be"):
             Grid(**options)

@@ -29,7 +29,7 @@ def at_once(n, work):
         barrier.wait()
         try:
             told.put((number, work(number)))
-        except RoleLensError as error:
+        except BaseException as error:
             told.put((number, error))
 
     processes = [FORK.Process(target=run, args=(number,)) for number in range(n)]
@@ -38,6 +38,9 @@ def at_once(n, work):
     found = dict(told.get(timeout=60) for _ in processes)
     for process in processes:
         process.join()
+    for one in found.values():
+        if isinstance(one, BaseException) and not isinstance(one, RoleLensError):
+            raise one
     return [found[number] for number in range(n)]
 
 
@@ -207,6 +210,25 @@ def test_a_run_that_is_refused_leaves_a_new_folder_free(tmp_path):
     with pytest.raises(RoleLensError, match="mistyped"):
         run(2, RoleLensError("mistyped"))  # it has begun before
     run(2)
+
+
+def test_a_refused_run_of_several_folders_leaves_them_free(tmp_path):
+    def begin(seed, then):
+        with claimed(tmp_path / "run", {"seed": seed}) as store:
+            open_store(store.path / "in_domain" / "econ", {"questions": seed})
+            then(store.path)
+            raise RoleLensError("mistyped")
+
+    for seed, then in ((1, Path.exists), (2, Path.exists), (3, shutil.rmtree)):
+        with pytest.raises(RoleLensError, match="mistyped"):
+            begin(seed, then)
+
+
+def test_why_a_file_can_not_be_written(tmp_path):
+    (tmp_path / "text.txt").write_text("")
+    for folder, reason in (("text.txt", "Not a directory"), ("none", "its folder isn't there")):
+        with pytest.raises(RoleLensError, match=f"can't write .*: {reason}"):
+            write_json(tmp_path / folder / "a.json", 1)
 
 
 def test_long_lists_are_told_apart_by_their_ends(tmp_path):

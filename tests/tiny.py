@@ -1,10 +1,13 @@
 """Tiny models at random initialisation, with a byte-level tokenizer, built without a network."""
 
 import copy
+import json
 import tempfile
+from pathlib import Path
 
 import torch
 import transformers
+from tiny_families import with_random_weights
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
@@ -132,13 +135,7 @@ def tiny_hf(architecture: str, seed: int = 0, **changes):
     config._attn_implementation = "eager"
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     model.config.architectures = [type(model).__name__]
-    with torch.no_grad():  # larger than the usual 0.02, so that layers differ and texts vary
-        for parameter in model.parameters():
-            if parameter.ndim > 1:
-                parameter.normal_(std=0.25)
-            else:  # gains other than one and biases other than zero, or mistakes there can't show
-                parameter += 0.1 * torch.randn_like(parameter)
-    return model
+    return with_random_weights(model)
 
 
 def _tokenizer_for(architecture: str):
@@ -210,3 +207,18 @@ def unchecked(record, **fields):
         object.__setattr__(other, name, value)
     other.__post_init__()
     return other
+
+
+def make_workplace(folder: Path, roles=ROLES, base=BASE) -> None:
+    """Put a tiny model, files of prompts and two domains of 40 questions into a folder."""
+    tiny_hf("llama").save_pretrained(folder / "model")
+    tiny_tokenizer(template=CHAT_TEMPLATE).save_pretrained(folder / "model")
+    (folder / "roles").mkdir()
+    for role, prompts in roles.items():
+        (folder / "roles" / f"{role.replace(' ', '_')}.txt").write_text("\n".join(prompts))
+    (folder / "base.txt").write_text("\n".join(base))
+    rows = [
+        {"question": f"{i}+{i}?", "choices": [str(i), str(2 * i)], "answer": 1, "domain": domain}
+        for i, domain in enumerate(["verse", "food"] * 40, start=1)
+    ]
+    (folder / "many.jsonl").write_text("\n".join(map(json.dumps, rows)))

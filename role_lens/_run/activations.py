@@ -7,7 +7,6 @@ Either takes one pass over the prompts for all layers and positions. The sums ar
 need no more memory for more prompts.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,12 +20,14 @@ from tqdm.auto import tqdm
 
 from role_lens._run.budget import in_batches, token_budget
 from role_lens._run.exclusive import has_model_to_itself
+from role_lens._run.fingerprint import has_hooks
 from role_lens._run.partial_pass import run_blocks
 from role_lens._run.past import Past
 from role_lens._run.residual_stream import residual_stream
 from role_lens._run.tokens import Batch, common_prefix_length, pad_right
-from role_lens.errors import RoleLensError
-from role_lens.models import Model, model_name, weight_processing
+from role_lens.checks import whole_number
+from role_lens.errors import RoleLensError, warn
+from role_lens.models import Model, check_layer, model_name, weight_processing
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,6 +131,9 @@ def activations_at(
         >>> activations_at(model, sequences, [(1, -1), (2, -1), (2, -2)]).shape
         torch.Size([3, 2, 32])
     """
+    places = [(check_layer(model, layer), whole_number(at, "a position")) for layer, at in places]
+    if not places:
+        raise RoleLensError("expected at least one pair of a layer and a position, got none")
     positions = sorted({position for _, position in places})
     with torch.inference_mode(False):  # or nothing could be trained on it
         found = torch.empty((len(places), len(sequences), model.cfg.d_model))
@@ -151,6 +155,8 @@ def _streams(
     if not sequences:
         return
     shortest = min(map(len, sequences))
+    if not shortest:
+        raise RoleLensError("expected token ids of each prompt, got an empty list")
     if not -shortest <= min(positions) <= max(positions) < 0:
         raise RoleLensError(
             f"positions {sorted(positions)} are out of range: they count from the end, -1 to "
@@ -160,7 +166,8 @@ def _streams(
     ordered = sorted(tuple(ids) for ids in sequences)
     common = common_prefix_length(ordered[0], ordered[-1])  # of all: the others are in between
     prefix = sequences[0][: min(common, after)]
-    if prefix and not _continues(model, sequences, prefix, positions):
+    # A hook that counts tokens would see a text without its beginning.
+    if prefix and (has_hooks(model) or not _continues(model, sequences, prefix, positions)):
         prefix = []
     past = _past(model, prefix) if prefix else None
 
@@ -210,9 +217,8 @@ def _continues(
         low = model.cfg.dtype in (torch.bfloat16, torch.float16)
         known[key] = difference <= (0.1 if low else 1e-3)  # not where it is NaN
         if not known[key]:
-            warnings.warn(
+            warn(
                 f"{model_name(model)} doesn't continue exactly from a shared preamble, which is "
-                "computed again for every prompt",
-                stacklevel=2,
+                "computed again for every prompt"
             )
     return known[key]

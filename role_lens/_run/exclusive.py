@@ -41,13 +41,18 @@ def exclusive(model: Model) -> Iterator[None]:
     """Have a model to oneself for the time of a `with` block, which may be in another one.
 
     Meanwhile the model is in evaluation mode (no dropout), and torch has its usual defaults, see
-    `usual_defaults`. Afterwards all is as it was.
+    `usual_defaults`; in an inner block too, whatever was changed in the outer one. Afterwards all
+    is as it was.
+
+    Raises:
+        RoleLensError: it is no model.
     """
+    check_model(model)
     turn = _turn_of(model)
-    with turn.lock, ExitStack() as stack:
-        if turn.depth == 0:
+    with turn.lock, usual_defaults(), ExitStack() as stack:
+        # To look at all modules takes a while; inside it is done only where it may be needed.
+        if turn.depth == 0 or model.training or _shared(model).training:
             stack.enter_context(_evaluation_mode(model))
-            stack.enter_context(usual_defaults())
         turn.depth += 1
         stack.callback(_leave, turn)
         yield
@@ -91,18 +96,20 @@ def has_model_to_itself(function: Callable[Params, Returned]) -> Callable[Params
         if not args and "model" not in kwargs:
             return function(*args, **kwargs)  # which says that it is missing
         model = args[0] if args else kwargs["model"]
-        check_model(model)
         with exclusive(cast(Model, model)):
             return function(*args, **kwargs)
 
     return alone
 
 
+def _shared(model: Model) -> Any:
+    """What bridges of the same transformers model have in common: its modules."""
+    return getattr(model, "original_model", model)
+
+
 def _turn_of(model: Model) -> _Turn:
-    # Bridges of the same transformers model share its modules.
-    shared = getattr(model, "original_model", model)
     with _making:
-        return _turns.setdefault(shared, _Turn())
+        return _turns.setdefault(_shared(model), _Turn())
 
 
 def _leave(turn: _Turn) -> None:
@@ -112,7 +119,7 @@ def _leave(turn: _Turn) -> None:
 @contextmanager
 def _evaluation_mode(model: Model) -> Iterator[None]:
     # A bridge's modules don't include all of those that it wraps.
-    modules = (*model.modules(), *getattr(model, "original_model", model).modules())
+    modules = (*model.modules(), *_shared(model).modules())
     training = [module for module in modules if module.training]
     try:
         for module in training:

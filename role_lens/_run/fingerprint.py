@@ -118,7 +118,10 @@ def refuse_hooks(model: Model) -> None:
     """Raise a RoleLensError if hooks are attached to the model, which would take part in what it
     computes."""
     if has_hooks(model):
-        raise RoleLensError("the model carries hooks: remove them first, with reset_hooks()")
+        raise RoleLensError(
+            "the model carries hooks: remove TransformerLens's with model.reset_hooks(), and "
+            "torch's with their handles, those of a transformers model before load_model"
+        )
 
 
 @has_model_to_itself  # or another thread's hooks would be seen

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from role_lens.chat import assistant_turn, chat_text, has_chat_template
+from role_lens.chat import assistant_turn, chat_text, has_chat_template, token_ids
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, check_model, is_bridge
 from role_lens.prompts import prompt_list
@@ -49,8 +49,6 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
     for number, prompt in enumerate(prompt_list(prompts)):
         if not prompt.strip():
             raise RoleLensError(f"prompt {number} is empty: {prompt!r}")
-        if any("\ud800" <= character <= "\udfff" for character in prompt):
-            raise RoleLensError(f"prompt {number} holds a lone surrogate: {prompt[:60]!r}")
         ids = encode_text(model, chat_text(model, prompt, system), special=not chat)
         check_length(model, len(ids), prompt)
         sequences.append(ids)
@@ -65,9 +63,9 @@ def encode_text(model: Model, text: str, *, special: bool) -> list[int]:
             token.
 
     Raises:
-        RoleLensError: a token for which the model has no embedding.
+        RoleLensError: as `token_ids`, and a token for which the model has no embedding.
     """
-    ids = list(model.tokenizer(text, add_special_tokens=special)["input_ids"])
+    ids = token_ids(model, text, special=special)
     bos, eos = model.tokenizer.bos_token_id, model.tokenizer.eos_token_id
     if special and len(ids) > 1 and ids[0] == ids[1] == bos:
         ids = ids[1:]
@@ -101,9 +99,13 @@ def encode_continuations(
     return alone[:kept], [whole[kept:] for whole in wholes]
 
 
-def stop_token_ids(model: Model) -> set[int]:
+def stop_token_ids(model: Model, system: str | None = None) -> set[int]:
     """Tokens that end an answer: those that tokenizer and generation config name, and the special
-    token with which the chat template ends the assistant's turn."""
+    token with which the chat template ends the assistant's turn.
+
+    Args:
+        system: as in `encode_chat`; some templates refuse conversations without one.
+    """
     tokenizer = model.tokenizer
     config = getattr(model.original_model, "generation_config", None) if is_bridge(model) else None
     named = getattr(config, "eos_token_id", None)
@@ -112,7 +114,7 @@ def stop_token_ids(model: Model) -> set[int]:
     # Some tokenizers have runs of spaces among their added tokens.
     added = getattr(tokenizer, "added_tokens_decoder", {})
     special |= {token for token, written in added.items() if str(written).strip()}
-    tail = tokenizer(assistant_turn(model).tail, add_special_tokens=False)["input_ids"]
+    tail = token_ids(model, assistant_turn(model, system).tail)
     stops.append(next((token for token in tail if token in special), None))
     return {token for token in stops if token is not None}
 

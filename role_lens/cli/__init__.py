@@ -18,7 +18,7 @@ COMMANDS: Registry[Callable[..., Any]] = Registry("role_lens.cli.commands", "run
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run a command; 0 if it worked, 2 for input that can't be used, 130 if interrupted.
+    """Run a command, and give its exit code, see `role_lens.reporting.reported`.
 
     Examples:
         >>> main(["--version"])

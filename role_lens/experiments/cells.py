@@ -11,7 +11,6 @@ a run can be killed at any time.
 
 import hashlib
 import json
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from role_lens.errors import RoleLensError, first_line
+from role_lens.errors import RoleLensError, first_line, warn
 from role_lens.experiments.store import Store, read_identity
 from role_lens.files import as_path, make_folder, write_table
 from role_lens.patches.patch import Combined
@@ -91,7 +90,7 @@ class FinishedCells:
                     with suppress(FileNotFoundError):  # another run has set it aside
                         part.replace(part.with_suffix(".damaged"))
                     report += "; it was set aside as .damaged and its cells are computed again"
-                warnings.warn(report, stacklevel=2)
+                warn(report)
                 continue
             table = table[~table["cell"].isin(seen)]
             seen.update(table["cell"].unique())

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from role_lens._run.exclusive import with_usual_defaults
 from role_lens.chat import chat_text, template_identity
+from role_lens.checks import check_is
 from role_lens.compute import Compute
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, warn
 from role_lens.experiments.candidates import candidates_of
 from role_lens.experiments.condition_scores import open_conditions, score_conditions
 from role_lens.experiments.conditions import (
@@ -114,6 +115,8 @@ def compare(
         [['poet', 'verse', 20]]
     """
     check_vectors(vectors)
+    for value, kind in ((exam, Exam), (selection, Selection), (plan, TestPlan)):
+        check_is(value, kind, kind.__name__)
     prepared = _prepare(Asker(model, exam.asking, compute), vectors, exam, out, selection, plan)
     with claimed(prepared.folder, _identity(prepared, vectors, exam)):
         for test in prepared.tests:  # may refuse, before the long part
@@ -341,10 +344,9 @@ def _warn_of_bands(random: Mapping[str, Sequence[RandomChoice]], n: int) -> None
     few = {role: len(band) for role, band in random.items() if len(band) < n}
     if few:
         found = ", ".join(f"{role} ({number})" for role, number in few.items())
-        warnings.warn(
+        warn(
             f"fewer than {n} random directions had a KL divergence within max_kl, so these null "
-            f"bands are smaller: {found}; raise max_kl to fill them",
-            stacklevel=4,
+            f"bands are smaller: {found}; raise max_kl to fill them"
         )
 
 
@@ -353,6 +355,6 @@ def _takes_system(asker: Asker) -> bool:
     try:
         chat_text(asker.model, "Hello?", NEUTRAL_PERSONA)
     except RoleLensError as error:
-        warnings.warn(f"no persona prompts are asked: {error}", stacklevel=4)
+        warn(f"no persona prompts are asked: {error}")
         return False
     return True

@@ -7,19 +7,19 @@
 The command line makes options of their fields, and a run's record holds them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal, get_args
 
 import tyro
 
-from role_lens.checks import real_number, whole_number
+from role_lens.checks import check_is, real_number, whole_number
 from role_lens.errors import RoleLensError
 from role_lens.patches.kind import KINDS
-from role_lens.questions.listed import question_list
-from role_lens.questions.question import Question
+from role_lens.questions.question import Question, question_list
 from role_lens.questions.splits import MIN_QUESTIONS
 from role_lens.scoring.asking import Asking
+from role_lens.values import as_list, shown
 
 MIN_RANDOM = 20
 """The fewest random directions of a null band."""
@@ -30,18 +30,18 @@ Objective = Literal["logprob", "accuracy"]
 def _set_names(record: Any, field: str) -> None:
     """Make a tuple of strings of a record's field, and refuse a single string."""
     value = getattr(record, field)
-    needed = field == "kinds"
-    if isinstance(value, str) or not isinstance(value, Iterable if needed else Iterable | None):
-        raise RoleLensError(f"{field} must be a tuple of strings, got {value!r}")
-    if value is not None:
-        object.__setattr__(record, field, tuple(map(str, value)))
+    if value is None and field != "kinds":
+        return
+    names = as_list(value)
+    if names is None:
+        raise RoleLensError(f"{field} must be a tuple of strings, got {shown(value)}")
+    object.__setattr__(record, field, tuple(map(str, names)))
 
 
 def _several(values: Any) -> list[Any]:
     """The numbers of a list, an array or the like; a lone number counts as one of them."""
-    return (
-        list(values) if isinstance(values, Iterable) and not isinstance(values, str) else [values]
-    )
+    several = as_list(values)
+    return [values] if several is None else several
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ class Selection:
     """Prompts for the KL divergence. Default: every eighth of the built-in base prompts."""
 
     def __post_init__(self) -> None:
+        check_is(self.grid, Grid, "grid")
         _set_names(self, "neutral")
         for name in ("max_kl", "leave_out_last"):
             value = getattr(self, name)
@@ -195,7 +196,7 @@ class TestPlan:
     def __post_init__(self) -> None:
         for number in fields(self):
             value = getattr(self, number.name)
-            if value is not None:
+            if value is not None or not number.name.startswith("max_"):
                 object.__setattr__(self, number.name, whole_number(value, number.name))
         if self.n_random < MIN_RANDOM:
             raise RoleLensError(f"n_random must be at least {MIN_RANDOM}, got {self.n_random}")
@@ -238,6 +239,7 @@ class Exam:
     """Role -> its domain, beside those of arXiv 2502.12055."""
 
     def __post_init__(self) -> None:
+        check_is(self.asking, Asking, "asking")
         object.__setattr__(self, "questions", question_list(self.questions))
         if self.validation is not None:
             validation = question_list(self.validation, "validation")
@@ -245,5 +247,5 @@ class Exam:
         if not isinstance(self.domains, Mapping):
             raise RoleLensError(
                 "domains must be a mapping of roles to domains, such as {'beekeeper': 'plants'}, "
-                f"got {self.domains!r:.60}"
+                f"got {shown(self.domains)}"
             )

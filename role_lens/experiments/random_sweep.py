@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from role_lens._run.exclusive import with_usual_defaults
-from role_lens.errors import RoleLensError
+from role_lens.checks import whole_number
 from role_lens.experiments.controls import rotation
 from role_lens.experiments.options import Grid
 from role_lens.experiments.sweeps import sweep_asked
@@ -56,8 +56,7 @@ def sweep_random(
         [0, 1]
     """
     check_vectors(vectors)
-    if n < 1:
-        raise RoleLensError(f"n must be at least 1, got {n}")
+    n, seed = whole_number(n, "n", least=1), whole_number(seed, "seed", least=0)
     tables = []
     for number in range(n):
         turned = rotation(vectors, seed, number)

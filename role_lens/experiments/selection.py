@@ -16,6 +16,7 @@ from urllib.parse import quote
 import pandas as pd
 
 from role_lens._run.exclusive import with_usual_defaults
+from role_lens.checks import check_is
 from role_lens.compute import Compute
 from role_lens.direction_spec import DirectionSpec
 from role_lens.errors import RoleLensError
@@ -115,6 +116,7 @@ def select_asked(
     asked: AskedQuestions, vectors: RoleVectors, out: str | Path, selection: Selection
 ) -> dict[str, Choice | None]:
     """Choose as `select` does, on questions that are tokenised already."""
+    check_is(selection, Selection, "selection")
     if len(asked) < MIN_QUESTIONS:
         raise RoleLensError(
             f"choosing needs at least {MIN_QUESTIONS} validation questions, got {len(asked)}"
@@ -172,7 +174,7 @@ def select_by_domain(
     if not chosen:
         raise RoleLensError(
             "no role has a direction whose KL divergence is within the limit: raise max_kl, or try "
-            "more candidates"
+            "more candidates, in another run folder"
         )
     return chosen
 

@@ -6,7 +6,6 @@
 They need the prompts that the vectors were fitted on.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
@@ -16,7 +15,7 @@ from torch import Tensor
 
 from role_lens._run.activations import activations_at
 from role_lens._run.tokens import encode_chat
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, warn
 from role_lens.experiments.controls import shuffled_directions
 from role_lens.experiments.selection import Choice
 from role_lens.finders._finder import FitPrompts
@@ -37,10 +36,9 @@ def prompt_tokens(
     """
     prompts = vectors.prompts or _builtin(vectors)
     if prompts is None:
-        warnings.warn(
+        warn(
             "no directions from shuffled labels: they need the prompts that the vectors were "
-            "fitted on (RoleVectors.with_prompts, --prompts and --base)",
-            stacklevel=3,
+            "fitted on (RoleVectors.with_prompts, --prompts and --base)"
         )
         return None
     system = vectors.provenance["system"]

@@ -143,12 +143,20 @@ def claimed(path: str | Path, identity: Mapping[str, Any]) -> Iterator[Store]:
     try:
         yield store
     except RoleLensError:
-        # Vectors that were fitted for the run are known by a record of their own.
-        results = [one for one in store.path.iterdir() if one.suffix != ".safetensors"]
-        if store.is_new and results == [store.path / _IDENTITY]:
-            with suppress(RoleLensError):
-                remove_file(store.path / _IDENTITY)
+        with suppress(RoleLensError, OSError):  # the folder may have been removed meanwhile
+            if store.is_new:
+                _free(store.path)
         raise
+
+
+def _free(folder: Path) -> None:
+    """Take the identities out of a folder that holds no results yet."""
+    files = [one for one in folder.rglob("*") if one.is_file()]
+    # Vectors that were fitted for the run are known by a record of their own.
+    results = [one for one in files if one.suffix != ".safetensors"]
+    if all(one.name == _IDENTITY for one in results):
+        for one in results:
+            remove_file(one)
 
 
 def read_identity(path: str | Path) -> dict[str, Any]:

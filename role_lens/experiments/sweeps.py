@@ -8,13 +8,14 @@ A run that was stopped goes on where it was.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
 from role_lens._run.exclusive import with_usual_defaults
+from role_lens.checks import check_is
 from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
 from role_lens.experiments.candidates import BASELINE, COLUMNS, Candidate, candidates_of
@@ -107,6 +108,7 @@ def sweep_asked(
         >>> sweep_asked(asked, vectors, folder / "run", grid)["kind"].tolist()
         ['none', 'add', 'add']
     """
+    check_is(grid, Grid, "grid")
     if not asked.questions:
         raise RoleLensError("sweep needs at least one question")
     vectors.check(asked.model)
@@ -124,6 +126,11 @@ def sweep_asked(
     return effects
 
 
+def sweep_identity(asked: AskedQuestions, vectors: RoleVectors) -> dict[str, Any]:
+    """What tells sweeps of these vectors on these questions from others, as JSON values."""
+    return {"run": "sweep", **asked.identity, "vectors": hash_of_vectors(vectors)}
+
+
 def open_sweep(asked: AskedQuestions, vectors: RoleVectors, out: str | Path) -> Store:
     """Open the run folder of a sweep of these vectors on these questions.
 
@@ -136,7 +143,7 @@ def open_sweep(asked: AskedQuestions, vectors: RoleVectors, out: str | Path) -> 
         >>> open_sweep(Asker(model).ask(questions), vectors, folder / "run").path == folder / "run"
         True
     """
-    return open_store(out, {"run": "sweep", **asked.identity, "vectors": hash_of_vectors(vectors)})
+    return open_store(out, sweep_identity(asked, vectors))
 
 
 def read_sweep(path: str | Path) -> pd.DataFrame:

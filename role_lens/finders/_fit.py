@@ -21,13 +21,14 @@ from role_lens._run.exclusive import has_model_to_itself
 from role_lens._run.fingerprint import fingerprint, refuse_hooks
 from role_lens._run.tokens import check_post_instruction, encode_chat, post_instruction_tokens
 from role_lens.chat import template_record
-from role_lens.checks import whole_number
+from role_lens.checks import check_is, whole_number
 from role_lens.compute import Compute
 from role_lens.directions import MEAN_CONTRASTS, d_prime
 from role_lens.errors import RoleLensError
 from role_lens.finders._finder import FINDERS, FitData, FitPrompts
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.prompts import prompt_list, role_name, split
+from role_lens.values import errors_of, shown
 from role_lens.versions import package_versions
 
 Directions = Mapping[str, Float[Tensor, "role position layer d_model"]]
@@ -61,22 +62,10 @@ def fit_means(
     compute: Compute,
 ) -> Fitted:
     """Fit as `RoleVectors.fit` says."""
+    check_is(compute, Compute, "compute")
     find = FINDERS[finder]
     refuse_hooks(model)
-    if not isinstance(prompts.roles, Mapping):
-        raise RoleLensError(
-            "roles must be a mapping of role names to prompts, such as {'nurse': ['Any plans?']}, "
-            f"got {type(prompts.roles).__name__}"
-        )
-    named = {
-        role_name(role): prompt_list(some, f"prompts of role {role!r}")
-        for role, some in prompts.roles.items()
-    }
-    base = prompt_list(prompts.base, "base prompts")
-    if not named:
-        raise RoleLensError("expected at least one role, got none")
-    if len(named) < len(prompts.roles):
-        raise RoleLensError(f"two roles have the same name: {sorted(prompts.roles)}")
+    named, base = named_prompts(prompts.roles, prompts.base)
     suffix = post_instruction_tokens(model, system)
     if positions is None and not suffix:
         raise RoleLensError(
@@ -124,6 +113,30 @@ def fit_means(
     )
 
 
+def named_prompts(roles: Any, base: Any) -> tuple[dict[str, list[str]], list[str]]:
+    """Role prompts and base prompts as lists of strings, by the usual names of the roles.
+
+    Raises:
+        RoleLensError: no mapping of roles to prompts, no role, two of the same name, or something
+            that holds no prompts.
+    """
+    if not isinstance(roles, Mapping):
+        raise RoleLensError(
+            "roles must be a mapping of role names to prompts, such as {'nurse': ['Any plans?']}, "
+            f"got {type(roles).__name__}"
+        )
+    named = {
+        role_name(role): prompt_list(some, f"prompts of role {role!r}")
+        for role, some in roles.items()
+    }
+    listed = prompt_list(base, "base prompts")
+    if not named:
+        raise RoleLensError("expected at least one role, got none")
+    if len(named) < len(roles):
+        raise RoleLensError(f"two roles have the same name: {sorted(map(str, roles))}")
+    return named, listed
+
+
 def prompts_hash(prompts: Mapping[str, Sequence[str]] | Sequence[str]) -> str:
     """Hash of role prompts or of base prompts, as the provenance holds it."""
     if isinstance(prompts, Mapping):
@@ -142,10 +155,8 @@ def _tokens(
     groups = {"base prompts": base, **{f"role {r!r}": p for r, p in roles.items()}}
     encoded = []
     for name, some in groups.items():
-        try:
+        with errors_of(name):
             encoded.append(encode_chat(model, some, system))
-        except RoleLensError as error:
-            raise RoleLensError(f"{name}: {error}") from error
         check_post_instruction(encoded[-1], suffix, some)
     return encoded
 
@@ -162,7 +173,7 @@ def _positions(positions: Sequence[int] | None, n_suffix: int, shortest: int) ->
     if positions is None:
         chosen = tuple(range(-n_suffix, 0))
     elif not isinstance(positions, Iterable) or isinstance(positions, str):
-        raise RoleLensError(f"positions must be a list such as [-1], got {positions!r}")
+        raise RoleLensError(f"positions must be a list such as [-1], got {shown(positions)}")
     else:
         chosen = tuple(whole_number(position, "a position") for position in positions)
     if not chosen or len(set(chosen)) < len(chosen):

@@ -35,7 +35,7 @@ from role_lens.interop.lm_eval_results import (
 )
 from role_lens.models import Model, is_bridge, own_tokenizer
 from role_lens.patches.hooks import attached
-from role_lens.patches.patch import Patch, Patches, combined
+from role_lens.patches.patch import Patch, Patches, named_patches
 from role_lens.scoring.identity import content_hash, hash_of_patches, model_identity
 
 
@@ -111,7 +111,7 @@ def evaluate_tasks(
             ...
         role_lens.errors.RoleLensError: patch 'poet' is for tokens='prompt': ... for all tokens
     """
-    several = {name: combined(patch) for name, patch in patches.items()}
+    several = named_patches(patches)
     _check(model, tasks, several)
     # After what may be refused: they take seconds to import.
     from lm_eval.models.huggingface import HFLM

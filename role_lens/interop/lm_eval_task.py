@@ -21,8 +21,10 @@ def write_task(
 ) -> Path:
     """Write questions as an lm-eval task that scores the letters of the options.
 
-    With `apply_chat_template=True` the prompts are those of `evaluate` with `Asking("letter")`. The
-    task names its data by an absolute path: in a folder that was moved it has to be written again.
+    With `apply_chat_template=True` the prompts are those of `evaluate` with `Asking("letter")`, and
+    so are the letters, unless the template puts a space before an answer, which lm-eval leaves out.
+    The task names its data by an absolute path: in a folder that was moved it has to be written
+    again.
 
     Args:
         questions: multiple-choice questions.

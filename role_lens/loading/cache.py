@@ -25,7 +25,7 @@ def kept_folder(kind: str, name: str, write: Callable[[Path], None]) -> Path:
 
     Args:
         kind: folder of the cache that it is in.
-        name: its name there; another content needs another name.
+        name: its name there, which doesn't begin with a dot; another content needs another name.
         write: writes the content into an empty folder.
 
     Raises:
@@ -33,7 +33,7 @@ def kept_folder(kind: str, name: str, write: Callable[[Path], None]) -> Path:
     """
     cache = Path(platformdirs.user_cache_dir("role-lens")) / kind
     folder = cache / name
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return folder
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -47,7 +47,7 @@ def kept_folder(kind: str, name: str, write: Callable[[Path], None]) -> Path:
         write(partial)
         os.replace(partial, folder)
     except OSError as error:
-        if not folder.is_dir():  # else another process has just made the same one
+        if not os.path.isdir(folder):  # else another process has just made the same one
             raise RoleLensError(f"can't write {folder}: {error.strerror or error}") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)

@@ -96,7 +96,7 @@ def check_tokenizer(contents: Contents) -> None:
     raise RoleLensError(
         f"{contents.trouble}: it holds no tokenizer, such as tokenizer.json: copy the tokenizer "
         "files of the model that it was trained from into it, or give that model's tokenizer: "
-        f"load_model(..., tokenizer={repr(str(above)) if found else '...'})"
+        f"load_model(..., tokenizer={repr(str(above)) if found else '...'}), or --tokenizer"
     )
 
 
@@ -130,7 +130,7 @@ def _without_config(contents: Contents) -> str:
 
 def _shards(contents: Contents, index: Path) -> list[str]:
     """Files that the index names; all of them are there."""
-    _check_pointer(index)
+    check_pointer(index)
     try:
         names = sorted({*json.loads(index.read_bytes())["weight_map"].values()})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -150,7 +150,7 @@ def _check_weights(file: Path) -> None:
     """Raise a RoleLensError unless the file begins, and is as long, as it should be."""
     from safetensors import SafetensorError, safe_open
 
-    _check_pointer(file)
+    check_pointer(file)
     if file.suffix != ".safetensors":
         return
     try:
@@ -162,7 +162,8 @@ def _check_weights(file: Path) -> None:
         ) from error
 
 
-def _check_pointer(file: Path) -> None:
+def check_pointer(file: Path) -> None:
+    """Raise a RoleLensError if a file only says where Git LFS has the file itself."""
     if begins_with(file, _POINTER):
         raise RoleLensError(
             f"{file} is a Git LFS pointer in the place of the file itself: run `git lfs pull` in "

@@ -1,6 +1,7 @@
-"""Reads a transformers model and its tokenizer from a folder, adapters merged.
+"""Reads a transformers model and its tokenizer from a folder or from the hub, adapters merged.
 
     hf_model, tokenizer = read_folder(Path("checkpoint-500"), torch.float32)
+    hf_model, tokenizer = read_from_hub(look_up("org/model"), torch.float32)
 
 Where something is missing, the message says what, and what to do.
 """
@@ -21,7 +22,7 @@ from role_lens.loading.contents import (
     contents_of,
 )
 from role_lens.loading.gguf import PACKAGED_MODEL, converted, is_gguf, packaged_gguf
-from role_lens.loading.hub import look_up
+from role_lens.loading.hub import OnHub, downloaded_adapter, look_up, may_be_an_id
 from role_lens.loading.kinds import check_config, check_loaded, explained, read_config
 from role_lens.loading.tokenizers import read_tokenizer
 
@@ -49,7 +50,7 @@ def local_folder(name: str | Path) -> Path | None:
         )
     if os.path.isfile(path) or path.suffix.lower() == ".gguf":
         return converted(path)
-    if isinstance(name, Path) or path.suffix.lower() in _FILES or not _may_be_an_id(name):
+    if path.suffix.lower() in _FILES or not may_be_an_id(name):
         raise RoleLensError(
             f"there is no model at {str(name)!r}: expected a folder, a .gguf file, or a Hugging "
             "Face id such as 'org/model'"
@@ -67,16 +68,33 @@ def read_folder(folder: Path, dtype: torch.dtype, tokenizer: Any = None) -> tupl
     Raises:
         RoleLensError: something is missing or damaged, or the model is of another kind.
     """
-    contents = contents_of(folder)
-    if contents.is_adapter:
+    return _read(str(folder), contents_of(folder), dtype, tokenizer)
+
+
+def read_from_hub(found: OnHub, dtype: torch.dtype, tokenizer: Any = None) -> tuple[Any, Any]:
+    """As `read_folder`, of what `look_up` has found; to be called in its `network()`.
+
+    Raises:
+        RoleLensError: as `read_folder`, and if it can't be downloaded.
+    """
+    return _read(found.name, found.contents, dtype, tokenizer)
+
+
+def _read(
+    source: str, contents: Contents | None, dtype: torch.dtype, tokenizer: Any
+) -> tuple[Any, Any]:
+    if contents is not None and contents.is_adapter:
+        folder = contents.folder or downloaded_adapter(source)
         return _read_adapter(folder, contents, dtype, tokenizer)
-    check_files(contents)
-    if tokenizer is None:
-        check_tokenizer(contents)
-    config = read_config(folder, contents.trouble)
-    check_config(config, str(folder))
-    tokenizer = read_tokenizer(folder) if tokenizer is None else tokenizer
-    return _read_weights(folder, config, dtype, contents.trouble), tokenizer
+    if contents is not None:
+        check_files(contents)
+        if tokenizer is None:
+            check_tokenizer(contents)
+    trouble = f"can't load the model {source!r}" if contents is None else contents.trouble
+    config = read_config(source, trouble)
+    check_config(config, source)
+    tokenizer = read_tokenizer(source) if tokenizer is None else tokenizer
+    return _read_weights(source, config, dtype, trouble), tokenizer
 
 
 def _read_adapter(
@@ -101,14 +119,10 @@ def _read_base(name: str, dtype: torch.dtype, tokenizer: Any) -> tuple[Any, Any]
         return read_folder(folder, dtype, tokenizer)
     found = look_up(name)
     with found.network():
-        trouble = f"can't load the model {name!r}"
-        config = read_config(name, trouble)
-        check_config(config, name)
-        tokenizer = read_tokenizer(name) if tokenizer is None else tokenizer
-        return _read_weights(name, config, dtype, trouble), tokenizer
+        return read_from_hub(found, dtype, tokenizer)
 
 
-def _read_weights(source: str | Path, config: Any, dtype: torch.dtype, trouble: str) -> Any:
+def _read_weights(source: str, config: Any, dtype: torch.dtype, trouble: str) -> Any:
     import transformers
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
@@ -118,7 +132,7 @@ def _read_weights(source: str | Path, config: Any, dtype: torch.dtype, trouble: 
     )
     try:
         # TransformerLens needs eager attention for its hooks on scores and patterns.
-        hf_model, said = kind.from_pretrained(
+        hf_model, info = kind.from_pretrained(
             source,
             dtype=dtype,
             attn_implementation="eager",
@@ -126,17 +140,6 @@ def _read_weights(source: str | Path, config: Any, dtype: torch.dtype, trouble: 
             output_loading_info=True,
         )
     except Exception as error:  # transformers, safetensors and torch raise many kinds
-        raise RoleLensError(f"{trouble}: {explained(error, str(source))}") from error
-    check_loaded(said, str(source))
+        raise RoleLensError(f"{trouble}: {explained(error, source)}") from error
+    check_loaded(info, source)
     return hf_model
-
-
-def _may_be_an_id(name: str | Path) -> bool:
-    from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
-
-    try:
-        validate_repo_id(str(name))
-    except HFValidationError:
-        return False
-    return True

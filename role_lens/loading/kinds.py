@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from role_lens.errors import RoleLensError
-from role_lens.loading.contents import CONFIG
 from role_lens.loading.reasons import causes, reason
 from role_lens.versions import package_versions
 
@@ -77,17 +76,17 @@ def check_config(config: Any, name: str) -> None:
         )
 
 
-def check_loaded(missing: Mapping[str, Any], name: str) -> None:
+def check_loaded(info: Mapping[str, Any], name: str) -> None:
     """Raise a RoleLensError where weights were not in the files, and are random numbers therefore.
 
     Args:
-        missing: what transformers says of the loading (`output_loading_info`).
+        info: what transformers says of the loading (`output_loading_info`).
     """
-    absent = sorted(missing.get("missing_keys") or ())
+    absent = sorted(info.get("missing_keys") or ())
     if absent:
         raise RoleLensError(
-            f"{name} lacks weights of the model that its {CONFIG} names ({len(absent)} tensors, "
-            f"such as {absent[0]}): it may be of another task, or not whole"
+            f"{name} lacks weights of the model that it says it is ({len(absent)} tensors, such as "
+            f"{absent[0]}): it may be of another task, or not whole"
         )
 
 

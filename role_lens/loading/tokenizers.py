@@ -7,9 +7,13 @@ TransformerLens reads a tokenizer again from where it came from, and what was ch
 lost: one that is handed over is therefore saved, and read from there.
 """
 
+import atexit
 import copy
 import hashlib
+import os
+import shutil
 import tempfile
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -18,7 +22,7 @@ from role_lens.errors import RoleLensError
 from role_lens.files import as_path
 from role_lens.loading.cache import kept_folder
 from role_lens.loading.contents import check_tokenizer, contents_of
-from role_lens.loading.hub import look_up
+from role_lens.loading.hub import look_up, may_be_an_id
 from role_lens.loading.kinds import explained
 
 _PROBE = "Is it 12 o'clock?\n\tÄ naïve 日本 🙂 <|end|>"
@@ -39,12 +43,19 @@ def usable_tokenizer(given: Any) -> Any:
             "tokenizer must be a transformers tokenizer, a folder or a Hugging Face id, got "
             f"{type(given).__name__}"
         )
-    folder = as_path(given)
-    if folder.is_dir():
-        check_tokenizer(contents_of(folder, "tokenizer"))
-        return read_tokenizer(folder)
-    with look_up(str(given)).network():
-        return read_tokenizer(str(given))
+    path = as_path(given)
+    if str(given) and os.path.isdir(path):
+        check_tokenizer(contents_of(path, "tokenizer"))
+        return read_tokenizer(path)
+    if os.path.isfile(path) or not may_be_an_id(given):
+        raise RoleLensError(
+            f"there is no tokenizer at {str(given)!r}: expected a folder, or a Hugging Face id "
+            "such as 'org/model'"
+        )
+    found = look_up(str(given), "tokenizer")
+    # Of a tokenizer that is in the cache without a model, transformers can't find all by its id.
+    cached = found.contents.folder if found.contents is not None else None
+    return read_tokenizer(cached or found.name)
 
 
 def read_tokenizer(source: str | Path) -> Any:
@@ -64,24 +75,8 @@ def read_tokenizer(source: str | Path) -> Any:
 
 
 def _read_again(tokenizer: Any) -> Any:
-    """The same tokenizer from a folder of the cache, named by what is in it."""
-    with tempfile.TemporaryDirectory() as temporary:
-        try:
-            tokenizer.save_pretrained(temporary)
-        except Exception as error:
-            raise RoleLensError(
-                f"can't take the tokenizer: {explained(error, type(tokenizer).__name__)}"
-            ) from error
-        files = {one.name: one.read_bytes() for one in sorted(Path(temporary).iterdir())}
-    digest = hashlib.sha256()
-    for name, content in files.items():
-        digest.update(f"{name}|{len(content)}|".encode() + content)
-
-    def write(folder: Path) -> None:
-        for name, content in files.items():
-            (folder / name).write_bytes(content)
-
-    folder = kept_folder("tokenizers", digest.hexdigest()[:16], write)
+    """The same tokenizer from a folder."""
+    folder = _folder_of(_saved(tokenizer))
     with suppress(RoleLensError):
         read = read_tokenizer(folder)
         if _encode_alike(tokenizer, read):
@@ -91,6 +86,42 @@ def _read_again(tokenizer: Any) -> Any:
     own.init_kwargs.setdefault("name_or_path", "")
     own.init_kwargs["add_bos_token"] = True  # or TransformerLens would read it again
     return own
+
+
+def _saved(tokenizer: Any) -> dict[str, bytes]:
+    """The files that a tokenizer is saved as."""
+    try:
+        with tempfile.TemporaryDirectory() as temporary:
+            tokenizer.save_pretrained(temporary)
+            return {
+                file.relative_to(temporary).as_posix(): file.read_bytes()
+                for file in sorted(Path(temporary).rglob("*"))
+                if file.is_file()
+            }
+    except Exception as error:
+        raise RoleLensError(
+            f"can't take the tokenizer: {explained(error, type(tokenizer).__name__)}"
+        ) from error
+
+
+def _folder_of(files: Mapping[str, bytes]) -> Path:
+    """A folder of the cache, named by what is in it; one of this process's if there is no cache."""
+    digest = hashlib.sha256()
+    for name, content in files.items():
+        digest.update(f"{name}|{len(content)}|".encode() + content)
+
+    def write(folder: Path) -> None:
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+
+    try:
+        return kept_folder("tokenizers", digest.hexdigest()[:16], write)
+    except RoleLensError:  # as in containers whose home can't be written to
+        folder = Path(tempfile.mkdtemp(prefix="role-lens-"))
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        write(folder)
+        return folder
 
 
 def _encode_alike(one: Any, other: Any) -> bool:

@@ -7,29 +7,34 @@ The hooks are gone afterwards, also after an error.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
 
 from role_lens._run.exclusive import hooked
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
 from role_lens.patches.patch import Combined, Patch, Patches, apply_together, combined
-from role_lens.patches.token_masks import TokenWindow
+from role_lens.patches.token_masks import TokenMask, TokenWindow, changes_first_answer
 
 
-@contextmanager
-def attached(model: Model, patches: Patches, window: TokenWindow | None = None) -> Iterator[Model]:
+def attached(
+    model: Model, patches: Patches, window: TokenWindow | None = None
+) -> AbstractContextManager[Model]:
     """Attach patches to a model for the time of a `with` block.
 
     Args:
         patches: a patch, or several that act together in the order given; None attaches nothing.
-        window: says which columns are prompt, for token masks; None counts all columns as prompt.
+        window: says which columns are prompt, for token masks; None counts all columns of a forward
+            pass as prompt, and refuses passes that continue a key-value cache if a mask counts
+            tokens.
 
     Raises:
-        RoleLensError: a patch that doesn't fit the model.
+        RoleLensError: a patch that doesn't fit the model, or without a window a mask that has only
+            tokens after the prompt.
 
     Examples:
         >>> from role_lens.patches import attached
@@ -42,7 +47,21 @@ def attached(model: Model, patches: Patches, window: TokenWindow | None = None) 
     candidate = combined(patches)
     for patch in candidate:
         patch.check(model)
-    with attached_together(model, [candidate], window):
+        if window is None and not changes_first_answer(patch.tokens):
+            raise RoleLensError(
+                f"tokens={patch.tokens!r} has no token of a prompt, and here every token counts as "
+                "prompt, so that the patch would change nothing: take generate, or another mask"
+            )
+    return _attached(model, candidate, window)
+
+
+@contextmanager
+def _attached(model: Model, candidate: Combined, window: TokenWindow | None) -> Iterator[Model]:
+    with ExitStack() as stack:
+        counted = [patch.tokens for patch in candidate if patch.tokens not in ("all", "prompt")]
+        if window is None and counted:
+            stack.enter_context(_without_cache(model, counted[0]))
+        stack.enter_context(attached_together(model, [candidate], window))
         yield model
 
 
@@ -61,6 +80,25 @@ def attached_together(
         hooks += [(name, function) for name in patches[0].hook_names(model)]
     with hooked(model, hooks):
         yield
+
+
+def _without_cache(model: Model, tokens: TokenMask) -> RemovableHandle:
+    """Refuse passes that see only a text's newest tokens, of which such a mask would name others
+    than of the whole text."""
+
+    def check(module: Any, args: Any, options: dict[str, Any]) -> None:
+        cache = options.get("past_key_values")
+        held = cache.get_seq_length() if cache is not None else 0
+        if cache is None and (legacy := options.get("past_kv_cache")) is not None:
+            held = legacy[0].past_keys.shape[1]
+        if held:
+            raise RoleLensError(
+                f"tokens={tokens!r} can't be told in a pass that continues a key-value cache: hand "
+                "the patch to generate or evaluate, in the place of `with patch.on(model)`"
+            )
+
+    whole = getattr(model, "original_model", model)
+    return whole.register_forward_pre_hook(check, with_kwargs=True)
 
 
 def _hook_function(

@@ -50,7 +50,7 @@ class PatchKind:
         """TransformerLens names of the places where it acts.
 
         Raises:
-            RoleLensError: it acts everywhere, and TransformerLens doesn't let into a block.
+            RoleLensError: it acts everywhere, and a block has no hook points inside.
         """
         if not self.everywhere:
             return [f"blocks.{layer}.hook_resid_pre" for layer in layers]

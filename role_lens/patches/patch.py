@@ -7,25 +7,24 @@
 `evaluate` and `generate` take patches, and `RoleVectors` makes them from its directions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import einops
-import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from role_lens._run.fingerprint import Fingerprint, check_fingerprint
 from role_lens.checks import real_number, whole_number
-from role_lens.directions import unit
+from role_lens.directions import as_vector, unit
 from role_lens.errors import RoleLensError
-from role_lens.models import Model, check_layer
+from role_lens.models import Model, check_layer, check_model
 from role_lens.patches.kind import KINDS
-from role_lens.patches.token_masks import TokenMask, changes_first_answer, check_tokens
-from role_lens.values import as_list
+from role_lens.patches.token_masks import TokenMask, check_tokens
+from role_lens.values import as_list, shown
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -102,7 +101,7 @@ class Patch:
         """
         found = KINDS[kind]
         check_tokens(tokens)
-        raw = _vector(direction)
+        raw = as_vector(direction)
         length_one = unit(raw)  # refuses a zero or non-finite one
         layers = () if found.everywhere else _layers(kind, layer)
         number = real_number(value, f"the {found.number or 'value'} of {kind}")
@@ -186,8 +185,9 @@ class Patch:
 
         It is gone afterwards, also after an error. Inside the block every token counts as prompt,
         padding too: `last` means the last column and `not_first` all but the first, so that rows
-        must be of one length. A mask for tokens after the prompt is refused: it would change
-        nothing, and `generate` and `evaluate` are what it is for. Other threads that run the model
+        must be of one length. A mask for tokens after the prompt is refused, since it would change
+        nothing, and so is a pass with a key-value cache under a mask that counts tokens: `generate`
+        and `evaluate` take such patches. Other threads that run the model
         through this package wait until the block is left.
 
         Raises:
@@ -203,11 +203,6 @@ class Patch:
         """
         from role_lens.patches.hooks import attached  # which attaches patches, and so needs them
 
-        if not changes_first_answer(self.tokens):
-            raise RoleLensError(
-                f"tokens={self.tokens!r} has no token of a prompt, and here every token counts as "
-                "prompt, so that the patch would change nothing: take generate, or another mask"
-            )
         return attached(model, self)
 
     def check(self, model: Model) -> None:
@@ -216,6 +211,7 @@ class Patch:
         Examples:
             >>> vectors.add("poet", layer=1).check(model)    # says nothing: it fits
         """
+        check_model(model)
         d_model = model.cfg.d_model
         if self.direction.shape[0] != d_model:
             raise RoleLensError(
@@ -250,6 +246,7 @@ class Patch:
             >>> vectors.add("poet", layer=1).hook_names(model)
             ['blocks.1.hook_resid_pre']
         """
+        check_model(model)
         return KINDS[self.kind].hook_points(self.layers, model)
 
     @property
@@ -276,11 +273,25 @@ def combined(patches: Patches) -> Combined:
     try:
         several = (patches,) if isinstance(patches, Patch) else tuple(patches)
     except TypeError as error:
-        raise RoleLensError(f"expected a Patch, several or None, got {patches!r:.60}") from error
+        raise RoleLensError(f"expected a Patch, several or None, got {shown(patches)}") from error
     for patch in several:
         if not isinstance(patch, Patch):
-            raise RoleLensError(f"expected a Patch, got {type(patch).__name__}: {patch!r}")
+            raise RoleLensError(f"expected a Patch, got {shown(patch)}")
     return several
+
+
+def named_patches(patches: Any) -> dict[str, Combined]:
+    """Named patches, each as a tuple of those that act together.
+
+    Raises:
+        RoleLensError: something that is no mapping of names to patches.
+    """
+    if not isinstance(patches, Mapping):
+        raise RoleLensError(
+            "patches must be a mapping of names to patches, such as {'baseline': None, 'steered': "
+            f"patch}}, got {shown(patches)}"
+        )
+    return {name: combined(patch) for name, patch in patches.items()}
 
 
 def form(candidate: Combined) -> tuple[tuple[str, tuple[int, ...], str], ...]:
@@ -315,32 +326,6 @@ def apply_together(
     if selected is not None:
         changed = torch.where(selected.to(x.device)[..., None], changed, x.float())
     return changed.to(x.dtype)
-
-
-@torch.inference_mode(False)
-def _vector(direction: Any) -> Float[Tensor, " d_model"]:
-    """A copy of a direction as a float32 tensor on the CPU, whatever it came in.
-
-    Raises:
-        RoleLensError: it is not one vector of numbers.
-    """
-    try:
-        if isinstance(direction, Tensor):
-            found = direction.detach().to("cpu", torch.float32)
-        else:
-            found = torch.from_numpy(np.asarray(direction, dtype=np.float32))
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise RoleLensError(
-            f"a direction must be a vector of numbers, got {type(direction).__name__}"
-        ) from error
-    while found.ndim > 1 and len(found) == 1:
-        found = found[0]
-    if found.ndim != 1 or len(found) < 2:
-        raise RoleLensError(
-            f"a direction must be one vector of d_model numbers, got shape {tuple(found.shape)}"
-            + (": choose one, such as direction[layer]" if found.ndim > 1 else "")
-        )
-    return found.clone()
 
 
 def _layers(kind: str, layer: int | Sequence[int]) -> tuple[int, ...]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from role_lens.errors import RoleLensError
 from role_lens.patches.kind import MASKS
+from role_lens.values import shown
 
 TokenMask: TypeAlias = Annotated[str, "a token mask"]
 """Which tokens a patch changes:
@@ -30,7 +31,7 @@ TokenMask: TypeAlias = Annotated[str, "a token mask"]
 - a span, as Python cuts lists: `prompt[1:-2]` of the prompt's tokens, those of the chat template
   included, or `answer[:3]` of those of `answer`, which is counted from 0."""
 
-_SPAN = re.compile(r"(prompt|answer)\[(-?\d*):(-?\d*)\]")
+_SPAN = re.compile(r"(prompt|answer)\[(-?\d{0,9}):(-?\d{0,9})\]")
 
 
 def check_tokens(tokens: TokenMask) -> None:
@@ -41,7 +42,7 @@ def check_tokens(tokens: TokenMask) -> None:
     if span is None:
         raise RoleLensError(
             f"tokens must be one of {', '.join(MASKS)}, or a span such as prompt[1:4] or "
-            f"answer[:3], got {tokens!r}"
+            f"answer[:3], got {shown(tokens)}"
         )
     kind, begin, end = span
     first = 0 if begin is None else begin

@@ -6,10 +6,9 @@
 A role is judged on the questions of its own domain; other roles and domains can be named.
 """
 
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, warn
 from role_lens.prompts import role_name
 from role_lens.questions.question import plain_name
 from role_lens.vectors import RoleVectors
@@ -182,9 +181,8 @@ def homes_among(
             f"--role-domains {next(iter(homes))!r} {min(known)!r}"
         )
     if left_out := sorted(set(homes.values()) - known):
-        warnings.warn(
+        warn(
             f"{len(homes) - len(found)} of {len(homes)} roles are left out: there are no questions "
-            f"of {', '.join(left_out)}",
-            stacklevel=3,
+            f"of {', '.join(left_out)}"
         )
     return found

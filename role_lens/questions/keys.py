@@ -78,11 +78,11 @@ def settle(key: Any, options: Options, ways: Mapping[str, int], among: Collectio
     possible = {way: index for way, index in ways.items() if way in among} or ways
     if len(set(possible.values())) > 1:
         meant = " or ".join(
-            f"the option {str(options.texts[index])!r:.40} as {way}"
+            f"the option {shown(str(options.texts[index]))} as {way}"
             for way, index in possible.items()
         )
         other = "a letter" if LETTER not in possible else INDEX
-        raise RoleLensError(f"the answer {key!r} can be {meant}: write it as {other}")
+        raise RoleLensError(f"the answer {shown(key)} can be {meant}: write it as {other}")
     return next(iter(possible.values()))
 
 

@@ -4,32 +4,25 @@
     load_questions("my_questions.jsonl")
 
 Named sources are files in `role_lens.questions.sources`; the forms of benchmarks are in
-`role_lens.questions.forms`.
+`role_lens.questions.known_forms`.
 """
 
 import difflib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from role_lens._registry import Registry
 from role_lens.errors import RoleLensError
 from role_lens.files import as_path
-from role_lens.questions.fields import fields_of, filled, first_of, has
 from role_lens.questions.question import NumericQuestion, Question, plain_name
-from role_lens.questions.question_files import file_group, place_id, read_questions
-from role_lens.rows.reading import ENDINGS, read_all, read_rows
-from role_lens.rows.row import NoRowsError, Row
-from role_lens.values import errors_of, is_missing, shown
+from role_lens.questions.question_files import read_numeric_questions, read_questions
+from role_lens.rows.reading import ENDINGS
 
 SOURCES: Registry[Callable[[str], list[Question]]] = Registry(
     "role_lens.questions.sources", "load", "question source"
 )
 """Named sources of questions -> a function that gives the questions of a split."""
-
-
-_NUMERIC_TEXT = "question|problem|query"
-_NUMERIC_KEY = "answer|final_answer|final_ans"
 
 
 def load_questions(
@@ -42,9 +35,10 @@ def load_questions(
     """Load multiple-choice questions.
 
     A row of a file has the fields `question`, `choices` (the options), `answer` (the index of the
-    right one, from 0), and optionally `subject`, `domain` and `id`. Without a subject it gets the
-    name of the file, and without a domain that of its MMLU subject (see
-    `role_lens.questions.domain_of`), or its subject where that has none.
+    right one, from 0), and optionally `subject`, `domain`, `id` and `passage` (a text that comes
+    before the question). Without a subject it gets the name of the file as subject and domain; with
+    a subject but without a domain, the domain of this MMLU subject (see
+    `role_lens.questions.domain_of`), or the subject itself where that has none.
 
     Read are also the rows of ARC, BIG-bench, CommonsenseQA, COPA, Cosmos QA, GPQA, HellaSwag,
     MedMCQA, MedQA, MMLU (its CSV too, whose subject is in the file's name), MMLU-Pro, OpenBookQA,
@@ -96,15 +90,15 @@ def load_numeric_questions(
     """Load questions whose answer is a number, from a file or folder as `load_questions` reads.
 
     A row has the fields `question` and `answer`: a number, or a text that ends in one after
-    `####`, as in GSM8K (Cobbe et al. 2021, arXiv 2110.14168); optionally `id`, `subject` and
-    `domain`.
+    `####`, as in GSM8K (Cobbe et al. 2021, arXiv 2110.14168); optionally `id`, `subject`, `domain`
+    and `passage`.
 
     Args:
         domain: keep only this domain.
 
     Raises:
-        RoleLensError: there is no such file, a row is malformed, or there are no questions (of this
-            domain).
+        RoleLensError: there is no such file, a row is malformed or has options, or there are no
+            questions (of this domain).
 
     Examples:
         >>> line = '{"question": "How much is 3 + 4?", "answer": "3 + 4 = 7 #### 7"}'
@@ -113,8 +107,7 @@ def load_numeric_questions(
         Fraction(7, 1)
     """
     path = as_path(source)
-    files = read_all(path, _numeric_questions, "question", ENDINGS, strict=(".jsonl",))
-    found = [question for questions in files for question in questions]
+    found = read_numeric_questions(path)
     wanted = None if domain is None else plain_name(domain)
     kept = [one for one in found if wanted in (None, one.domain)]
     if not kept:
@@ -132,30 +125,3 @@ def _read_path(source: str | Path) -> list[Question]:
             f"of {', '.join(ENDINGS)}"
         )
     return read_questions(path)
-
-
-def _numeric_questions(path: Path) -> list[NumericQuestion]:
-    rows = read_rows(path, _NUMERIC_TEXT.split("|"))
-    if rows and not (isinstance(rows[0].value, Mapping) and has(fields_of(rows[0]), _NUMERIC_TEXT)):
-        raise NoRowsError(f"{rows[0].place}: expected the fields question and answer")
-    questions = []
-    for row in rows:
-        with errors_of(row.place):
-            questions.append(_numeric_question(row, path))
-    return questions
-
-
-def _numeric_question(row: Row, path: Path) -> NumericQuestion:
-    fields = fields_of(row)
-    text = first_of(fields, _NUMERIC_TEXT)
-    if not isinstance(text, str):
-        raise RoleLensError(f"expected a string in the field 'question', got {shown(text)}")
-    before = first_of(fields, "body")  # in SVAMP what the question is about
-    group = file_group(path)
-    return NumericQuestion(
-        id=filled(fields, "id", default=place_id(path, row)),
-        question=text if is_missing(before) else f"{before}\n{text}",
-        answer=first_of(fields, _NUMERIC_KEY),
-        subject=str(filled(fields, "subject", default=group)),
-        domain=str(filled(fields, "domain", default=group)),
-    )

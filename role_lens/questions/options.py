@@ -13,8 +13,8 @@ from numbers import Number
 from typing import Any
 
 from role_lens.errors import RoleLensError
-from role_lens.questions.cells import literal
-from role_lens.questions.fields import first_of
+from role_lens.questions.literals import literal
+from role_lens.rows.fields import first_of
 from role_lens.values import as_list, is_missing
 
 _COLUMN = re.compile(r".*?_?([a-z]|\d+)")

@@ -6,10 +6,11 @@ The possible answers of a multiple-choice question are called its options.
 """
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from numbers import Number
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from role_lens.checks import string
 from role_lens.errors import RoleLensError
@@ -110,6 +111,34 @@ class NumericQuestion:
                 subject=plain_name(_name("subject", subject)),
                 domain=plain_name(_name("domain", domain)),
             )
+
+
+Kind = TypeVar("Kind", bound=Question | NumericQuestion)
+
+
+def question_list(questions: Iterable[Kind], what: str = "questions") -> list[Kind]:
+    """Questions as a list, out of a list, tuple, pandas Series, numpy array or generator.
+
+    Args:
+        what: what they are called in messages.
+
+    Raises:
+        RoleLensError: something that holds no questions, or also other things.
+    """
+    several = as_list(questions)
+    if several is None:
+        is_table = hasattr(questions, "columns")
+        hint = ": load_questions makes questions of rows and files" if is_table else ""
+        raise RoleLensError(
+            f"{what} must be a list of Question, got {type(questions).__name__}: "
+            f"{shown(questions)}{hint}"
+        )
+    for number, one in enumerate(several):
+        if not isinstance(one, (Question, NumericQuestion)):
+            raise RoleLensError(
+                f"{what} must be a list of Question, but number {number} is {shown(one)}"
+            )
+    return several
 
 
 def _name(field: str, value: object) -> str:

@@ -6,11 +6,10 @@ Every split and sample keeps the share of each subject, and depends on its seed 
 """
 
 import random
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, warn
 from role_lens.questions.question import Question, plain_name
 
 MIN_QUESTIONS = 20
@@ -181,10 +180,9 @@ def divide(
         given = _without_copies(validation, "validation questions")
         choosing = without_repeats(given, asked)
         if len(choosing) < len(given):
-            warnings.warn(
+            warn(
                 f"{len(given) - len(choosing)} of {len(given)} validation questions are test "
-                "questions too, and were left out of the validation",
-                stacklevel=3,
+                "questions too, and were left out of the validation"
             )
     return {name: [one for one in choosing if one.domain == name] for name in own}, testing
 
@@ -201,10 +199,9 @@ def _check_domains(questions: Sequence[Question], wanted: Sequence[str], what: s
 def _without_copies(questions: Sequence[Question], what: str) -> list[Question]:
     kept = distinct(questions)
     if len(kept) < len(questions):
-        warnings.warn(
+        warn(
             f"{len(questions) - len(kept)} of {len(questions)} {what} repeat another, and were "
-            "left out",
-            stacklevel=4,
+            "left out"
         )
     return kept
 

@@ -19,6 +19,8 @@ from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.forward import finite
 from role_lens._run.partial_pass import float32_readout
 from role_lens._run.tokens import encode_chat
+from role_lens.checks import whole_number
+from role_lens.directions import as_vectors
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
 from role_lens.patches.hooks import attached
@@ -50,7 +52,9 @@ def logit_lens(
         >>> [len(row) for row in tokens]    # poet and cook, 4 tokens each
         [4, 4]
     """
+    vectors = as_vectors(vectors)
     logits = lens_logits(model, vectors.reshape(-1, vectors.shape[-1]))
+    top_k = whole_number(top_k, "top_k")
     if not 1 <= top_k <= logits.shape[-1]:
         raise RoleLensError(f"top_k must be 1 to {logits.shape[-1]}, the vocabulary, got {top_k}")
     best = logits.topk(top_k, dim=-1).indices.tolist()
@@ -63,6 +67,7 @@ def lens_logits(
     model: Model, vectors: Float[Tensor, "row d_model"]
 ) -> Float[Tensor, "row d_vocab"]:
     """Logits of residual-stream states: final norm and unembedding, computed in float32."""
+    vectors = as_vectors(vectors)
     if vectors.shape[-1] != model.cfg.d_model:
         raise RoleLensError(
             f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}: they "

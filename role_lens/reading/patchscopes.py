@@ -6,7 +6,6 @@ The model answers the prompt "What does X represent?" while the residual stream 
 changed to the direction, or by it.
 """
 
-import operator
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,8 @@ from role_lens._run.activations import activations_at
 from role_lens._run.exclusive import with_usual_defaults
 from role_lens._run.tokens import encode_chat
 from role_lens.chat import chat_text
-from role_lens.directions import unit
+from role_lens.checks import check_is, real_number, whole_number
+from role_lens.directions import as_vectors, unit
 from role_lens.errors import RoleLensError
 from role_lens.generation import Hooks, Sampling, complete
 from role_lens.models import Model, check_layer
@@ -105,11 +105,18 @@ def patchscope(
         >>> len(texts)
         1
     """
+    check_is(injection, Injection, "injection")
+    vectors = as_vectors(vectors)
+    if vectors.ndim != 2:
+        raise RoleLensError(
+            f"expected vectors as rows, got shape {tuple(vectors.shape)}: for one direction give "
+            "direction[None]"
+        )
     n = len(vectors)
     if not n:
         raise RoleLensError("expected at least one vector, got none")
-    layers = [operator.index(one) for one in _of_each(injection.layer, n)]
-    scales = [float(one) for one in _of_each(injection.scale, n)]
+    layers = [whole_number(one, "layer") for one in _of_each(injection.layer, n)]
+    scales = [real_number(one, "scale") for one in _of_each(injection.scale, n)]
     if len(layers) != n or len(scales) != n:
         raise RoleLensError(
             f"give one layer and one scale for all vectors, or one for each: got {n} vectors, "
@@ -122,7 +129,6 @@ def patchscope(
             f"the vectors have {vectors.shape[-1]} dimensions, the model {model.cfg.d_model}: they "
             "are from another model"
         )
-    vectors = vectors.detach().float().cpu()
     units, mode = unit(vectors), injection.mode
     shifts = (units if mode == "replace" else vectors) * torch.tensor(scales)[:, None]
     places = placeholder_positions(model, injection.target, injection.placeholder, system)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.tokens import check_length, encode_chat
-from role_lens.directions import unit
+from role_lens.directions import as_vector, unit
 from role_lens.models import Model, check_layer
 from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patches
@@ -127,7 +127,7 @@ def project_tokens(
     name = f"blocks.{layer}.hook_resid_pre"
     with attached(model, patch, window), hooked(model, [(name, keep)]):
         model(tokens)
-    values = kept[0] @ unit(direction.detach().float().cpu())
+    values = kept[0] @ unit(as_vector(direction))
     words = [model.tokenizer.decode([token]) for token in ids]
     return TokenView(tuple(words[1:]), tuple(values[1:].tolist()))
 

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 import tyro
 
+from role_lens.chat import template_identity
 from role_lens.errors import RoleLensError
 from role_lens.experiments.settings import settings_of
 from role_lens.experiments.store import claimed, read_record, read_results, write_results
@@ -27,6 +28,7 @@ from role_lens.prompts import load_prompts, load_roles, spread
 from role_lens.reporting.options import Common, ModelOptions
 from role_lens.reporting.terminal import reported, say
 from role_lens.scoring.identity import content_hash
+from role_lens.values import shown
 from role_lens.vectors import RoleVectors
 from role_lens.versions import package_versions
 
@@ -93,13 +95,16 @@ class Setup:
                 vectors = self.with_prompts(vectors)
             except RoleLensError as error:
                 raise RoleLensError(f"{kept}: {error}, or choose another folder") from error
-            made_of = (vectors.provenance["model"], vectors.provenance["dtype"])
-            wanted = (model_name(model), str(model.cfg.dtype))
-            if made_of != wanted:  # the check below lets a light fine-tune pass
-                raise RoleLensError(
-                    f"{kept}: these are of {' in '.join(made_of)}, the model is "
-                    f"{' in '.join(wanted)}: choose another folder, or name them with --vectors"
-                )
+            wanted = {"model": model_name(model), "dtype": str(model.cfg.dtype)}
+            wanted |= template_identity(model)
+            for key, here in wanted.items():  # the check below lets a light fine-tune pass
+                there = vectors.provenance.get(key)
+                if there != here:
+                    raise RoleLensError(
+                        f"{kept}: these vectors were fitted with another {key} ({shown(there)} "
+                        f"there, {shown(here)} here): choose another folder, or name them with "
+                        "--vectors"
+                    )
         else:
             vectors = RoleVectors.fit(model, self.role_prompts(), self.base_prompts())
             vectors.save(kept)

@@ -44,6 +44,8 @@ class ModelOptions:
     """Where the weights go, such as cpu or cuda. Without it TransformerLens chooses."""
     dtype: Dtype = "float32"
     """Type of the numbers in weights and activations."""
+    tokenizer: str | None = None
+    """A folder with a tokenizer, or the Hugging Face id of one, in the place of the model's own."""
     chat_template_kwargs: dict[str, str] | None = None
     """A name and a value, pair after pair, for the model's chat template, such as enable_thinking
     false. Values are read as JSON where they are JSON, else as text."""
@@ -56,7 +58,9 @@ class ModelOptions:
         """
         given = self.chat_template_kwargs
         kwargs = None if given is None else {name: _json(text) for name, text in given.items()}
-        return rl.load_model(self.model, self.device, self.dtype, chat_template_kwargs=kwargs)
+        return rl.load_model(
+            self.model, self.device, self.dtype, self.tokenizer, chat_template_kwargs=kwargs
+        )
 
 
 @dataclass(frozen=True)

@@ -40,15 +40,19 @@ def reported(command: Callable[[], Any]) -> int:
     """
     warnings.formatwarning = _one_line
     _open_streams()
+    code = 0
     try:
-        try:
-            return _code(command)
-        finally:  # or Python would write what is left after the end, and complain there
-            for stream in (sys.stdout, sys.stderr):
+        code = _code(command)
+    except _Unprinted as unprinted:
+        code = unprinted.code
+    finally:  # or Python would write what is left after the end, and complain there
+        for stream in (sys.stdout, sys.stderr):
+            try:
                 with _writing(stream):
                     stream.flush()
-    except _Unprinted as unprinted:
-        return unprinted.code
+            except _Unprinted as unprinted:
+                code = code or unprinted.code
+    return code
 
 
 def say(text: str) -> None:
@@ -132,4 +136,4 @@ def _one_line(
     line: str | None = None,
 ) -> str:
     """A warning as its reader needs it: one line, without the place in the source."""
-    return f"role-lens: warning: {message}\n"
+    return f"role-lens: warning: {' '.join(str(message).split())}\n"

@@ -7,12 +7,11 @@ To add a kind of file is to add its ending and a function to `_READERS`.
 """
 
 import os
-import warnings
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, warn
 from role_lens.rows.arrow_files import arrow_rows, parquet_rows
 from role_lens.rows.json_files import json_rows
 from role_lens.rows.row import NoRowsError, Row
@@ -93,7 +92,7 @@ def read_all(
         hint = f"; it has folders, name one of them: {shown(folders)}" if folders else ""
         raise RoleLensError(f"{left_out[0] if left_out else none}{hint}")
     for reason in left_out:
-        warnings.warn(f"left out: {reason}", stacklevel=4)
+        warn(f"left out: {reason}")
     return found
 
 

@@ -38,10 +38,12 @@ def _text_table(
     records = _records(path, read_text(path), known, dialects)
     header = [field_name(cell) for cell in records[0][1]] if records else []
     if set(header) & set(known):
-        records = records[1:]
         twice = [name for name in header if name and header.count(name) > 1]
         if twice:
-            raise RoleLensError(f"{path}, line 1: several columns have the name {twice[0]!r}")
+            raise RoleLensError(
+                f"{path}, line {records[0][0]}: several columns have the name {twice[0]!r}"
+            )
+        records = records[1:]
     else:
         header = [f"column_{n}_of_{len(header)}" for n in range(1, len(header) + 1)]
     rows = []

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from role_lens._run.budget import Budget, token_budget
 from role_lens.chat import template_identity
+from role_lens.checks import check_is
 from role_lens.compute import Compute
 from role_lens.models import Model, check_model
-from role_lens.questions.listed import question_list
-from role_lens.questions.question import Question
+from role_lens.questions.question import Question, question_list
 from role_lens.scoring.asking import Asking, check_likelihood
 from role_lens.scoring.engine import Scorer, engine
 from role_lens.scoring.identity import content_hash, model_identity
@@ -53,9 +53,11 @@ class Asker:
     ) -> None:
         check_model(model)
         self.model = model
-        self.asking = asking or Asking()
+        self.asking = Asking() if asking is None else asking
+        self.compute = Compute() if compute is None else compute
+        check_is(self.asking, Asking, "asking")
+        check_is(self.compute, Compute, "compute")
         check_likelihood(self.asking)
-        self.compute = compute or Compute()
         self._items: dict[Question, Item] = {}
         self._other_systems: dict[str, Asker] = {}
 

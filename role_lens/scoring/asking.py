@@ -10,8 +10,7 @@ from typing import get_args
 
 from role_lens.checks import string
 from role_lens.errors import RoleLensError
-from role_lens.questions.listed import question_list
-from role_lens.questions.question import Question, Template
+from role_lens.questions.question import Question, Template, question_list
 from role_lens.scoring.method import METHODS
 
 GENERATE = "generate"

@@ -6,7 +6,6 @@
 Replay computes only what a patch changes; whole passes compute every token with hooks.
 """
 
-import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 from weakref import WeakKeyDictionary
@@ -17,7 +16,7 @@ from torch import Tensor
 
 from role_lens._run.budget import Budget
 from role_lens._run.fingerprint import has_hooks
-from role_lens.errors import OutOfMemoryError
+from role_lens.errors import OutOfMemoryError, warn
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.patches.patch import Combined, Patch
 from role_lens.scoring.items import Item
@@ -127,9 +126,8 @@ def _agrees(model: Model, items: Sequence[Item]) -> bool:
         if difference <= tolerance:  # not where it is NaN
             return True
         reason = f"log-probabilities differ from those under hooks by {difference:.2g}"
-    warnings.warn(
+    warn(
         f"{model_name(model)} is scored by whole forward passes, which is slower than replaying "
-        f"the blocks that a patch changes: {reason}",
-        stacklevel=3,
+        f"the blocks that a patch changes: {reason}"
     )
     return False

@@ -6,7 +6,6 @@
 For every candidate direction of a grid, `sweep` does the same, and keeps what is finished.
 """
 
-import warnings
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -14,19 +13,22 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from role_lens._run.exclusive import has_model_to_itself
+from role_lens.checks import check_is
 from role_lens.compute import Compute
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, warn
 from role_lens.models import Model
-from role_lens.patches.patch import Combined, Patches, combined, first_layer, form
+from role_lens.patches.patch import Combined, Patches, first_layer, form, named_patches
 from role_lens.patches.token_masks import changes_first_answer
-from role_lens.questions.listed import question_list
-from role_lens.questions.question import NumericQuestion, Question
+from role_lens.questions.question import NumericQuestion, Question, question_list
 from role_lens.scoring.asked import AskedQuestions, Asker
 from role_lens.scoring.asking import GENERATE, Asking
 from role_lens.scoring.engine import in_chunks
 from role_lens.scoring.generated import score_generated
 from role_lens.scoring.generation_options import Generation
 from role_lens.values import shown
+
+_LIKELIHOOD = ("logprob_correct", "choice_mass")
+"""Columns of the table that only scoring by likelihood gives."""
 
 
 @has_model_to_itself
@@ -78,7 +80,9 @@ def evaluate(
         {'baseline': 4, 'poet@1': 4}
     """
     listed: list[Question | NumericQuestion] = question_list(questions)
-    candidates = _candidates(patches)
+    check_is(asking, Asking, "asking")
+    check_is(compute, Compute, "compute")
+    candidates = list(named_patches(patches).values())
     if not listed or not patches:
         raise RoleLensError(
             f"evaluate needs at least one question and one patch, got {len(listed)} and "
@@ -121,16 +125,6 @@ def evaluate(
     return table[["patch", *table.columns.drop("patch")]]
 
 
-def _candidates(patches: Mapping[str, Patches]) -> list[Combined]:
-    """The patches of a mapping, each as a tuple."""
-    if not isinstance(patches, Mapping):
-        raise RoleLensError(
-            "patches must be a mapping of names to patches, such as {'baseline': None, 'steered': "
-            f"patch}}, got {patches!r:.60}"
-        )
-    return [combined(patch) for patch in patches.values()]
-
-
 def _check_masks(name: str, candidate: Combined, asked: AskedQuestions) -> None:
     """Refuse patches that act only after the token that is scored, and so change nothing."""
     if not candidate or any(changes_first_answer(patch.tokens) for patch in candidate):
@@ -142,10 +136,7 @@ def _check_masks(name: str, candidate: Combined, asked: AskedQuestions) -> None:
     )
     if all(n == 1 for item in asked.items for n in item.n_tokens):
         raise RoleLensError(f"{said}: it would change nothing; take 'answer', or another mask")
-    warnings.warn(
-        f"{said}: only later tokens of an option are affected; take 'answer' for the first too",
-        stacklevel=3,
-    )
+    warn(f"{said}: only later tokens of an option are affected; take 'answer' for the first too")
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:
@@ -164,7 +155,9 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         >>> summarize(table)[["patch", "n"]].values.tolist()
         [['baseline', 4], ['poet@1', 4]]
     """
-    if not {"patch", "correct", "n_choices"} <= {*getattr(table, "columns", ())}:
+    given = {*getattr(table, "columns", ())}
+    needed = {"text", "readable", "truncated"} if "text" in given else {*_LIKELIHOOD}
+    if not {"patch", "correct", "n_choices", *needed} <= given:
         raise RoleLensError(f"expected a table that evaluate returns, got {shown(table)}")
     table = table.assign(chance=1 / table["n_choices"])
     means = {"accuracy": "correct", "chance": "chance"}
@@ -173,7 +166,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         table["unreadable"] = ~table["readable"]
         means |= {"truncated": "truncated", "unreadable": "unreadable"}
     else:
-        means |= {"logprob_correct": "logprob_correct", "choice_mass": "choice_mass"}
+        means |= {name: name for name in _LIKELIHOOD}
         errors |= {"logprob_correct_se": "logprob_correct"}
     by_patch = table.groupby("patch", sort=False)
     columns = {}

@@ -14,9 +14,8 @@ from role_lens.chat import chat_text, opens_thinking
 from role_lens.errors import RoleLensError
 from role_lens.generation import Sampling, complete
 from role_lens.models import Model
-from role_lens.patches.patch import Patches
-from role_lens.questions.listed import question_list
-from role_lens.questions.question import LETTERS, NumericQuestion, Question, lettered
+from role_lens.patches.patch import Patches, named_patches
+from role_lens.questions.question import LETTERS, NumericQuestion, Question, lettered, question_list
 from role_lens.scoring.answers.letters import read_letter
 from role_lens.scoring.answers.numbers import read_number
 from role_lens.scoring.generation_options import Generation, Style
@@ -62,15 +61,16 @@ def score_generated(
         ['A', 'B', 'A', 'B']
     """
     asked: list[Question | NumericQuestion] = question_list(questions)
+    several = named_patches(patches)
     if not asked or not patches:
         raise RoleLensError(
-            f"expected at least one question and one patch, got {len(asked)} and {len(patches)}"
+            f"expected at least one question and one patch, got {len(asked)} and {len(several)}"
         )
     prompts = [question_prompt(question, how.style) for question in asked]
     # Some templates open the reasoning themselves, so that only its end is in the text.
     thinking = "<think>" if opens_thinking(chat_text(model, prompts[0], system)) else ""
     tables = []
-    for name, patch in patches.items():
+    for name, patch in several.items():
         completions = complete(
             model,
             prompts,

@@ -6,7 +6,6 @@
 `Asker.ask` does this for many questions.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +17,7 @@ from role_lens.chat import (
     has_chat_template,
     opens_thinking,
 )
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, warn
 from role_lens.models import Model
 from role_lens.questions.question import Question
 from role_lens.questions.splits import without_repeats
@@ -90,11 +89,10 @@ def _warn_of_thinking(text: str, turn: AssistantTurn) -> None:
     """Say that options are scored where this model would begin to reason, if that is so."""
     if opens_thinking(text) or turn.after_thinking:
         where = "opens" if opens_thinking(text) else "puts answers after"
-        warnings.warn(
+        warn(
             f"the chat template {where} a block of reasoning, and options are scored in its place: "
             "load the model with chat_template_kwargs={'enable_thinking': False} if its template "
-            "has that, or use scoring='generate'",
-            stacklevel=2,
+            "has that, or use scoring='generate'"
         )
 
 

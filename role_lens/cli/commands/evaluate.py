@@ -44,7 +44,7 @@ def run(
             "--numeric, --style and other options of written answers are for --scoring generate"
         )
     if numeric and asking.questions in rl.questions.SOURCES:
-        raise RoleLensError("--numeric takes --questions with a file")
+        raise RoleLensError(f"--numeric needs a file of questions; got {asking.questions}")
     asked = (
         rl.load_numeric_questions(asking.questions, domain=asking.domain)
         if numeric

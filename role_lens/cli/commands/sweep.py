@@ -33,6 +33,7 @@ def run(
     from role_lens.experiments.candidates import candidates_of
     from role_lens.experiments.settings import settings_of
     from role_lens.experiments.store import open_store
+    from role_lens.experiments.sweeps import sweep_identity
     from role_lens.files import as_path, check_folder
 
     check_folder(out)
@@ -44,8 +45,8 @@ def run(
     model = options.load()
     loaded.check(model)
     asked = rl.scoring.Asker(model, how).ask(questions)
-    made_of = {"run": "sweep", **asked.identity, "vectors": rl.scoring.hash_of_vectors(loaded)}
-    open_store(out, {**made_of, **settings_of(grid)})  # refuses that of another grid too
+    # Refuses that of another grid too.
+    open_store(out, {**sweep_identity(asked, loaded), **settings_of(grid)})
     effects = rl.experiments.sweep_asked(asked, loaded, out, grid)
     baseline, candidates = effects.iloc[0], effects.iloc[1:]
     say(f"baseline: accuracy {baseline['accuracy']:.4g} on {baseline['n']} questions")

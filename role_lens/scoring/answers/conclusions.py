@@ -1,17 +1,13 @@
 """Finds what the end of a text concludes: "So B.", "It must be B."
 
-    concluded("C is too small. So (B).", read)    # what `read` finds in "(B)."
+    concluded("C is too small. So (B).", LetterReader(["ash", "ant"]))    # (14, 1)
 
 A conclusion is weaker than a statement, and is read only at the end.
 """
 
 import re
-from collections.abc import Callable
-from typing import TypeVar
 
-from role_lens.scoring.answers.statements import SENTENCE_END, TAKEN_BACK
-
-Read = TypeVar("Read")
+from role_lens.scoring.answers.statements import SENTENCE_END, TAKEN_BACK, Read, Reader
 
 _IS = r"(?:is|must\s+be|has\s+to\s+be|can\s+only\s+be|would\s+be)"
 _THUS = (
@@ -28,24 +24,17 @@ _LEAD = re.compile(
 )
 
 
-def concluded(
-    text: str, read: Callable[[str], Read | None], *, leaves: bool
-) -> tuple[int, Read] | None:
+def concluded(text: str, reader: Reader[Read]) -> tuple[int, Read] | None:
     """Where the end of a text concludes, and what; None if it doesn't, or if the text takes
-    anything back.
-
-    Args:
-        read: gives the answer that a text is, up to its end.
-        leaves: whether "This leaves" concludes; of numbers it may be one more step.
-    """
-    leads = [m for m in _LEAD.finditer(text) if leaves or not m["leaves"]]
+    anything back."""
+    leads = [m for m in _LEAD.finditer(text) if reader.leaves or not m["leaves"]]
     if not leads or TAKEN_BACK.search(text):
         return None
-    found = read(text[leads[-1].end() :])
+    found = reader.read_end(*_last_sentence(text[leads[-1].end() :]))
     return None if found is None else (leads[-1].start(), found)
 
 
-def last_sentence(rest: str) -> tuple[str, str]:
+def _last_sentence(rest: str) -> tuple[str, str]:
     """The sentence or line that a text begins with, and what follows it; no sentence if it asks."""
     parts = re.split(rf"({SENTENCE_END.pattern}|\n)", rest, maxsplit=1)
     sentence, mark, more = (*parts, "", "")[:3]

@@ -7,12 +7,8 @@ A text that states no answer, or two, is unreadable; it is never guessed.
 
 from collections.abc import Sequence
 
-from role_lens.scoring.answers.conclusions import concluded
-from role_lens.scoring.answers.judged import last_judged
-from role_lens.scoring.answers.lines import read_lines
-from role_lens.scoring.answers.options import Options
-from role_lens.scoring.answers.others import MENTION
-from role_lens.scoring.answers.statements import answer_part, last_statement, one_question
+from role_lens.scoring.answers.letter_reader import LetterReader
+from role_lens.scoring.answers.reading import read_answer
 
 
 def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -> int | None:
@@ -35,9 +31,10 @@ def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -
     goes on as a word ("the answer is a matter of taste"); "B is correct because …", which may be
     said of each option; a letter of another alphabet, unless it looks like and stands for the same
     option (Cyrillic А and С do, В and Б don't); languages whose words aren't in `languages.py`; a
-    record that names two answers, calls its own wrong, or isn't one of JSON or of Python; reasoning
-    without an end; and an answer to a further question that the text goes on with. Reasoning up to
-    `</think>` doesn't count, and of a longer text only the last 4,000 characters do.
+    record, of JSON or of Python, that names two answers, leaves its answer open (`null`), or calls
+    it wrong; reasoning without an end; and an answer to a further question that the text goes on
+    with. Reasoning up to `</think>` doesn't count, and of a longer text only the last 4,000
+    characters do.
 
     Args:
         choices: texts of the options, in the order of their letters.
@@ -53,16 +50,4 @@ def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -
         >>> read_letter("Either A or B.", ["ash", "ant"]) is None
         True
     """
-    options = Options(choices)
-    answer = answer_part(text, truncated)
-    if answer is None:
-        return None
-    answer = one_question(answer, lambda part: MENTION.search(part) is not None)
-    found = last_statement(answer, options.reader())
-    judged = last_judged(answer, options.letters, since=found[0] if found else -1)
-    found = judged or found
-    said = found[1] if found else read_lines(answer, options.letters, choices)
-    end = concluded(answer, options.read_end, leaves=True)
-    if end is None or (found and end[0] < found[0]) or end[1] == said:
-        return said
-    return end[1] if found is None and said is None else None
+    return read_answer(text, LetterReader(choices), truncated=truncated)

@@ -9,7 +9,9 @@ import re
 from collections.abc import Sequence
 
 from role_lens.scoring.answers import languages
-from role_lens.scoring.answers.statements import CUT, TAKEN_BACK
+from role_lens.scoring.answers.option_words import after_words, denied, words
+from role_lens.scoring.answers.second_letter import names_another
+from role_lens.scoring.answers.statements import CUT, LONGEST_LINE, TAKEN_BACK
 
 # "B?" asks, and "~B" and "≠ B" deny.
 _AROUND = r"(?:[^\w?~≠¬×(]|_)"
@@ -28,9 +30,8 @@ _HEAD = re.compile(
     r"|[*_]+(?P<bold>[A-Z])[*_]+"
     r"|\(?(?P<small>[a-z])[).](?=\s|$))\s*(?P<rest>.*)"
 )
-_LONGEST = 200  # characters of a line that is a letter alone
 _BRACKETED = re.compile(r"\(([A-Z])\)")
-_REJECTED = re.compile(r"\s+(?:(?:is|are|was)\s+)?(?:not|isn t|wrong|incorrect|false)\b")
+_SECOND_HEAD = re.compile(r"(?:\b(?:or|and)|[;/&])\s*[*_(]*[A-Z][*_]*[):]\s")
 _GOES_ON = re.compile(r"(?:is|are|was|isn't|and|or|can|may|would|does|has)\b")
 
 
@@ -57,23 +58,23 @@ def read_lines(answer: str, letters: str, choices: Sequence[str]) -> int | None:
         return None
     index, rest = letters.index(letter), head["rest"]
     said, choice = words(rest), words(choices[index])
-    if said and choice and (said.startswith(choice) or choice.startswith(said)):
-        return None if _REJECTED.match(said[len(choice) :]) else index
+    if choice and said.startswith(choice):
+        after = after_words("\n".join([rest, *lines[1:]]), choice)
+        after = rest if after is None else after  # "Increases" for "increase"
+        another = names_another(letter, after, letters, small=bool(head["small"]))
+        return None if denied(after) or another else index
+    if said and choice.startswith(said):
+        return index
     if head["small"] or _GOES_ON.match(rest):
         return None
     # "C. elegans" may be a name, and "A:" begin an answer: then the words have to be the option's.
     closed = head["open"] or head["bold"] or head["mark"] == ")"
-    return index if closed or not said else None
-
-
-def words(text: str) -> str:
-    """The words of a text in small letters, without marks."""
-    return " ".join(re.findall(r"\w+", text.casefold()))
+    return index if (closed and not _SECOND_HEAD.search(rest)) or not said else None
 
 
 def _lone(line: str, *, small: bool) -> str | None:
     """The letter that a line is; a small one in brackets, or where it is all of the text."""
-    found = _LONE.fullmatch(line) if len(line) < _LONGEST else None
+    found = _LONE.fullmatch(line) if len(line) < LONGEST_LINE else None
     if found is None or CUT in line:
         return None
     letter = found["letter"]

@@ -17,8 +17,6 @@ from role_lens.scoring.answers.languages import ANSWER, RIGHT
 BETWEEN = "\ufdd1"
 """Stands between the answers of one record. Not a character, so that no text has it of its own."""
 
-# Whole numbers and decimals as they are written, so that no digit changes.
-_JSON = json.JSONDecoder(strict=False, parse_float=str, parse_int=str)
 _ENDS = ("", "}", '"}', "}}", '"}}')  # for a record that breaks off
 _MANY = 20  # braces after which none of these is tried
 _OF_PYTHON = re.compile(r"\{(?:[^{}]|\{[^{}]*\})*\}")
@@ -35,6 +33,18 @@ _NO = {"false", "no", "wrong", "incorrect"}
 _VERDICT = re.compile(r"(?:is)?(?:correct|right|true|valid)|verdict")
 
 
+class _Record(list[tuple[Any, Any]]):
+    """The fields of a record, as keys and values: a key may be there twice."""
+
+    def values(self, keys: re.Pattern[str]) -> list[Any]:
+        """The values of all keys that are, in plain form, of a pattern."""
+        return [value for key, value in self if keys.fullmatch(_plain_key(key))]
+
+
+# Whole numbers and decimals as they are written, so that no digit changes.
+_JSON = json.JSONDecoder(strict=False, parse_float=str, parse_int=str, object_pairs_hook=_Record)
+
+
 def tagged(text: str) -> str:
     """The text with each record that has an answer replaced by `<answer>…</answer>`."""
     straight = text.translate(_STRAIGHT)
@@ -47,11 +57,11 @@ def tagged(text: str) -> str:
         if answers:
             parts += [text[done:start], f"<answer>{BETWEEN.join(answers)}</answer>"]
             done = end
-        start = straight.find("{", end)
+        start = straight.find("{", end if answers else start + 1)
     return "".join([*parts, text[done:]])
 
 
-def _record(text: str, start: int) -> tuple[dict[str, Any], int]:
+def _record(text: str, start: int) -> tuple[_Record, int]:
     """The record that begins at a brace, and where it ends; an empty one if there is none."""
     for ending in _ENDS if text.count("{", start) < _MANY else _ENDS[:1]:
         try:
@@ -60,39 +70,47 @@ def _record(text: str, start: int) -> tuple[dict[str, Any], int]:
             continue
         return record, min(end, len(text))
     found = _OF_PYTHON.match(text, start)
+    if found is None:
+        return _Record(), start + 1
     try:
         with warnings.catch_warnings():  # of "\(" in a text
             warnings.simplefilter("ignore")
-            record = ast.literal_eval(found[0]) if found else None
+            record = _value_of(ast.parse(found[0], mode="eval").body)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        record = None
-    if found and isinstance(record, dict):
-        return record, found.end()
-    return {}, start + 1
+        return _Record(), start + 1
+    return (record, found.end()) if isinstance(record, _Record) else (_Record(), start + 1)
 
 
-def _answers(record: dict[str, Any]) -> list[str]:
-    """What a record gives as its answer, each once; of one that is called wrong, nothing."""
-    fields = {_plain_key(key): value for key, value in record.items()}
-    verdicts = [str(value).casefold() for key, value in fields.items() if _VERDICT.fullmatch(key)]
-    if _NO & set(verdicts):
+def _value_of(written: ast.expr) -> Any:
+    """A value that is written in Python, with records for its dictionaries."""
+    if isinstance(written, ast.Dict):
+        keys = [_value_of(key) for key in written.keys if key]  # no key: "**", refused by zip
+        return _Record(zip(keys, map(_value_of, written.values), strict=True))
+    if isinstance(written, ast.List | ast.Tuple | ast.Set):
+        return [_value_of(item) for item in written.elts]
+    return ast.literal_eval(written)
+
+
+def _answers(record: _Record) -> list[str]:
+    """What a record gives as its answer, each once; of one that is called wrong or left open, a
+    word that is no answer."""
+    if _NO & {str(value).casefold() for value in record.values(_VERDICT)}:
         return ["wrong"]
-    found = [_value(value) for key, value in fields.items() if _KEY.fullmatch(key)]
+    found = record.values(_KEY)
     if not found:
-        around = [v for k, v in fields.items() if _AROUND.fullmatch(k) and isinstance(v, dict)]
+        around = [inner for inner in record.values(_AROUND) if isinstance(inner, _Record)]
         return list(dict.fromkeys(answer for inner in around for answer in _answers(inner)))
-    unit = next((f" {v}" for k, v in fields.items() if _UNIT.fullmatch(k) and v), "")
-    return list(dict.fromkeys(f"{answer}{unit}" for answer in found if answer is not None))
+    answers = [answer for value in found if (answer := _value(value)) is not None]
+    unit = next((f" {unit}" for unit in record.values(_UNIT) if unit), "")
+    return list(dict.fromkeys(f"{answer}{unit}" for answer in answers)) or ["none"]
 
 
 def _value(value: Any) -> str | None:
     """One answer as text; of several, in a list, all of them."""
-    if isinstance(value, dict):
-        fields = {_plain_key(key): inner for key, inner in value.items()}
-        inside = [inner for key, inner in fields.items() if _WITHIN.fullmatch(key)]
-        answers = _answers(value) or [text for inner in inside if (text := _value(inner))]
-        return ", ".join(answers)
-    if isinstance(value, list | tuple | set):
+    if isinstance(value, _Record):
+        inside = [text for inner in value.values(_WITHIN) if (text := _value(inner))]
+        return ", ".join(_answers(value) or inside)
+    if isinstance(value, list):
         return ", ".join(text for item in value if (text := _value(item)))
     return None if value is None else str(value)
 

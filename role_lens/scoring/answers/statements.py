@@ -6,13 +6,13 @@ What is said there is read by the readers of letters and of numbers.
 """
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar, Generic, TypeVar
 
 from role_lens.scoring.answers import languages
 from role_lens.scoring.answers.languages import Tongue
-from role_lens.scoring.answers.plain import plain
+from role_lens.scoring.answers.plain_characters import in_plain_characters
 from role_lens.scoring.answers.records import BETWEEN, tagged
 
 Read = TypeVar("Read")
@@ -20,7 +20,9 @@ Read = TypeVar("Read")
 MARKS = r"*_`\"'“”‘’„«»「」『』【】《》〈〉$\\{}\[\]"
 DECORATION = rf"[\s{MARKS}]"
 """Marks around an answer: Markdown, quotes, brackets, LaTeX."""
-_LONGEST = 4000  # characters of a text that are read, its last ones; loops of a model are longer
+LONGEST_LINE = 200
+"""Characters of a line that is a letter or a number alone."""
+_LONGEST_TEXT = 4000  # characters that are read, the last ones; loops of a model are longer
 
 # --- what is taken off before reading
 
@@ -77,6 +79,24 @@ _OTHER_THAN = re.compile(
     r"[ \t]+(?:\w+[ \t]+)?$",
     re.IGNORECASE,
 )
+# "I don't think that the", "It is not true that the": denied from further away, unless one of these
+# words begins another clause.
+_SAME_CLAUSE = (
+    r"(?: (?!(?:so|and|but|therefore|thus|hence|then|because|since|as|which|while|meaning|means"
+    r"|is|are|was|gives?|we|I)\b)[\w'’]+)"
+)
+_TO_THE_END = r"[\s*_\"“'‘$(]*$"
+_DENIED_BEFORE = re.compile(
+    r"(?:(?:n['’]t|\b(?:not|never|no|nothing|nobody|hardly|far from|disagrees?|den(?:y|ies)"
+    rf"|rejects?))\b(?! (?:only|hard|difficult|surprising|question|wonder)\b){_SAME_CLAUSE}{{0,4}}"
+    r" (?:that|think(?:s|ing)?|believes?|say(?:s|ing)?|said|mean|feel|know|see|tell|guess|suppose"
+    r"|claims?|agree|accept|conclude|imply|suggest|indicate|follow|show|prove|sure|certain|convinced"
+    r"|clear|true|(?<=no )(?:way|chance|reason))\b"
+    r"|\bit(?: (?:is|was|would be)|['’]s) (?:false|untrue|wrong|incorrect|unlikely|impossible"
+    rf"|a mistake)\b){_SAME_CLAUSE}{{0,5}}(?: is| would be)?{_TO_THE_END}"
+    rf"|(?:\bnot|n['’]t){_TO_THE_END}",
+    re.IGNORECASE,
+)
 # A sentence that only weighs an answer.
 _HYPOTHETICAL = re.compile(
     r"\b(?:if|whether|unless|suppose|supposing|assume|assuming|maybe|perhaps|might|could|initially"
@@ -103,18 +123,39 @@ _WINDOW = 400  # characters in which an answer is looked for
 SENTENCE_END = re.compile(r"[.;!?](?=\s|$)|\n\s*\n")
 
 
-@dataclass(frozen=True)
-class Reader(Generic[Read]):
+class Reader(ABC, Generic[Read]):
     """How answers of one kind are read."""
 
-    read: Callable[[str, Tongue], Read | None]
-    """The answer at the beginning of a text, stated in English or not."""
-    read_box: Callable[[str], Read | None]
-    """The answer in a box."""
-    says: Callable[[str], bool]
-    """Whether the sentence at the beginning of a text has anything in it that could be one."""
-    boxes: tuple[re.Pattern[str], ...] = ()
+    mention: ClassVar[re.Pattern[str]]
+    """What could be an answer."""
+    boxes: ClassVar[tuple[re.Pattern[str], ...]] = ()
     """Further patterns whose last group is a box."""
+    leaves: ClassVar[bool]
+    """Whether "This leaves" concludes; of numbers it may be one more step."""
+
+    @abstractmethod
+    def read(self, rest: str, tongue: Tongue) -> Read | None:
+        """The answer at the beginning of a text, stated in English or not."""
+
+    @abstractmethod
+    def read_box(self, content: str) -> Read | None:
+        """The answer in a box."""
+
+    @abstractmethod
+    def read_lines(self, answer: str) -> Read | None:
+        """The answer that a line of a text is."""
+
+    @abstractmethod
+    def read_end(self, sentence: str, more: str) -> Read | None:
+        """The answer that a sentence is, if no more follows than its own words."""
+
+    def last_called_right(self, answer: str, *, since: int) -> tuple[int, Read | None] | None:
+        """Where, after a place, an answer is called right for the last time, and which."""
+        return None
+
+    def says(self, rest: str) -> bool:
+        """Whether the first sentence of a text has anything in it that could be an answer."""
+        return self.mention.search(first_sentence(rest)) is not None
 
 
 def answer_part(text: str, truncated: bool) -> str | None:
@@ -123,19 +164,17 @@ def answer_part(text: str, truncated: bool) -> str | None:
     marks = list(_THINK.finditer(text))
     if marks and not marks[-1][1]:
         return None
-    answer = (text[marks[-1].end() :] if marks else text).strip()[-_LONGEST:]
+    answer = (text[marks[-1].end() :] if marks else text).strip()[-_LONGEST_TEXT:]
     if truncated and len(answer.split(maxsplit=1)) > 1 and _MAY_GO_ON.search(answer):
         answer += CUT
-    answer = _SPACES.sub(" ", plain(tagged(answer)))
+    answer = _SPACES.sub(" ", in_plain_characters(tagged(answer)))
     return _BLANK_LINES.sub("\n\n", answer).strip()
 
 
 def last_statement(text: str, reader: Reader[Read]) -> tuple[int, Read | None] | None:
     """Where the last stated answer begins, and what it says; None if nothing is stated."""
     boxes = [m for pattern in (_BOXED, _TAGGED, *reader.boxes) for m in pattern.finditer(text)]
-    boxes = sorted(
-        (m for m in boxes if not _TEMPLATE.fullmatch(m[m.lastindex or 0])), key=lambda m: m.start()
-    )
+    boxes = sorted((m for m in boxes if _says_something(m)), key=lambda m: m.start())
     after = boxes[-1].end() if boxes else -1
     for start, end, tongue in _statements(text):
         rest = text[end : end + _WINDOW]
@@ -152,6 +191,13 @@ def last_statement(text: str, reader: Reader[Read]) -> tuple[int, Read | None] |
     return last.start(), _in_box(last[last.lastindex or 0], reader)
 
 
+def _says_something(box: re.Match[str]) -> bool:
+    """Whether a box isn't a form to fill in, nor denied."""
+    if _TEMPLATE.fullmatch(box[box.lastindex or 0]):
+        return False
+    return not _DENIED_BEFORE.search(sentence_before(box.string, box.start()))
+
+
 def _in_box(content: str, reader: Reader[Read]) -> Read | None:
     """What a box says; where it has several fields, what all that say something agree on."""
     parts = content.split(BETWEEN)
@@ -163,10 +209,10 @@ def _in_box(content: str, reader: Reader[Read]) -> Read | None:
     return read[0] if read and all(value == read[0] for value in read) else None
 
 
-def one_question(text: str, says: Callable[[str], bool]) -> str:
-    """The text up to where it goes on with a question of its own, if it says anything before."""
+def one_question(text: str, mention: re.Pattern[str]) -> str:
+    """The text up to where it asks a question of its own, if it mentions an answer before."""
     for found in _NEXT_QUESTION.finditer(text):
-        if says(text[: found.start()]):
+        if mention.search(text, 0, found.start()):
             return text[: found.start()].rstrip()
     return text
 
@@ -186,7 +232,7 @@ def _statements(text: str) -> Iterator[tuple[int, int, Tongue]]:
     for m, tongue in sorted(found, key=lambda one: -one[0].start()):
         sentence = sentence_before(text, m.start())
         if tongue == "english":
-            sure = not _OTHER_THAN.search(sentence)
+            sure = not (_OTHER_THAN.search(sentence) or _DENIED_BEFORE.search(sentence))
         else:
             sure = languages.is_sure(sentence)
         if not sure or _HYPOTHETICAL.search(sentence) or _EMPTY.match(text, m.end()):
@@ -194,6 +240,11 @@ def _statements(text: str) -> Iterator[tuple[int, int, Tongue]]:
         end = SENTENCE_END.search(from_words(text[m.end() : m.end() + _WINDOW]))
         if end is None or end[0] != "?":
             yield m.start(), m.end(), tongue
+
+
+def first_sentence(text: str) -> str:
+    """The sentence that a text begins with."""
+    return SENTENCE_END.split(text, maxsplit=1)[0]
 
 
 def sentence_before(text: str, place: int) -> str:

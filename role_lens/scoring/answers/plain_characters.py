@@ -1,7 +1,7 @@
 r"""Writes a generated text in plain characters, whatever it was written in.
 
-    plain("答案：Ｂ。")    # "答案: B. "
-    plain(r"$\boxed{\frac{3}{4}}$")    # r"$\boxed{ 3/4}$"
+    in_plain_characters("答案：Ｂ。")    # "答案: B. "
+    in_plain_characters(r"$\boxed{\frac{3}{4}}$")    # r"$\boxed{ 3/4}$"
 
 What is said stays the same: only widths, marks and commands change.
 """
@@ -59,7 +59,7 @@ _LOOK_ALIKE = re.compile(r"(?<!\w)[АСΑΒΕ](?!\w)")
 _LOOKS_LIKE = str.maketrans("АСΑΒΕ", "ACABE")
 
 
-def plain(text: str) -> str:
+def in_plain_characters(text: str) -> str:
     """The text in ASCII characters where it has them in another width, style or script, without
     LaTeX's commands, HTML, the marks of a calculator, and emoji."""
     for pattern, instead in _LATEX:

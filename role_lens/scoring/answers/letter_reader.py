@@ -1,6 +1,6 @@
 """Reads the letter of an option at the beginning of what a text states.
 
-    Options(["ash", "ant"]).read("(B), because it crawls.", "english")    # 1
+    LetterReader(["ash", "ant"]).read("(B), because it crawls.", "english")    # 1
 
 A letter that may be a word, a name or a part of something is none.
 """
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 
 from role_lens.questions.question import LETTERS
 from role_lens.scoring.answers import languages
-from role_lens.scoring.answers.conclusions import last_sentence
+from role_lens.scoring.answers.called_right import last_called_right
 from role_lens.scoring.answers.languages import Tongue
-from role_lens.scoring.answers.lines import words
-from role_lens.scoring.answers.others import MENTION, names_another
-from role_lens.scoring.answers.statements import DECORATION, MARKS, SENTENCE_END, Reader
+from role_lens.scoring.answers.lines import read_lines
+from role_lens.scoring.answers.option_words import after_words, denied, words
+from role_lens.scoring.answers.second_letter import MENTION, names_another
+from role_lens.scoring.answers.statements import DECORATION, MARKS, Reader, first_sentence
 
 
 def _letter(before: str) -> re.Pattern[str]:
@@ -45,23 +46,23 @@ _NAME = re.compile(
     r"\.[ \t]+(?:[A-Z]\."
     r"|(?!(?:because|since|as|it|the|this|that|which|so|and|but|for|if|in|i)\b)[a-z])"
 )
-_NEXT_LINE = re.compile(r"[^\n]*\n[\s*_(-]*([A-Z])[*_]*[).:]")
+_NEXT_LABEL = re.compile(r"[^\n]*\n[\s*_(-]*([A-Z])[*_]*[).:]")
 _DENIED = re.compile(r"[\s*_\")—–-]*(?:is|are|was|isn't|isn’t|cannot|can't|wrong)\b")
 _SMALL = re.compile(r"(?<![\w'’.])[a-z](?![\w'’])")
 
 
 @dataclass(frozen=True)
-class Options:
-    """The options of a question, named by letters."""
+class LetterReader(Reader[int]):
+    """Reads the letters that name the options of a question, as their indices."""
 
     choices: Sequence[str]
+
+    mention = MENTION
+    leaves = True
 
     @property
     def letters(self) -> str:
         return LETTERS[: len(self.choices)]
-
-    def reader(self) -> Reader[int]:
-        return Reader(self.read, self.read_box, self.says)
 
     def read(self, rest: str, tongue: Tongue, *, strict: bool = False) -> int | None:
         """The option that a text begins with.
@@ -79,46 +80,47 @@ class Options:
         index = self.letters.index(letter)
         if tongue != "english" and (tail := languages.TAIL.match(after)):
             after = after[tail.end() :]
-        choice = words(self.choices[index])
-        if choice and f"{words(after)} ".startswith(f"{choice} "):
-            listed = _NEXT_LINE.match(after)  # "(D) both A and B", where that is option D
-            return None if listed and ord(listed[1]) == ord(letter) + 1 else index
-        ends = _ENDS
-        if found["small"]:
-            ends = _ENDS_WORD if letter in _WORDS else _ENDS_SMALL
-        strict = strict or tongue != "english" or bool(found["bare"] or found["small"])
-        if strict and (not ends.match(after) or _NAME.match(after)):
-            return None
-        if _DENIED.match(after):
-            return None
+        more = after_words(after, words(self.choices[index]))
+        if more is not None:  # "(D) both A and B", where that is option D
+            listed = _NEXT_LABEL.match(after)
+            if denied(more) or (listed and ord(listed[1]) == ord(letter) + 1):
+                return None
+            after = more
+        else:
+            ends = _ENDS
+            if found["small"]:
+                ends = _ENDS_WORD if letter in _WORDS else _ENDS_SMALL
+            strict = strict or tongue != "english" or bool(found["bare"] or found["small"])
+            if _DENIED.match(after) or (strict and (not ends.match(after) or _NAME.match(after))):
+                return None
         another = names_another(letter, after, self.letters, small=name.islower())
         return None if another else index
 
     def read_box(self, content: str) -> int | None:
-        """The option that a box names."""
         content = content.strip()
         if len(content) == 1:
             return self.read(content.upper(), "english")
         index = self.read(content, "english")
         return self.read(content, "point") if index is None else index
 
-    def read_end(self, rest: str) -> int | None:
-        """The option with which a text ends, but for the option's words."""
-        sentence, more = last_sentence(rest)
+    def read_lines(self, answer: str) -> int | None:
+        return read_lines(answer, self.letters, self.choices)
+
+    def read_end(self, sentence: str, more: str) -> int | None:
         if _SMALL.match(sentence.lstrip()):
             return None
         index = self.read(sentence, "english", strict=True)
         ends = index is not None and words(more) in ("", words(self.choices[index]))
         return index if ends else None
 
+    def last_called_right(self, answer: str, *, since: int) -> tuple[int, int | None] | None:
+        return last_called_right(answer, self.letters, since=since)
+
     def says(self, rest: str) -> bool:
-        """Whether the first sentence of a text has a letter that may name an option."""
-        end = SENTENCE_END.search(rest)
-        sentence = rest[: end.start() if end else None]
         small = set(self.letters) - set(_WORDS)
-        if MENTION.search(sentence) or small & {x.upper() for x in _SMALL.findall(sentence)}:
+        if small & {letter.upper() for letter in _SMALL.findall(first_sentence(rest))}:
             return True
-        return self.read(rest, "english") is not None
+        return super().says(rest) or self.read(rest, "english") is not None
 
     def _is_option(self, letter: str) -> bool:
         """Whether a small letter is itself what another option says."""

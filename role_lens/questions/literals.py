@@ -10,6 +10,7 @@ Nothing that is written there is run.
 import ast
 import json
 import re
+import warnings
 from typing import Any
 
 _TEXT = r"""(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""
@@ -28,11 +29,17 @@ def literal(text: str) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        if _PRINTED.fullmatch(text.strip()):  # Python would join these texts to one
-            return [ast.literal_eval(one) for one in re.findall(_TEXT, text, re.DOTALL)]
-        return ast.literal_eval(_WithoutArrays().visit(ast.parse(text.strip(), mode="eval")))
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        with warnings.catch_warnings():  # of "\(" in a text
+            warnings.simplefilter("ignore")
+            return _of_python(text.strip())
+    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return None
+
+
+def _of_python(text: str) -> Any:
+    if _PRINTED.fullmatch(text):  # Python would join these texts to one
+        return [ast.literal_eval(one) for one in re.findall(_TEXT, text, re.DOTALL)]
+    return ast.literal_eval(_WithoutArrays().visit(ast.parse(text, mode="eval")))
 
 
 class _WithoutArrays(ast.NodeTransformer):

@@ -1,6 +1,6 @@
 """Finds the letter that a text calls right.
 
-    last_judged("A is wrong, (B) is correct.", "ABCD", since=-1)    # (10, 1)
+    last_called_right("A is wrong, (B) is correct.", "ABCD", since=-1)    # (10, 1)
 
 A letter that is called right under a condition isn't found.
 """
@@ -8,7 +8,7 @@ A letter that is called right under a condition isn't found.
 import re
 
 from role_lens.scoring.answers import languages
-from role_lens.scoring.answers.others import judged_with_another
+from role_lens.scoring.answers.second_letter import calls_another_right
 from role_lens.scoring.answers.statements import TAKEN_BACK, sentence_before
 
 _START = r"(?:^|[.,;:!?∴]\s+|\n\s*)(?:[-*]\s+)?"
@@ -26,7 +26,7 @@ _BEST = (
     r"|only\s+correct|correct|right|best)"
 )
 _END = r"\s*[*_]*(?=[.,;:!\n]|$|\s+[(–—]|(?P<because>\s+(?:because|since|as)\b))"
-_JUDGED = re.compile(
+_CALLED = re.compile(
     rf"{_START}{_THUS}(?:(?i:only|the)\s+)?{_NAMED}\s+"
     r"(?:is|(?:must|would|should|has\s+to)\s+be|(?:seems|appears)\s+to\s+be)\s+"
     r"(?:(?:therefore|thus|clearly|definitely|indeed|probably|(?:most\s+)?likely),?\s+)?"
@@ -36,7 +36,7 @@ _JUDGED = re.compile(
     rf"{_END}"
 )
 _LEFT = re.compile(rf"{_START}{_THUS}(?i:only)\s+{_NAMED}\s+(?:remains|is\s+left)\s*(?=[.,;!\n]|$)")
-_JUDGED_ELSEWHERE = re.compile(
+_CALLED_ELSEWHERE = re.compile(
     rf"(?<!\w)\(?(?P<bare>[A-Z])\)?{languages.IS_RIGHT}(?=\s*(?:[.,;!\n]|$)"
     rf"|\s+(?:{languages.BECAUSE}))",
     re.IGNORECASE,
@@ -44,28 +44,28 @@ _JUDGED_ELSEWHERE = re.compile(
 _CONDITIONAL = re.compile(r"\b(?:if|neither|none|nor|unless|suppose|whether)\b", re.IGNORECASE)
 
 
-def last_judged(answer: str, letters: str, *, since: int) -> tuple[int, int | None] | None:
+def last_called_right(answer: str, letters: str, *, since: int) -> tuple[int, int | None] | None:
     """Where, after a place, a letter is called right for the last time, and which: its index, or
     None if several are, or if it is taken back or no option's. None if no letter is called so."""
-    judged = [
+    called = [
         (m.start(), _letter(m), m.end())
-        for pattern in (_JUDGED, _LEFT)
+        for pattern in (_CALLED, _LEFT)
         for m in pattern.finditer(answer)
         if _sure(m)
     ]
-    judged += [
+    called += [
         (m.start(), m["bare"].upper(), m.end())
-        for m in _JUDGED_ELSEWHERE.finditer(answer)
+        for m in _CALLED_ELSEWHERE.finditer(answer)
         if languages.is_sure(sentence_before(answer, m.start()))
     ]
-    judged = [one for one in judged if one[0] > since]
-    if not judged:
+    called = [one for one in called if one[0] > since]
+    if not called:
         return None
-    place, letter, end = max(judged)
-    several = len({one[1] for one in judged}) > 1
+    place, letter, end = max(called)
+    several = len({one[1] for one in called}) > 1
     if several or letter not in letters or TAKEN_BACK.search(answer, end):
         return place, None
-    if any(judged_with_another(one[1], answer[one[2] :], letters) for one in judged):
+    if any(calls_another_right(one[1], answer[one[2] :], letters) for one in called):
         return place, None
     return place, letters.index(letter)
 

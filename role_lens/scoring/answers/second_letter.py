@@ -8,7 +8,7 @@ A letter that only explains, as in "B, because A is small", names none.
 import re
 
 from role_lens.scoring.answers import languages
-from role_lens.scoring.answers.statements import CUT, SENTENCE_END
+from role_lens.scoring.answers.statements import CUT, MARKS, SENTENCE_END
 
 MENTION = re.compile(r"(?<!\w)[A-Z](?!\w)|\([*_]*[a-z][*_]*\)")
 """A letter that may name an option."""
@@ -23,11 +23,11 @@ _HEADING = re.compile(
 _DEPENDS = re.compile(r"\b(?:if|unless|otherwise|provided)\b")
 # Something else, or a text that was cut off before the other letter.
 _OR_WHAT = re.compile(
-    rf"\A[\s*_),]*or\b|(?:\b(?:or|and|nor)|[/&,])[\s*_(]*\w*{CUT}"
+    rf"\A[\s{MARKS}),]*or\b|(?:\b(?:or|and|nor)|[/&,])[\s*_(]*\w*{CUT}"
     rf"|\b(?:o|or|a|an|and|n|no|nor){CUT}"
 )
 _ALSO = re.compile(
-    r"[.;!]\s+(?:or|and|also|alternatively|possibly|maybe|perhaps),?\s+(?:option\s+)?"
+    r"(?:[.;!]\s+(?:or|and|also|alternatively|possibly|maybe|perhaps),?|;)\s+(?:option\s+)?"
     r"\(?[a-z]\)?\s*(?:[.,;!?\n]|$)",
     re.IGNORECASE,
 )
@@ -55,7 +55,7 @@ def names_another(letter: str, after: str, letters: str, *, small: bool = False)
     return _tokens(sentence, letters, small) - {letter} != set()
 
 
-def judged_with_another(letter: str, after: str, letters: str) -> bool:
+def calls_another_right(letter: str, after: str, letters: str) -> bool:
     """Whether the rest of a sentence that calls a letter right calls another one right too."""
     end, because = SENTENCE_END.search(after), re.search(r"\b(?:because|since|as)\b", after)
     sentence = after[: end.start() if end else None]
