@@ -30,6 +30,7 @@ THINKS = CHAT_TEMPLATE.removesuffix("{% endif %}") + (
     "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
     "{% endif %}{% endif %}"
 )
+TONE = "{{ tone }}"
 OPENS = CHAT_TEMPLATE.removesuffix("{% endif %}") + "<think>\n{% endif %}"
 PARTS = (
     "{% for m in messages %}{{ m['role'].upper() + ': ' }}"
@@ -121,15 +122,11 @@ def test_template_arguments_that_can_not_be(as_users_have_it, kwargs, message):
 @pytest.mark.parametrize(
     "template",
     [
-        "{% set tone = tone | default('dry') %}" + CHAT_TEMPLATE + "{{ tone }}",
-        "{% if tone is not defined %}{% set tone = 'dry' %}{% endif %}"
-        + CHAT_TEMPLATE
-        + "{{ tone }}",
+        "{% set tone = tone | default('dry') %}" + CHAT_TEMPLATE + TONE,
+        "{% if tone is not defined %}{% set tone = 'dry' %}{% endif %}" + CHAT_TEMPLATE + TONE,
         CHAT_TEMPLATE + "{% macro end() %}{{ tone or 'dry' }}{% endmacro %}{{ end() }}",
         # With tags of transformers's own.
-        CHAT_TEMPLATE.replace(
-            "{% endfor %}", "{% if tone == 'x' %}{% break %}{% endif %}{% endfor %}"
-        )
+        CHAT_TEMPLATE.replace("{% endfor", "{% if tone == 'x' %}{% break %}{% endif %}{% endfor")
         + "{%- generation -%}{{ tone or 'dry' }}{% endgeneration %}",
     ],
 )

@@ -689,9 +689,7 @@ def test_a_tokenizer_alone_is_found_in_the_cache(deaf, folder, tmp_path):
     put_into_cache(folder, tmp_path / "hub")
     model = load_model(tiny_hf("llama"), tokenizer="org/tiny")
     assert model.tokenizer.chat_template == CHAT_TEMPLATE
-    assert "can't load the model 'org/tiny': it is no local folder and not in" in refused(
-        "org/tiny"
-    )
+    assert refused("org/tiny").startswith("can't load the model 'org/tiny': it is no local folder")
 
 
 def test_threads_without_a_network_leave_it_as_it_was(monkeypatch):

@@ -29,16 +29,8 @@ ROOMS = (
 SIDE_BY_SIDE = ({"reading", "judges"},)
 GROUND = {
     *("errors", "files", "versions", "_registry", "models", "compute", "direction_spec"),
-    *(
-        "chat",
-        "checks",
-        "loading",
-        "process_setting",
-        "prompts",
-        "rows",
-        "torch_defaults",
-        "values",
-    ),
+    *("chat", "checks", "loading", "process_setting", "prompts", "rows", "torch_defaults"),
+    "values",
 }
 IN_TOP = {"patches", "finders"}
 PUBLIC = ("role_lens", *(f"role_lens.{name}" for name in (

@@ -149,6 +149,17 @@ def test_what_is_set_inside_a_block_with_a_patch_changes_nothing(llama, vectors,
             assert generate(llama, "Tea?", max_new_tokens=6) == text
 
 
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps", "xpu"])
+def test_autocast_is_off_on_every_device(llama, vectors, kind):
+    torch.set_autocast_enabled(kind, True)
+    try:
+        with vectors.add("poet", layer=1).on(llama):
+            assert not torch.is_autocast_enabled(kind)
+        assert torch.is_autocast_enabled(kind)
+    finally:
+        torch.set_autocast_enabled(kind, False)
+
+
 def test_training_mode_that_is_set_inside_a_block_is_set_aside_too(fresh):
     patch = Patch.add(torch.ones(32), layer=1)
     with patch.on(fresh):

@@ -112,9 +112,10 @@ def _dequantise(gguf: Path, folder: Path) -> None:
 
     where: dict[str, Any] = {"gguf_file": gguf.name, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, **where)
-    quantised, info = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         gguf.parent, dtype=torch.float32, output_loading_info=True, **where
     )
+    quantised, info = loaded
     check_loaded(info, str(gguf))
     # A model loaded from GGUF refuses to be saved; the same weights in a fresh shell do not.
     config = quantised.config
