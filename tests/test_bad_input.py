@@ -1,7 +1,6 @@
 """Several hundred inputs that can't be used, through every command and through public functions:
 one line and exit code 2, or a `RoleLensError`; no traceback, and nothing half written."""
 
-import json
 import os
 import shlex
 from pathlib import Path
@@ -10,30 +9,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tiny import BASE, CHAT_TEMPLATE, QUIET, ROLES, tiny_hf, tiny_tokenizer
+from tiny import BASE, QUIET, ROLES, make_workplace
 
 import role_lens as rl
 from role_lens import Asking, Compute, Exam, Grid, Patch, Question, RoleLensError, RoleVectors
 from role_lens.cli import main
+from role_lens.interop import write_task
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("own_tasks_only")]
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     """A folder with what commands take, and with broken files beside it."""
     folder = tmp_path_factory.mktemp("bad")
-    tiny_hf("llama").save_pretrained(folder / "model")
-    tiny_tokenizer(template=CHAT_TEMPLATE).save_pretrained(folder / "model")
-    (folder / "roles").mkdir()
-    for role, prompts in ROLES.items():
-        (folder / "roles" / f"{role}.txt").write_text("\n".join(prompts))
-    (folder / "base.txt").write_text("\n".join(BASE))
-    rows = [
-        {"question": f"{i}+{i}?", "choices": [str(i), str(2 * i)], "answer": 1, "domain": domain}
-        for i, domain in enumerate(["verse", "food"] * 44, start=1)
-    ]
-    (folder / "q.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    make_workplace(folder)
+    (folder / "many.jsonl").rename(folder / "q.jsonl")
     (folder / "empty").mkdir()
     (folder / "empty.jsonl").write_text("")
     (folder / "broken.jsonl").write_text('{"question": "Q?", "choices": ["a"')
@@ -43,6 +34,7 @@ def place(tmp_path_factory):
         patch.chdir(folder)
         fit = "fit --model model --prompts roles --base base.txt --out v.st"
         assert main(shlex.split(fit)) == 0
+    write_task(rl.load_questions(folder / "q.jsonl"), folder / "tasks", "letters")
     (folder / "cut.st").write_bytes((folder / "v.st").read_bytes()[:1000])
     return folder
 
@@ -92,7 +84,9 @@ BAD = {
     "--permutations": ["0", "x"],
     "--seed": ["-1", "x"],
     "--tasks": ["no_such_task", ""],
-    "--limit": ["-1", "x"],
+    "--limit": ["-1", "0", "x"],
+    "--num-fewshot": ["-1", "x"],
+    "--batch-size": ["0", "x"],
     "--no-such-option": ["1"],
 }
 OUT = ["", "text.txt/x", "/proc/nothing/x", os.devnull + "/x", "a\x00b"]
@@ -111,7 +105,10 @@ COMMANDS = {
         "--max-off-domain 0 --out new",
         [*OUT, "q.jsonl"],
     ),
-    "lm-eval": (f"lm-eval --tasks arc_easy {STEERED} --out new", [*OUT, "q.jsonl"]),
+    "lm-eval": (
+        f"lm-eval --tasks letters --include-path tasks {STEERED} --out new",
+        [*OUT, "q.jsonl"],
+    ),
     "demo": ("demo --out new", OUT[1:]),
 }
 # Options that a command has, beside those of its valid call.
@@ -134,13 +131,16 @@ MORE = {
         *("--scoring", "--screen", "--leave-out-last", "--max-kl", "--objective", "--n-random"),
         *("--n-shuffled", "--max-questions", "--permutations", "--seed", "--domain", "--prompts"),
     ],
-    "lm-eval": ["--coefficient", "--kinds", "--tokens", "--limit"],
+    "lm-eval": [
+        *("--coefficient", "--kinds", "--tokens", "--limit", "--num-fewshot", "--batch-size"),
+    ],
 }
 # What is no mistake there.
 FINE = {
     ("evaluate", "--scoring", "generate"),
     ("evaluate", "--template", ""),
     ("sweep", "--out", ""),  # the folder at hand
+    ("lm-eval", "--out", ""),
     ("sweep", "--kinds", "add add"),
 }
 

@@ -30,7 +30,7 @@ def test_no_effect_is_declared_at_the_stated_level(draw):
 
 
 def test_in_families_the_chance_is_of_any_role():
-    found = declared_improved(drawn_changes(20, 40, 40), 2000, family=10, permutations=400)
+    found = declared_improved(drawn_changes(20, 40, 40), 1000, family=10, permutations=400)
     assert 0.01 < found.any_of_family < 0.10
     assert found.share < 0.015
 

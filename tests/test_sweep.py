@@ -149,7 +149,7 @@ def test_killed_and_started_again(tmp_path, llama, vectors, undisturbed):
     vectors.save(tmp_path / "v.safetensors")
     script = f"""
 import sys, time
-sys.path[:0] = {[str(Path(__file__).parent)]!r}
+sys.path[:0] = {[path for path in sys.path if path]!r}
 import test_sweep as t
 from role_lens.scoring.replay import Replay
 Replay.chunk_size = lambda self, layer: 3
