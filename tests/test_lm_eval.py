@@ -434,8 +434,13 @@ def test_refused(llama, tasks, patch, tmp_path):
     )
     with pytest.raises(RoleLensError, match=r"can't run lost_words: .*lost\.jsonl"):
         run(["lost_words"], {"p": patch}, own(tmp_path))
-    with pytest.raises(RoleLensError, match="can't run tiny_words"):
-        run(["tiny_words"], {"p": patch}, own(tasks, limit=0))
+    for wrong, message in (
+        ({"limit": 0}, "limit must be at least 1, got 0"),
+        ({"num_fewshot": -1}, "num_fewshot must be at least 0, got -1"),
+        ({"batch_size": "x"}, "batch_size must be a whole number, got 'x'"),
+    ):
+        with pytest.raises(RoleLensError, match=message):
+            own(tasks, **wrong)
     with pytest.raises(RoleLensError, match="got the string 'tiny_words'"):
         run("tiny_words", {"p": patch})
     with pytest.raises(RoleLensError, match="a name that stays different as a file name"):
