@@ -31,11 +31,11 @@ TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }} {{ m['content'] }}<|end|>{% endfor %}"
     "{% if add_generation_prompt %}<|start|>{% endif %}"
 )
-# What no test may fetch, and comparisons, which take longer than the README's and the tour's of one
-# role and are the same: this is compiled, or read by the real parser, and not run.
+# What no test may fetch, and comparisons, which take longer than that of the tour and
+# are the same: this is compiled, or read by the real parser, and not run.
 ONLY_READ = re.compile(
     r"qwen\.gguf|arc_(easy|challenge)|--questions mmlu|load_questions\(\"mmlu\"|--out does-it-help"
-    r"|\"does-it-help\"|--out beekeeper-verdict"
+    r"|\"does-it-help\"|--out (beekeeper|economist)-verdict"
     r"|path/to/qwen3"
 )
 # No test needs a graphics card, a type that CPUs may be slow in, or long texts.
