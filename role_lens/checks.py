@@ -77,7 +77,8 @@ def set_temperature(record: Any) -> None:
 def check_is(value: object, kind: type, what: str) -> None:
     """Raise a RoleLensError unless a value is of a class, such as a record of options."""
     if not isinstance(value, kind):
-        raise RoleLensError(f"{what} must be a {kind.__name__}, got {shown(value)}")
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        raise RoleLensError(f"{what} must be {article} {kind.__name__}, got {shown(value)}")
 
 
 def string(value: Any, what: str) -> str:

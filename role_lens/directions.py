@@ -139,6 +139,7 @@ def cosine_similarity(
         >>> cosine_similarity(vectors.directions("base")).shape   # position, layer, role, role
         torch.Size([2, 3, 2, 2])
     """
+    directions = directions if isinstance(directions, Tensor) else as_vectors(directions)
     units = directions / torch.linalg.vector_norm(directions, dim=-1, keepdim=True)
     return einops.einsum(
         units, units, "role_a ... d_model, role_b ... d_model -> ... role_a role_b"

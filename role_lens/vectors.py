@@ -535,7 +535,10 @@ class RoleVectors:
             raise RoleLensError("can't merge: the two are from models with different weights")
         for key in ("suffix", "system", "chat_template_sha256", *TEMPLATE_KEYS):
             if self.provenance.get(key) != other.provenance.get(key):
-                raise RoleLensError(f"can't merge: the two differ in {key}")
+                raise RoleLensError(
+                    f"can't merge: the two differ in {key}, and so in the form of their prompts; "
+                    "fit one of them again with the other's model, tokenizer and options"
+                )
         if self.positions != other.positions:
             raise RoleLensError(f"can't merge: positions {self.positions} and {other.positions}")
         if found := {*self.found, *other.found}:

@@ -30,8 +30,9 @@ from role_lens import (
     sweep,
 )
 from role_lens.checks import real_number, whole_number
+from role_lens.directions import cosine_similarity
 from role_lens.reading import Injection, logit_lens, patchscope, project_tokens
-from role_lens.scoring import Generation, score_generated
+from role_lens.scoring import Generation, read_letter, read_number, score_generated
 
 QUESTIONS = [Question(f"q{n}", f"What is {n}?", ("a", "b"), n % 2, "x", "x") for n in range(4)]
 VECTOR = torch.linspace(-1, 2, 32)
@@ -284,6 +285,7 @@ def test_questions_of_an_exam():
     [
         lambda m, v: evaluate(m, QUESTIONS, {"b": None}, "cloze"),
         lambda m, v: evaluate(m, QUESTIONS, {"b": None}, compute=512),
+        lambda m, v: evaluate(m, QUESTIONS, {"b": None}, Asking("generate"), generation={"n": 1}),
         lambda m, v: generate(m, "Hi", sampling=0.7),
         lambda m, v: sweep(m, v, QUESTIONS, "run", Selection()),
         lambda m, v: select(m, v, QUESTIONS, "run", Grid()),
@@ -297,7 +299,7 @@ def test_questions_of_an_exam():
 )
 def test_records_of_another_kind(llama, vectors, tmp_path, monkeypatch, use):
     monkeypatch.chdir(tmp_path)
-    with refused(r"must be a [A-Z]\w+, got "):
+    with refused(r"must be an? [A-Z]\w+, got "):
         use(llama, vectors)
     assert not list(tmp_path.iterdir())
 
@@ -342,3 +344,21 @@ def test_grids_from_elsewhere():
     for options in ({"layers": "x"}, {"layers": [None]}, {"roles": 3}, {"coefficients": [GRID]}):
         with refused("must be"):
             Grid(**options)
+
+
+@pytest.mark.parametrize("text", [None, float("nan"), 42, b"B"])
+def test_answers_are_read_from_texts(text):
+    for read in (lambda: read_letter(text, ["a", "b"]), lambda: read_number(text)):
+        with pytest.raises(RoleLensError, match="a text must be a string, got"):
+            read()
+
+
+@pytest.mark.parametrize("choices", [4, [], None, "ab"])
+def test_letters_are_those_of_options(choices):
+    with pytest.raises(RoleLensError, match="expected the texts of the options, got"):
+        read_letter("B", choices)
+
+
+def test_cosines_of_numpy_directions():
+    rows = torch.stack([VECTOR, VECTOR.flip(0)])
+    assert torch.allclose(cosine_similarity(rows.numpy()), cosine_similarity(rows))

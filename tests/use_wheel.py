@@ -11,7 +11,7 @@ from role_lens.cli import main
 from role_lens.reading import geometry_by_layer
 from role_lens.reporting import Report
 
-sys.path.append(str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(Path(__file__).parents[1] / "benchmarks")]
 from tiny import BASE, QUIET, ROLES, tiny_bridge
 
 assert "site-packages" in str(role_lens.__file__), role_lens.__file__

@@ -276,7 +276,10 @@ def combined(patches: Patches) -> Combined:
         raise RoleLensError(f"expected a Patch, several or None, got {shown(patches)}") from error
     for patch in several:
         if not isinstance(patch, Patch):
-            raise RoleLensError(f"expected a Patch, got {shown(patch)}")
+            given = patches if isinstance(patches, str) else patch
+            raise RoleLensError(
+                f"expected a Patch, such as vectors.add('nurse', layer=15), got {shown(given)}"
+            )
     return several
 
 

@@ -82,6 +82,8 @@ def evaluate(
     listed: list[Question | NumericQuestion] = question_list(questions)
     check_is(asking, Asking, "asking")
     check_is(compute, Compute, "compute")
+    if generation is not None:
+        check_is(generation, Generation, "generation")
     candidates = list(named_patches(patches).values())
     if not listed or not patches:
         raise RoleLensError(

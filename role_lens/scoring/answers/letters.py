@@ -7,8 +7,10 @@ A text that states no answer, or two, is unreadable; it is never guessed.
 
 from collections.abc import Sequence
 
+from role_lens.errors import RoleLensError
 from role_lens.scoring.answers.letter_reader import LetterReader
 from role_lens.scoring.answers.reading import read_answer
+from role_lens.values import as_list, shown
 
 
 def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -> int | None:
@@ -50,4 +52,7 @@ def read_letter(text: str, choices: Sequence[str], *, truncated: bool = False) -
         >>> read_letter("Either A or B.", ["ash", "ant"]) is None
         True
     """
-    return read_answer(text, LetterReader(choices), truncated=truncated)
+    options = as_list(choices)
+    if not options:
+        raise RoleLensError(f"expected the texts of the options, got {shown(choices)}")
+    return read_answer(text, LetterReader([str(one) for one in options]), truncated=truncated)

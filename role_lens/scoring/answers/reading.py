@@ -3,6 +3,7 @@
 read_answer("The answer is (B).", LetterReader(["ash", "ant"]))    # 1
 """
 
+from role_lens.checks import string
 from role_lens.scoring.answers.conclusions import concluded
 from role_lens.scoring.answers.statements import (
     Read,
@@ -19,8 +20,11 @@ def read_answer(text: str, reader: Reader[Read], *, truncated: bool = False) -> 
 
     Args:
         truncated: whether the limit of tokens ended the text.
+
+    Raises:
+        RoleLensError: the text is no string.
     """
-    answer = answer_part(text, truncated)
+    answer = answer_part(string(text, "a text"), truncated)
     if answer is None:
         return None
     answer = one_question(answer, reader.mention)
