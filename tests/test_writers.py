@@ -224,6 +224,19 @@ def test_a_refused_run_of_several_folders_leaves_them_free(tmp_path):
             begin(seed, then)
 
 
+def test_a_run_that_was_begun_inside_before_keeps_its_identity(tmp_path):
+    def begin(run):
+        with claimed(run, {"seed": 2}):
+            raise RoleLensError("mistyped")
+
+    inner = open_store(tmp_path / "run" / "other", {"seed": 1}).path
+    os.utime(inner / "identity.json", (time.time() - 60,) * 2)
+    with pytest.raises(RoleLensError, match="mistyped"):
+        begin(tmp_path / "run")
+    assert read_identity(inner)["seed"] == 1
+    assert not (tmp_path / "run" / "identity.json").exists()
+
+
 def test_why_a_file_can_not_be_written(tmp_path):
     (tmp_path / "text.txt").write_text("")
     for folder, reason in (("text.txt", "Not a directory"), ("none", "its folder isn't there")):

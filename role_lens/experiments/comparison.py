@@ -115,8 +115,9 @@ def compare(
         [['poet', 'verse', 20]]
     """
     check_vectors(vectors)
-    for value, kind in ((exam, Exam), (selection, Selection), (plan, TestPlan)):
-        check_is(value, kind, kind.__name__)
+    check_is(exam, Exam, "exam")
+    check_is(selection, Selection, "selection")
+    check_is(plan, TestPlan, "plan")
     prepared = _prepare(Asker(model, exam.asking, compute), vectors, exam, out, selection, plan)
     with claimed(prepared.folder, _identity(prepared, vectors, exam)):
         for test in prepared.tests:  # may refuse, before the long part

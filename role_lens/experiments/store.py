@@ -155,8 +155,10 @@ def _free(folder: Path) -> None:
     # Vectors that were fitted for the run are known by a record of their own.
     results = [one for one in files if one.suffix != ".safetensors"]
     if all(one.name == _IDENTITY for one in results):
+        begun = (folder / _IDENTITY).stat().st_mtime  # an older one in it is another run's
         for one in results:
-            remove_file(one)
+            if one.stat().st_mtime >= begun:
+                remove_file(one)
 
 
 def read_identity(path: str | Path) -> dict[str, Any]:
