@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from role_lens import Exam, Grid, RoleVectors, Selection, TestPlan, compare, load_questions
-from role_lens.experiments import LEVEL, tally
+from role_lens.experiments import LEVEL, pooled, tally
 from role_lens.questions import homes_among
 from role_lens.reporting import (
     QuestionOptions,
@@ -60,7 +60,7 @@ class Config:
     """Default: all whose domain has questions."""
     role_domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
-    max_kl: float | None = 0.1
+    max_kl: float | None = Selection.max_kl
     """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
     max_validation: int | None = None
     """Most questions of a domain on which directions are chosen, at least 20."""
@@ -68,6 +68,8 @@ class Config:
     """Most test questions of a role's own domain, at least 20."""
     max_off_domain: int | None = 20
     """Most test questions of every other domain, at least 20; 0: none."""
+    judge_all: bool = False
+    """Judge a domain even if the unchanged model's answers carry no knowledge there."""
     n_random: int = 20
     """Random directions in the null band, at least 20."""
     n_shuffled: int = 5
@@ -91,6 +93,7 @@ def run(config: Config) -> Results:
         table=table,
         effects=pd.read_parquet(kept / "effects.parquet"),
         choices=pd.read_parquet(kept / "choices.parquet"),
+        positive=pd.read_parquet(kept / "positive.parquet"),
     )
     results.write(setup.out)
     return results
@@ -111,11 +114,11 @@ def exam_of(config: Config) -> Exam:
 def selection_of(config: Config, vectors: RoleVectors, exam: Exam) -> Selection:
     """How directions are chosen: of one role for a quick version."""
     if not config.setup.quick:
-        return Selection(Grid(config.roles, contrasts=None, screen=10), max_kl=config.max_kl)
+        return Selection(Grid(config.roles, contrasts=None, screen=1), max_kl=config.max_kl)
     asked = (question.domain for question in exam.questions)
     first = tuple(homes_among(vectors, config.roles, exam.domains, asked))[:1]
     # The guard on neutral prompts takes a minute, for the random directions too.
-    return Selection(Grid(first, contrasts=None, screen=2), max_kl=None)
+    return Selection(Grid(first, contrasts=None, screen=1), max_kl=None)
 
 
 def plan_of(config: Config) -> TestPlan:
@@ -124,6 +127,9 @@ def plan_of(config: Config) -> TestPlan:
     return TestPlan(
         n_random=config.n_random,
         n_shuffled=config.n_shuffled,
+        judge_all=quick or config.judge_all,
+        positive_controls=not quick,
+        n_random_ablations=0 if quick else 20,
         max_validation=20 if quick else config.max_validation,
         max_questions=20 if quick else config.max_questions,
         max_off_domain=0 if quick else config.max_off_domain,
@@ -138,12 +144,15 @@ def draw(results: Results, folder: Path) -> None:
     """Figures and report, from the tables alone."""
     table, effects = results.tables["table"], results.tables["effects"]
     plot_comparison(table, folder / "own_domain.png")
+    if not len(effects):  # nowhere is there anything to judge
+        write_report(results, folder)
+        return
     plot_transfer(
         effects,
         folder / "transfer.png",
         kinds={kind: SHOWN[kind] for kind in ("add", "persona") if kind in table.columns},
         value="effect",
-        label="effect, nats",
+        label="effect on the margin",
         level=LEVEL,
     )
     draw_kinds(effects, folder / "kinds.png")
@@ -169,7 +178,7 @@ def draw_kinds(effects: pd.DataFrame, path: Path) -> None:
             axis.plot(values, [place] * len(values), "o", color="#1f3b73", markersize=3, alpha=0.3)
         axis.set_yticks(range(1, len(names) + 1), [SHOWN[kind] for kind in names], fontsize=8)
         axis.axvline(0, color="grey", linewidth=0.8)
-        axis.set_xlabel("effect, nats")
+        axis.set_xlabel("effect on the margin")
         axis.set_title("own domain" if in_domain else "other domains")
         axis.invert_yaxis()
     save_figure(figure, path)
@@ -181,18 +190,23 @@ def write_report(results: Results, folder: Path) -> None:
     report = Report("Benchmark transfer", __doc__.split("\n")[0], results.record)
     report.figure(
         folder / "own_domain.png",
-        "Effects on held-out questions of the role's own domain: of the direction, of the persona "
-        "prompt, and of random directions that were chosen as the role's was.",
+        "How much more the direction does than random ones that were chosen as it was, on held-out "
+        "questions of the role's own domain.",
     )
     own = table[table["in_domain"]]
     columns = ["role", "domain", "n", "baseline_accuracy", "persona", "add", "low", "high"]
-    columns += ["random_low", "random_high", "p_helps_adjusted", "p_random", "verdict"]
+    columns += ["excess", "excess_low", "excess_high", "p_more", "p_question_more", "verdict"]
     report.table(own[[name for name in columns if name in own.columns]], "In words.")
-    report.table(tally(effects), "How many roles are helped and hurt, p adjusted for a line.")
+    if not len(effects):
+        report.write(folder / "report.html")
+        return
+    report.table(pooled(effects), "All roles together, against their random directions.")
+    report.table(tally(effects), "How many roles do more than random, p adjusted for a line.")
+    report.table(results.tables["positive"], "What must be found, if anything can be.")
     report.figure(
         folder / "transfer.png",
-        "Effects of every role on every domain; boxed: its own; + and –: helps and hurts, adjusted "
-        "for all other domains or all own ones; hatched: not asked.",
+        "Effects of every role on every domain; boxed: its own; + and –: above and below the "
+        "unchanged model, adjusted for all other domains or all own ones; hatched: not asked.",
     )
     report.figure(
         folder / "kinds.png",

@@ -299,7 +299,7 @@ def draw_lines(tables: Mapping[str, pd.DataFrame], position: int, path: Path) ->
         for axis in row[:-1]:
             axis.set_ylim(min(low.min(), band.min()), max(high.max(), band.max()))
         asked = f"{about['n']} questions of {about['domain']}"
-        row[0].set_ylabel(f"{role}\n({asked})\neffect, nats")
+        row[0].set_ylabel(f"{role}\n({asked})\neffect on the margin")
     for axis, (kind, contrast) in zip(axes[0], panels, strict=True):
         axis.set_title(f"{kind}, contrast {contrast}" if contrast else kind)
         axis.legend(fontsize=6.5, frameon=False, loc="lower left")
@@ -354,7 +354,7 @@ def draw_positions(exact: pd.DataFrame, path: Path) -> None:
         axis.set_xlabel("layer")
     for kind, image in images.items():
         drawn = list(axes[:, [one == kind for one, _ in ways]].flat)
-        figure.colorbar(image, ax=drawn, label="effect, nats", shrink=0.7, extend="both")
+        figure.colorbar(image, ax=drawn, label="effect on the margin", shrink=0.7, extend="both")
     save_figure(figure, path)
 
 
@@ -371,7 +371,9 @@ def draw_estimated(estimated: pd.DataFrame, position: int, path: Path) -> None:
         # The last layers would take the whole scale, where estimates are worst.
         image = _heat_map(axis, matrix, float(np.nanquantile(np.abs(matrix), 0.98)))
         axis.set(title=f"contrast {contrast}", xlabel=f"layer (position {position})")
-        figure.colorbar(image, ax=axis, label="estimated effect, nats", shrink=0.6, extend="both")
+        figure.colorbar(
+            image, ax=axis, label="estimated effect on the margin", shrink=0.6, extend="both"
+        )
     save_figure(figure, path)
 
 
@@ -386,7 +388,7 @@ def write_report(results: Results, folder: Path) -> None:
     report = Report("Layer sweep", __doc__.split("\n")[0], results.record)
     report.figure(
         folder / "lines.png",
-        "Mean change of log p(correct) by layer. Line: exact, with its 90 % interval at each layer "
+        "Mean change of the margin by layer. Line: exact, with its 90 % interval at each layer "
         "alone; dots: estimate; grey: range of random directions (of the same length, where they "
         "are added). Additions and ablations have scales of their own.",
     )

@@ -28,11 +28,18 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from role_lens import NEUTRAL_PERSONA, Compute, Grid, RoleLensError, RoleVectors, chat_text
+from role_lens import (
+    NEUTRAL_PERSONA,
+    Compute,
+    Endpoint,
+    Grid,
+    RoleLensError,
+    RoleVectors,
+    chat_text,
+)
 from role_lens.experiments import TABLE, Store, folder_of, open_store, open_sweep, sweep_asked
 from role_lens.judges import (
     PERSONA_QUESTIONS,
-    Endpoint,
     ask_and_keep,
     improving_and_telling,
     judged,

@@ -79,7 +79,7 @@ class Config:
     """Default: all whose domain has questions."""
     role_domains: dict[str, str] | None = None
     """Role and its domain, pair after pair; default: those of the paper."""
-    max_kl: float | None = 0.1
+    max_kl: float | None = Selection.max_kl
     """Largest KL divergence on neutral prompts that a choice may have, in nats; None: no limit."""
     max_validation: int | None = None
     """Most questions of a domain on which directions are chosen, at least 20."""
@@ -236,7 +236,7 @@ def draw_effects(effects: pd.DataFrame, path: Path) -> None:
     names = [f"{one.role} ({one.domain})" for one in asked.itertuples()]
     axis.set_yticks(rows, names, fontsize=8)
     axis.invert_yaxis()
-    axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
+    axis.set_xlabel("mean change of the margin on held-out questions")
     axis.legend(frameon=False, fontsize=8, loc="lower left", bbox_to_anchor=(0, 1), ncols=4)
     save_figure(figure, path)
 
@@ -281,10 +281,13 @@ def write_report(results: Results, folder: Path) -> None:
         folder / "effects.png",
         "Effects on held-out questions of each role's own domain, with 90 % intervals.",
     )
-    report.table(tally(effects), "How many roles are helped and hurt, p adjusted for a line.")
+    report.table(
+        tally(effects),
+        "How many roles end above and below the unchanged model, p adjusted for a line.",
+    )
     columns = ["role", "domain", "n", "kind", "effect", "low", "high", "p_helps_adjusted"]
     shown = effects[effects["kind"].isin([*LOOKS, "both_over_persona"])]
-    report.table(shown[[*columns, "verdict"]], "In words.")
+    report.table(shown[columns], "Each role.")
     report.figure(
         folder / "shift.png",
         "The persona prompt's shift of the residual stream, against what the chat template has "

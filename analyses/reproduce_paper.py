@@ -2,6 +2,7 @@
 
     python analyses/reproduce_paper.py --out paper
     python analyses/reproduce_paper.py --out paper --questions mmlu --layer-step 3
+    python analyses/reproduce_paper.py --out release --protocol release
     python analyses/reproduce_paper.py --out paper --redraw
 
 This is the protocol of the paper, on any model, with what it leaves out beside it. Every role's
@@ -9,28 +10,47 @@ direction of every layer and position is added while the questions of its domain
 the one with the largest accuracy is reported, on those questions; it is ablated too, and taken to
 the other domains. Beside that: what such a choice is worth on questions that didn't choose it, and
 p adjusted for all candidates.
+
+`--protocol release` does what the authors' published code does: layers from the middle on without
+the last fifth, candidates below the unchanged model dropped, every candidate ablated too, persona
+prompts in the same table, and mathematics answered in writing, with the answer in a box. It tests
+what the abstract of the version of EMNLP 2025 claims.
 """
 
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from role_lens import DirectionSpec, Grid, Question, RoleVectors
+from role_lens import (
+    NEUTRAL_PERSONA,
+    Asking,
+    Compute,
+    DirectionSpec,
+    Generation,
+    Grid,
+    Question,
+    RoleVectors,
+    chat_text,
+    evaluate,
+    persona_prompts,
+)
 from role_lens.experiments import (
     Condition,
     ConditionKind,
+    DomainScores,
     baseline,
     best_first,
     folder_of,
     measure,
     open_conditions,
     open_sweep,
+    persona_conditions,
     read_changes,
     score_conditions,
     sweep_asked,
@@ -47,7 +67,17 @@ from role_lens.reporting import (
     save_figure,
 )
 from role_lens.scoring import AskedQuestions, Asker
-from role_lens.statistics import best_of_many, mcnemar, sign_flip_test
+from role_lens.statistics import best_of_many, bootstrap_interval, mcnemar, sign_flip_test
+
+BOXED = "math"
+"""The domain whose questions the release has answered in writing."""
+CLAIMS = (
+    "What the abstract claims (Findings of EMNLP 2025): role vectors influence the model, "
+    "“improving in-domain task performance while also yielding unexpected cross-domain gains”, and "
+    "so have “a greater impact on outcomes than persona-based prompting”. And what is measured, as "
+    "means over roles: on other domains, whose questions didn't choose the directions, with 95 % "
+    "intervals over questions."
+)
 
 
 @dataclass(frozen=True)
@@ -55,6 +85,8 @@ class Config:
     """Settings of the reproduction of the paper."""
 
     setup: Setup
+    protocol: Literal["paper", "release"] = "paper"
+    """That of the paper, or that of the code which its authors released."""
     asking: QuestionOptions = field(default_factory=QuestionOptions)
     roles: tuple[str, ...] | None = None
     """Default: all whose domain has questions."""
@@ -69,6 +101,19 @@ class Config:
     """Most questions of a role's own domain."""
     max_off_domain: int | None = None
     """Most questions of every other domain; 0: none."""
+    max_new_tokens: int = 512
+    """Longest written answer to a question of mathematics in the protocol of the release, which
+    itself allows 16,384 tokens."""
+
+    def layers(self, vectors: RoleVectors) -> tuple[int, ...]:
+        """Layers whose directions are tried."""
+        step = 8 if self.setup.quick else self.layer_step
+        if self.protocol == "paper":
+            return tuple(every_layer(vectors, step))
+        # The release computes the last fifth too, and then leaves it out of the choice.
+        end = int(0.8 * vectors.n_layers)
+        first = vectors.n_layers // 2
+        return tuple(layer for layer in every_layer(vectors, step, first=first) if layer < end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,6 +140,10 @@ class Prepared:
     tests: Sequence[Test]
     """The own domains' questions choose too."""
 
+    def roles_of(self, domain: str) -> list[str]:
+        """Roles whose own domain it is."""
+        return [role for role, home in self.homes.items() if home == domain]
+
     def sweep_folder(self, domain: str) -> Path:
         """Where a domain is swept."""
         return folder_of(self.config.setup.out / "sweeps", domain)
@@ -104,8 +153,15 @@ def run(config: Config) -> Results:
     """Sweep, take the best, and write tables."""
     prepared = prepare(config)
     best = best_table(prepared)
-    effects = effect_table(prepared, best)
-    results = Results.of(config, prepared.model, prepared.vectors, best=best, effects=effects)
+    scores = scores_of_best(prepared, best)
+    tables = {"best": best, "effects": measure(scores)}
+    if config.protocol == "release":
+        tables |= {
+            "candidates": candidate_table(prepared),
+            "boxed": boxed_table(prepared, best),
+            "claims": claim_table(best, scores, config.setup.seed),
+        }
+    results = Results.of(config, prepared.model, prepared.vectors, **tables)
     results.write(config.setup.out)
     return results
 
@@ -124,9 +180,10 @@ def prepare(config: Config) -> Prepared:
     if quick:
         homes = dict(list(homes.items())[:1])
     grid = Grid(
-        layers=tuple(every_layer(vectors, 8 if quick else config.layer_step)),
+        layers=config.layers(vectors),
         positions=(-1,) if quick else None,
         coefficients=config.coefficients,
+        kinds=("add",) if config.protocol == "paper" else ("add", "ablate"),
     )
     asker = Asker(model, config.asking.asking)
     tests = [
@@ -136,6 +193,8 @@ def prepare(config: Config) -> Prepared:
         if any((home == domain) == in_domain for home in homes.values())
     ]
     prepared = Prepared(config, model, vectors, homes, grid, tests)
+    if config.protocol == "release":
+        chat_text(model, "Hello?", NEUTRAL_PERSONA)  # some templates take no system message
     for test in tests:
         open_conditions(test.asked, test.folder)
         if test.in_domain:
@@ -164,43 +223,50 @@ def samples(
 
 def best_table(prepared: Prepared) -> pd.DataFrame:
     """The direction of each role with the largest accuracy, and what such a choice is worth."""
-    seed, rows = prepared.config.setup.seed, []
-    for test in (test for test in prepared.tests if test.in_domain):
-        own = tuple(role for role, home in prepared.homes.items() if home == test.domain)
-        folder, grid = prepared.sweep_folder(test.domain), replace(prepared.grid, roles=own)
-        effects = sweep_asked(test.asked, prepared.vectors, folder, grid)
+    config, rows = prepared.config, []
+    for test in prepared.tests:
+        if not test.in_domain:
+            continue
+        folder = prepared.sweep_folder(test.domain)
+        effects = swept(prepared, test)
         unchanged = float(effects["accuracy"].iloc[0])
-        ranked = best_first(effects.iloc[1:], "accuracy").reset_index(drop=True)
+        # Ties are broken by the margin; the release takes the first position and layer.
+        ranked = best_first(effects[effects["kind"] == "add"], "accuracy").reset_index(drop=True)
         _, correct = read_changes(folder, "correct", candidates=ranked)
-        _, logprob = read_changes(folder, "logprob_correct", candidates=ranked)
-        for role in own:
+        _, margin = read_changes(folder, "margin", candidates=ranked)
+        for role in prepared.roles_of(test.domain):
             mine = ranked["role"] == role
             best = ranked[mine].iloc[0]
-            rows.append(
-                {
-                    "role": role,
-                    "domain": test.domain,
-                    "n": len(test.asked),
-                    "baseline": unchanged,
-                    "layer": int(best["layer"]),
-                    "position": int(best["position"]),
-                    "coefficient": best["coefficient"],
-                    **worth(unchanged, correct[mine], logprob[mine], seed),
-                }
-            )
+            row = {
+                "role": role,
+                "domain": test.domain,
+                "n": len(test.asked),
+                "baseline": unchanged,
+                "layer": int(best["layer"]),
+                "position": int(best["position"]),
+                "coefficient": best["coefficient"],
+                **worth(unchanged, correct[mine], margin[mine], config.setup.seed),
+            }
+            if config.protocol == "release":
+                row["dropped"] = int((ranked[mine]["accuracy_change"] < 0).sum())
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
-def worth(
-    unchanged: float, correct: np.ndarray, logprob: np.ndarray, seed: int
-) -> dict[str, float]:
+def swept(prepared: Prepared, test: Test) -> pd.DataFrame:
+    """Effects of all candidates of a domain's own roles on its questions."""
+    grid = replace(prepared.grid, roles=tuple(prepared.roles_of(test.domain)))
+    return sweep_asked(test.asked, prepared.vectors, prepared.sweep_folder(test.domain), grid)
+
+
+def worth(unchanged: float, correct: np.ndarray, margin: np.ndarray, seed: int) -> dict[str, float]:
     """What a role's best candidate does on the questions that chose it, and on others.
 
     Args:
         unchanged: accuracy of the unchanged model.
-        correct, logprob: changes by each candidate on each question, the best candidate's first.
+        correct, margin: changes by each candidate on each question, the best candidate's first.
     """
-    halves = best_of_many(correct, logprob, seed=seed)
+    halves = best_of_many(correct, margin, seed=seed)
     test = sign_flip_test(correct, seed=seed)
     return {
         "best": unchanged + halves.apparent,
@@ -215,10 +281,13 @@ def worth(
     }
 
 
-def effect_table(prepared: Prepared, best: pd.DataFrame) -> pd.DataFrame:
-    """The best directions, added and ablated, on all domains; untested, since a direction can't be
-    tested on the questions that chose it."""
-    conditions = {row.role: both_ways(prepared.vectors, row) for row in best.itertuples()}
+def scores_of_best(prepared: Prepared, best: pd.DataFrame) -> list[DomainScores]:
+    """The best directions, added and ablated, on all domains. On its own domain a direction can't
+    be tested, since the questions there chose it."""
+    conditions = {
+        row.role: conditions_of(prepared.config.protocol, prepared.vectors, row)
+        for row in best.itertuples()
+    }
     scores = []
     for test in prepared.tests:
         asked_of = [
@@ -227,16 +296,123 @@ def effect_table(prepared: Prepared, best: pd.DataFrame) -> pd.DataFrame:
         some = [baseline(), *(one for role in asked_of for one in conditions[role])]
         about = {"domain": test.domain, "in_domain": test.in_domain}
         scores.append(score_conditions(test.asked, some, test.folder, **about))
-    return measure(scores)
+    return scores
 
 
-def both_ways(vectors: RoleVectors, best: Any) -> list[Condition]:
-    """A row of the best directions, added and ablated."""
+def conditions_of(protocol: str, vectors: RoleVectors, best: Any) -> list[Condition]:
+    """A row of the best directions, added and ablated; for the release, the persona prompt too."""
     spec = DirectionSpec(best.role, best.layer, best.position, coefficient=best.coefficient)
-    return [
+    directions = [
         Condition(kind, best.role, patches=(vectors.patch(kind.value, spec),))
         for kind in (ConditionKind.ADD, ConditionKind.ABLATE)
     ]
+    if protocol == "paper":
+        return directions
+    return [*directions, *persona_conditions(best.role, None)]
+
+
+# Tables of the release
+
+
+def candidate_table(prepared: Prepared) -> pd.DataFrame:
+    """Accuracy with each candidate added and ablated, and whether it is above the unchanged
+    model's, below which the release drops it."""
+    where = ["role", "position", "layer"]
+    tables = []
+    for test in (test for test in prepared.tests if test.in_domain):
+        effects = swept(prepared, test)
+        added, ablated = (effects[effects["kind"] == kind] for kind in ("add", "ablate"))
+        ablated = ablated.rename(columns={"accuracy": "ablated"})[[*where, "ablated"]]
+        table = added[[*where, "coefficient", "accuracy", "accuracy_change"]].merge(
+            ablated, on=where
+        )
+        tables.append(table.assign(domain=test.domain, dropped=table["accuracy_change"] < 0))
+    return pd.concat(tables, ignore_index=True)
+
+
+def boxed_table(prepared: Prepared, best: pd.DataFrame) -> pd.DataFrame:
+    """Accuracy of written answers to mathematics: unchanged, with the persona prompt, and with the
+    direction that did best; and how many answers were cut off. Empty without such a domain.
+
+    The release writes answers under every candidate; here only under the best.
+    """
+    rows = []
+    for test in prepared.tests:
+        if not (test.in_domain and test.domain == BOXED):
+            continue
+        rows.append(written(prepared, test, None, "none"))
+        for row in best[best["domain"] == test.domain].itertuples():
+            added = conditions_of("paper", prepared.vectors, row)[0].patches[0]
+            rows.append(written(prepared, test, row.role, "add", patch=added))
+            said = persona_prompts(row.role)[0]
+            rows.append(written(prepared, test, row.role, "persona", system=said))
+    columns = ["role", "kind", "n", "accuracy", "readable", "cut_off"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def written(
+    prepared: Prepared,
+    test: Test,
+    role: str | None,
+    kind: str,
+    *,
+    patch: Any = None,
+    system: str | None = None,
+) -> dict[str, Any]:
+    """A row of the table of written answers."""
+    length = 16 if prepared.config.setup.quick else prepared.config.max_new_tokens
+    found = evaluate(
+        prepared.model,
+        test.asked.questions,
+        {kind: patch},
+        Asking("generate", system=system),
+        generation=Generation("boxed", max_new_tokens=length),
+        compute=Compute(progress=False),
+    )
+    return {
+        "role": role,
+        "kind": kind,
+        "n": len(found),
+        "accuracy": found["correct"].mean(),
+        "readable": found["readable"].mean(),
+        "cut_off": found["truncated"].mean(),
+    }
+
+
+def claim_table(best: pd.DataFrame, scores: Sequence[DomainScores], seed: int) -> pd.DataFrame:
+    """What the abstract of EMNLP 2025 claims, and what is measured: means over roles.
+
+    Where the questions chose the directions there is no interval, since there is no test.
+    """
+    rows = [
+        {"claim": "in-domain gain", "measured": "on the questions that chose", "unit": "accuracy"}
+        | {"value": best["apparent"].mean()},
+        {"claim": "in-domain gain", "measured": "on questions that didn't", "unit": "accuracy"}
+        | {"value": best["held_out"].mean()},
+    ]
+    others = [one for one in scores if not one.in_domain]
+    if others:
+        added = changes(others, ConditionKind.ADD)
+        more = added - changes(others, ConditionKind.PERSONA)
+        claims = (("cross-domain gain", added), ("more than persona prompts", more))
+        for claim, change in claims:
+            low, high = bootstrap_interval(change, level=0.95, seed=seed)
+            rows.append(
+                {"claim": claim, "measured": "on other domains' questions", "unit": "margin"}
+                | {"value": change.mean(), "low": low, "high": high}
+            )
+    columns = ["claim", "measured", "unit", "value", "low", "high"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def changes(scores: Sequence[DomainScores], kind: ConditionKind) -> np.ndarray:
+    """Change of the margin of each question under a kind of condition, mean over roles."""
+    found = []
+    for one in scores:
+        kinds = one.conditions["kind"]
+        plain = one.margin[(kinds == ConditionKind.BASELINE.value).to_numpy()]
+        found.append((one.margin[(kinds == kind.value).to_numpy()] - plain).mean(axis=0))
+    return np.concatenate(found)
 
 
 # Figures and report
@@ -254,7 +430,7 @@ def draw(results: Results, folder: Path) -> None:
         value="accuracy_change",
         label="change of accuracy, percentage points",
     )
-    write_report(best, effects, results.record, folder)
+    write_report(best, effects, results, folder)
 
 
 def draw_best(best: pd.DataFrame, path: Path) -> None:
@@ -290,20 +466,27 @@ def draw_best(best: pd.DataFrame, path: Path) -> None:
     save_figure(figure, path)
 
 
-def write_report(
-    best: pd.DataFrame, effects: pd.DataFrame, record: Mapping[str, Any], folder: Path
-) -> None:
+def write_report(best: pd.DataFrame, effects: pd.DataFrame, results: Results, folder: Path) -> None:
     """The page of figures and tables."""
-    report = Report("The paper, and beside it", __doc__.split("\n")[0], record)
+    report = Report("The paper, and beside it", __doc__.split("\n")[0], results.record)
+    if "claims" in results.tables:
+        report.table(results.tables["claims"], CLAIMS)
     report.figure(
         folder / "best.png",
         "The best of all directions of each role: on the questions that chose it, and on others "
         "(random halves choose, the other halves test; mean of 1,000).",
     )
-    ablated = effects[(effects["kind"] == "ablate") & effects["in_domain"]].set_index("role")
-    paper = best.assign(ablated=best["baseline"] + best["role"].map(ablated["accuracy_change"]))
-    columns = ["role", "domain", "n", "baseline", "layer", "position", "best", "ablated"]
-    report.table(paper[columns], "As in the paper: accuracies on the questions that chose.")
+    own = effects[effects["in_domain"]]
+    also = {"ablate": "ablated", "persona": "persona", "neutral_persona": "a_person"}
+    for kind, name in also.items():
+        if kind in set(own["kind"]):
+            change = own[own["kind"] == kind].set_index("role")["accuracy_change"]
+            best = best.assign(**{name: best["baseline"] + best["role"].map(change)})
+    columns = ["role", "domain", "n", "baseline", "layer", "position", "best", *also.values()]
+    report.table(
+        best[[name for name in columns if name in best]],
+        "As in the paper: accuracies on the questions that chose.",
+    )
     columns = ["role", "tried", "apparent", "held_out", "held_out_low", "held_out_high"]
     report.table(
         best[[*columns, "p_alone", "p_adjusted"]],
@@ -311,6 +494,26 @@ def write_report(
         "percentile over halves; two-sided p of the best candidate alone, and adjusted for all "
         "tried.",
     )
+    if "boxed" in results.tables and len(results.tables["boxed"]):
+        report.table(
+            results.tables["boxed"],
+            "Mathematics answered in writing, with the answer in a box: accuracy, and the shares "
+            "of answers that could be read and that were cut off at the limit of tokens. An answer "
+            "that can't be read is not correct.",
+        )
+    if "candidates" in results.tables:
+        table = results.tables["candidates"]
+        report.table(
+            table.groupby(["domain", "role"], as_index=False).agg(
+                tried=("dropped", "size"),
+                dropped=("dropped", "sum"),
+                best=("accuracy", "max"),
+                mean=("accuracy", "mean"),
+                mean_ablated=("ablated", "mean"),
+            ),
+            "All candidates: how many were tried, how many lie below the unchanged model and were "
+            "dropped, and accuracies. Where all were dropped, the release stops.",
+        )
     report.figure(
         folder / "transfer.png",
         "The same direction on all domains; boxed: the role's own, whose questions chose it.",

@@ -209,7 +209,8 @@ def scored(case: Case, scoring: str) -> None:
 
 def attribution(case: Case) -> None:
     """Is the estimated effect of an addition the slope of its exact effect?"""
-    table = attribute(case.model, case.vectors, QUESTIONS, contrasts=["base"], compute=QUIET)
+    options = {"contrasts": ["base"], "score": "logprob", "compute": QUIET}  # few questions
+    table = attribute(case.model, case.vectors, QUESTIONS, **options)
     rows = table[(table["role"] == "poet") & (table["position"] == -1)].set_index("layer")
     directions = case.vectors.directions("base")[case.vectors.role_index("poet"), -1]
     # Prompts end in the same tokens, and some blocks don't look far back.

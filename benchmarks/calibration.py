@@ -1,86 +1,59 @@
-"""How often is a role vector declared to help, when it doesn't, and when it does?
+"""How often are roles said to do more or less than random, when they don't, and when they do?
 
-    python benchmarks/calibration.py --sweep FOLDER
+    python benchmarks/calibration.py --out calibration.json
 
-Simulated roles are judged by the package's own procedure: the best of their candidates on
-validation questions, tested on test questions, adjusted for the roles that are tested together.
-Beside it the usual one: the best on the test questions, unadjusted. Changes are drawn from a
-heavy-tailed distribution, and from the measured changes of a sweep (a folder that `role-lens sweep`
-wrote), less their means. Without --sweep only the former. Five minutes on two cores.
+Families of simulated roles are judged by the package's own procedure. In their worlds every
+condition has a temperature, a preference among letters and noise of its own, none of which is
+knowledge; in some a small effect on knowledge is planted. Two hours; it uses one core.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
 import tyro
 
-from role_lens.experiments import (
-    declared_improved,
-    drawn_changes,
-    read_changes,
-    resampled_changes,
-)
-from role_lens.experiments.calibration import Draw
-from role_lens.questions import MIN_QUESTIONS
+from role_lens.experiments import World, declared
 
 
 @dataclass(frozen=True)
 class Config:
     """Settings of the calibration."""
 
-    sweep: Path | None = None
-    """Folder of a sweep whose changes are drawn from too."""
-    n_roles: int = 2000
-    """Simulated roles of each kind."""
-    n_candidates: int = 50
-    """Directions that each role is chosen from."""
-    n_validation: int = 100
-    """Questions on which directions are chosen."""
-    n_test: int = 200
-    """Questions that test."""
-    family: int = 29
-    """Roles that are tested together, in the second half of the table."""
+    families: int = 1000
+    """Simulated families of each world."""
+    sizes: tuple[int, ...] = (20, 60, 200)
+    """Numbers of questions that choose, and as many that test."""
+    effects: tuple[float, ...] = (0.02, 0.05, 0.1)
+    """Effects that are planted, on a spread of 0.5, with 60 questions."""
     seed: int = 0
     """Of all draws."""
     out: Path = Path("calibration.json")
     """File for the figures."""
 
 
+def worlds(config: Config) -> dict[str, World]:
+    """What is simulated, by name."""
+    found = {f"no effect, n = {n}": World(n_validation=n, n_test=n) for n in config.sizes}
+    mixed = World(n_options=None)
+    found |= {
+        f"no effect, 2 to 10 options, n = {n}": replace(mixed, n_validation=n, n_test=n)
+        for n in config.sizes
+    }
+    found["no effect, the model knows (0.25)"] = World(knowledge=0.25)
+    found |= {f"effect {effect}, n = 60": World(effect=effect) for effect in config.effects}
+    return found
+
+
 def main(config: Config) -> None:
     """Simulate, print and write."""
     rows = []
-    measured = None if config.sweep is None else measured_changes(config)
-
-    def add(effect: float, sizes: tuple[int, int], n_roles: int, family: int = 1) -> None:
-        n = config.n_candidates if family == 1 else 20
-        draws: dict[str, Draw] = {"drawn": drawn_changes(n, *sizes, effect=effect)}
-        if measured is not None:
-            draws["measured"] = resampled_changes(measured[:n], *sizes, effect=effect)
-        for source, draw in draws.items():
-            found = declared_improved(draw, n_roles, family=family, seed=config.seed)
-            what = {"source": source, "effect": effect, "family": family, "n_test": sizes[1]}
-            rows.append({**what, **asdict(found)})
-            shown = {k: v for k, v in rows[-1].items() if not isinstance(v, tuple)}
-            print(", ".join(f"{k} {v:.4g}" if k != "source" else str(v) for k, v in shown.items()))
-            text = json.dumps({"config": asdict(config), "rows": rows}, indent=1, default=str)
-            config.out.write_text(text + "\n")
-
-    sizes = (config.n_validation, config.n_test)
-    add(0.0, sizes, config.n_roles)
-    add(0.0, (MIN_QUESTIONS, MIN_QUESTIONS), config.n_roles)
-    for effect in (0.1, 0.2, 0.3):
-        add(effect, sizes, config.n_roles // 4)
-    add(0.0, sizes, 100 * config.family, config.family)
-
-
-def measured_changes(config: Config) -> np.ndarray:
-    """Changes of log p(correct) of some of a sweep's candidates, by candidate and question."""
-    assert config.sweep is not None
-    _, changes = read_changes(config.sweep)
-    chosen = np.random.default_rng(config.seed).permutation(len(changes))[: config.n_candidates]
-    return changes[chosen]
+    for name, world in worlds(config).items():
+        found = declared(world, config.families, seed=config.seed)
+        rows.append({"world": name, **asdict(found)})
+        shown = {k: v for k, v in rows[-1].items() if isinstance(v, float)}
+        print(f"{name}: " + ", ".join(f"{k} {v:.3f}" for k, v in shown.items()), flush=True)
+        config.out.write_text(json.dumps({"config": asdict(config), "rows": rows}, default=str))
 
 
 if __name__ == "__main__":

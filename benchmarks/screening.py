@@ -68,9 +68,7 @@ def main(config: Config) -> None:
         return (vectors.add(row["role"], **where),)
 
     def scores(candidates: list[tuple[Patch, ...]]) -> list[float]:
-        return [
-            asked.score_columns(s)["logprob_correct"].mean() for s in scorer.logprobs(candidates)
-        ]
+        return [asked.score_columns(s)["margin"].mean() for s in scorer.logprobs(candidates)]
 
     done = config.out / "exact.csv"
     if not done.exists():

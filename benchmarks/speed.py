@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 import tyro
@@ -40,7 +41,7 @@ from role_lens import (
 )
 from role_lens._run.budget import token_budget
 from role_lens.models import PACKAGED_MODEL, Model, local_folder
-from role_lens.scoring import Asker, Item
+from role_lens.scoring import Asker, Item, MarginDesign
 from role_lens.scoring.engine import engine
 
 QUIET = Compute(progress=False)
@@ -349,15 +350,12 @@ def matrix_rate(model: Model, tokens: int = 1024) -> float:
 
 
 def effects(scores: Tensor, baseline: Tensor, questions: Sequence[Question]) -> pd.Series:
-    """Mean change of log p(correct) of each candidate."""
-    answers = torch.tensor([question.answer for question in questions])
-    correct = [
-        (x - x.nan_to_num(-torch.inf).logsumexp(-1, keepdim=True))[
-            ..., torch.arange(len(answers)), answers
-        ]
-        for x in (scores, baseline)
-    ]
-    return pd.Series((correct[0] - correct[1]).mean(-1).tolist())
+    """Mean change of the margin under each candidate."""
+    answers = np.array([question.answer for question in questions])
+    present = ~baseline.isnan().reshape(len(questions), -1).cpu().numpy()
+    design = MarginDesign(answers, present, [question.subject for question in questions])
+    found, base = (design.margins(x.double().cpu().numpy()).mean(-1) for x in (scores, baseline))
+    return pd.Series(found - base)
 
 
 def rank_correlation(a: pd.Series, b: pd.Series) -> float:

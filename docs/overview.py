@@ -1,10 +1,9 @@
-r"""The picture of the README, from the results of three runs on the packaged model.
+r"""The picture of the README, from the results of runs on the packaged model.
 
     python analyses/geometry.py --out geometry
     python analyses/logit_lens.py --out logit-lens
-    role-lens compare --vectors roles-bf16.safetensors --questions mmlu_domains \
-        --validation mmlu/val --max-questions 60 --max-off-domain 0 --dtype bfloat16 --out verdict
-    python docs/overview.py
+    role-lens compare --vectors roles.safetensors --scoring cloze --max-off-domain 0 --out verdict
+    python docs/overview.py --comparison verdict
 
 The words are those of the first role of each domain, whatever they say.
 """
@@ -14,9 +13,11 @@ from pathlib import Path
 
 import pandas as pd
 import tyro
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from role_lens.reporting import CONTRAST_STYLE, Results, draw_effects, save_figure
+from role_lens.questions import DOMAIN_ROLES
+from role_lens.reporting import CONTRAST_STYLE, Results, draw_excess, save_figure
 
 
 @dataclass(frozen=True)
@@ -26,8 +27,8 @@ class Config:
     geometry: Path = Path("geometry")
     """Folder of the analysis, as the next one."""
     logit_lens: Path = Path("logit-lens")
-    comparison: Path = Path("verdict")
-    """Folder of `role-lens compare`."""
+    comparison: Path | None = None
+    """Folder of `role-lens compare`; None for a picture without a verdict."""
     out: Path = Path(__file__).parent / "figures" / "overview.png"
     """File that is written."""
     layer: int = 29
@@ -35,12 +36,15 @@ class Config:
 
 
 def draw(config: Config) -> None:
-    """Separable, legible, and of what use: three panels."""
-    judged = pd.read_parquet(config.comparison / "comparison.parquet")
-    judged = judged[judged["in_domain"]].sort_values(["domain", "role"])
-    figure = Figure(figsize=(12, 7), layout="constrained")
-    found_and_read, verdict = figure.subfigures(1, 2, width_ratios=[1, 1.3])
-    found, read = found_and_read.subplots(2, 1)
+    """Separable, legible, and of what use: a panel each."""
+    if config.comparison is None:
+        figure = Figure(figsize=(12 / 2.3, 7), layout="constrained")
+        found, read = figure.subplots(2, 1)
+    else:
+        figure = Figure(figsize=(12, 7), layout="constrained")
+        found_and_read, verdict = figure.subfigures(1, 2, width_ratios=[1, 1.3])
+        found, read = found_and_read.subplots(2, 1)
+        draw_verdict(verdict.subplots(), config.comparison)
 
     separable = Results.read(config.geometry).tables["separable"]
     for contrast, style in CONTRAST_STYLE.items():
@@ -57,7 +61,8 @@ def draw(config: Config) -> None:
     words = Results.read(config.logit_lens).tables["words"]
     at = (words["contrast"] == "roles") & (words["layer"] == config.layer)
     said = words[at].set_index("role")["tokens"]
-    firsts = judged.drop_duplicates("domain")["role"]
+    of_domains = (sorted({*roles} & {*said.index}) for roles in DOMAIN_ROLES.values())
+    firsts = [roles[0] for roles in of_domains if roles]
     read.axis("off")
     read.set_title(f"Read: what it says through the unembedding, layer {config.layer}", fontsize=10)
     for row, role in enumerate(firsts):
@@ -66,10 +71,15 @@ def draw(config: Config) -> None:
         tokens = "  ".join(f"“{token.strip()}”" for token in said[role][:5])
         read.text(0.38, height, tokens, transform=read.transAxes, fontsize=8, va="center")
 
-    axis = verdict.subplots()
-    draw_effects(axis, judged, names=list(judged["role"]))
-    axis.set_title("Judged: on held-out questions of its own domain", fontsize=10, pad=20)
     save_figure(figure, config.out)
+
+
+def draw_verdict(axis: Axes, comparison: Path) -> None:
+    """What adding each role's direction does beyond random ones."""
+    judged = pd.read_parquet(comparison / "comparison.parquet")
+    judged = judged[judged["in_domain"] & judged["excess"].notna()].sort_values(["domain", "role"])
+    draw_excess(axis, judged, names=list(judged["role"]))
+    axis.set_title("Judged: on held-out questions of its own domain", fontsize=10, pad=20)
 
 
 if __name__ == "__main__":

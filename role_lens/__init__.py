@@ -17,6 +17,7 @@ This module holds the names that most work needs. The subpackages hold these and
   chance;
 - `experiments`: sweeps, selection of directions, and comparisons with controls;
 - `reading`, `judges`: what directions say, and who judges the texts that a patched model writes;
+- `writing`: prompts and answers that a model writes, to find directions in;
 - `interop`, `reporting`: exports and lm-eval; figures and reports.
 
 A name is imported when it is first used (SPEC 1), so that `import role_lens` is quick.

@@ -10,12 +10,14 @@ from . import (
     reporting,
     scoring,
     statistics,
+    writing,
 )
 from ._run.activations import activations_at
 from ._run.tokens import encode_chat
 from .chat import chat_text
 from .compute import Compute
 from .direction_spec import DirectionSpec
+from .endpoint import Endpoint
 from .errors import RoleLensError
 from .experiments.comparison import compare
 from .experiments.options import Exam, Grid, Selection, TestPlan
@@ -39,6 +41,7 @@ __all__ = [
     "Asking",
     "Compute",
     "DirectionSpec",
+    "Endpoint",
     "Exam",
     "Generation",
     "Grid",
@@ -79,4 +82,5 @@ __all__ = [
     "statistics",
     "summarize",
     "sweep",
+    "writing",
 ]

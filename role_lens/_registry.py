@@ -1,8 +1,8 @@
 """Lists the things of one kind that live in a folder, one file each, and imports them by name.
 
     FINDERS = Registry("role_lens.finders", "find", "finder")
-    FINDERS.names                     # ("difference_of_means",): the names of the files
-    FINDERS["difference_of_means"]    # the function `find` of that file
+    FINDERS.names        # ("means", "pca", …): the names of the files
+    FINDERS["means"]     # the function `find` of that file
 
 To add a thing is to add a file. Files whose names begin with an underscore are helpers, and are not
 listed. A file is imported only when its thing is asked for by name.

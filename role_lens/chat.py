@@ -11,7 +11,7 @@ today and of tomorrow are then the same.
 import datetime
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -165,7 +165,12 @@ def bound_template(model: "Model") -> str | None:
     return head + source if source else None
 
 
-def chat_text(model: "Model", prompt: str, system: str | None = None) -> str:
+def chat_text(
+    model: "Model",
+    prompt: str,
+    system: str | None = None,
+    earlier: Sequence[tuple[str, str]] = (),
+) -> str:
     r"""Format a prompt as one user turn, up to where the assistant's answer begins.
 
     The tokenizer's own chat template is used; where it has none, the plain format `User:
@@ -174,10 +179,11 @@ def chat_text(model: "Model", prompt: str, system: str | None = None) -> str:
 
     Args:
         system: system message; None for the template's own default.
+        earlier: turns before it, each a prompt with its answer.
 
     Raises:
         RoleLensError: the template refuses the conversation (some take no system message), or
-            leaves the prompt or the system message out.
+            leaves a prompt, an answer or the system message out.
 
     Examples:
         >>> chat_text(model, "Tea?")
@@ -189,8 +195,9 @@ def chat_text(model: "Model", prompt: str, system: str | None = None) -> str:
     system = None if system is None else string(system, "a system message")
     if not has_chat_template(model):
         head = f"{system}\n\n" if system is not None else ""
-        return f"{head}User: {prompt}\n\nAssistant:"
-    text = _formatted(model, prompt, system)
+        turns = [f"User: {asked}\n\nAssistant: {answer}\n\n" for asked, answer in earlier]
+        return f"{head}{''.join(turns)}User: {prompt}\n\nAssistant:"
+    text = _formatted(model, prompt, system, earlier=earlier)
     return text.rstrip(" ") if text.endswith(" ") and _merges(model, text) else text
 
 
@@ -247,10 +254,19 @@ def opens_thinking(text: str) -> bool:
     return _OPENED.search(text) is not None
 
 
-def _formatted(model: "Model", prompt: str, system: str | None, answer: str | None = None) -> str:
+def _formatted(
+    model: "Model",
+    prompt: str,
+    system: str | None,
+    answer: str | None = None,
+    earlier: Sequence[tuple[str, str]] = (),
+) -> str:
     """The conversation as the template formats it, with its contents as strings, or as lists of
     parts where the template takes only these (those of models that see images do)."""
     messages: list[Message] = [{"role": "system", "content": system}] if system is not None else []
+    for asked, answered in earlier:
+        messages.append({"role": "user", "content": asked})
+        messages.append({"role": "assistant", "content": answered})
     messages.append({"role": "user", "content": prompt})
     if answer is not None:
         messages.append({"role": "assistant", "content": answer})

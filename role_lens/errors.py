@@ -32,6 +32,10 @@ class OutOfMemoryError(RoleLensError):
     """Raised when even the smallest batch doesn't fit into the GPU's memory."""
 
 
+class TooLongError(RoleLensError):
+    """Raised when a prompt takes more tokens than the model's context."""
+
+
 def first_line(error: Exception) -> str:
     """The first line of another library's error message, or the error's type where it says
     nothing."""

@@ -13,7 +13,7 @@ import os
 import random
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -209,6 +209,17 @@ def write_json(path: str | Path, value: Any) -> None:
     """
     with atomic_write(path, new_folder=False) as temporary:
         temporary.write_text(_as_text(value), encoding="utf-8")
+
+
+def write_json_lines(path: str | Path, rows: Iterable[Any]) -> None:
+    """Write a JSON value a line, whole or not at all, into a folder that is there.
+
+    Raises:
+        RoleLensError: the file can't be written.
+    """
+    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
+    with atomic_write(path, new_folder=False) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def remove_file(path: str | Path) -> None:

@@ -141,6 +141,19 @@ def prompt_list(prompts: object, what: str = "prompts") -> list[str]:
     return several
 
 
+def filled_prompts(prompts: object, what: str) -> tuple[str, ...]:
+    """Prompts as `prompt_list` takes them, none of which is empty.
+
+    Raises:
+        RoleLensError: as `prompt_list`, and an empty prompt.
+    """
+    listed = prompt_list(prompts, what)
+    for number, prompt in enumerate(listed):
+        if not prompt.strip():
+            raise RoleLensError(f"{what}: number {number} is empty: {prompt!r}")
+    return tuple(listed)
+
+
 def split(prompts: Sequence[T], fraction: float, *, seed: int = 0) -> tuple[list[T], list[T]]:
     """Split prompts (or their tokens) at random into two lists.
 
@@ -188,13 +201,21 @@ def persona_prompts(role: str) -> list[str]:
         >>> persona_prompts("economist")[:2]
         ['You are an economist.', 'Answer the way an economist would.']
     """
+    return [phrasing.format(a_role=with_article(role)) for phrasing in _PHRASINGS]
+
+
+def with_article(role: str) -> str:
+    """The name of a role with its article, such as `a nurse`, `an hourly worker`.
+
+    Raises:
+        RoleLensError: no name.
+    """
     role = string(role, "the name of a role").strip()
     name = role.lower()
     if not name:
         raise RoleLensError(f"expected the name of a role, got {role!r}")
     vowel = name[0] in "aeiou" and not name.startswith(_SOUNDS_LIKE_YOU)
-    vowel = vowel or name.startswith(_SILENT_H)
-    return [phrasing.format(a_role=f"{'an' if vowel else 'a'} {role}") for phrasing in _PHRASINGS]
+    return f"{'an' if vowel or name.startswith(_SILENT_H) else 'a'} {role}"
 
 
 def role_name(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from role_lens.errors import RoleLensError
@@ -56,12 +56,7 @@ def read_vectors(path: str | Path) -> dict[str, Any]:
         raise RoleLensError(
             f"no vectors at {path}: `role-lens fit` or `RoleVectors.fit` makes some"
         )
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise RoleLensError(f"{path} is not a readable safetensors file: {error}") from error
+    metadata, tensors = read_safetensors(path)
     try:
         header = json.loads(metadata["role_lens"])
         version = header.pop("format")
@@ -88,6 +83,20 @@ def read_vectors(path: str | Path) -> dict[str, Any]:
     _check_tensors(path, header, chosen, by_contrast)
     header |= {"roles": tuple(header["roles"]), "positions": tuple(header["positions"])}
     return {**header, **chosen, **by_contrast}
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """The metadata and all tensors of a safetensors file.
+
+    Raises:
+        RoleLensError: it can't be read.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return metadata, load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RoleLensError(f"{path} is not a readable safetensors file: {error}") from error
 
 
 def _check_header(path: Path, header: Mapping[str, Any]) -> None:
@@ -125,6 +134,8 @@ def _check_tensors(
             raise RoleLensError(
                 f"{path}: {name} has shape {tuple(tensor.shape)}, the header says {wanted[name]}"
             )
+    # Imported directions have no means at all.
+    without = all(bool(tensors[name].isnan().all()) for name in ("role_means", "base_mean"))
     for name in ("role_means", "base_mean"):
-        if not bool(torch.isfinite(tensors[name]).all()):
+        if not without and not bool(torch.isfinite(tensors[name]).all()):
             raise RoleLensError(f"{path}: {name} has NaN or infinite entries")

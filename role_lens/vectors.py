@@ -27,7 +27,7 @@ from role_lens.compute import Compute
 from role_lens.direction_spec import DirectionSpec
 from role_lens.directions import MEAN_CONTRASTS, difference_of_means, unit
 from role_lens.errors import RoleLensError, warn
-from role_lens.finders._finder import FitPrompts
+from role_lens.finders._finder import Finder, FitPrompts
 from role_lens.finders._fit import fit_means, named_prompts, prompts_hash
 from role_lens.models import Model
 from role_lens.patches.kind import KINDS
@@ -107,7 +107,7 @@ class RoleVectors:
         roles: Mapping[str, Sequence[str]],
         base: Sequence[str],
         *,
-        finder: str = "difference_of_means",
+        finder: str | Finder = "means",
         positions: Sequence[int] | None = None,
         system: str | None = None,
         compute: Compute = Compute(),
@@ -125,8 +125,9 @@ class RoleVectors:
         Args:
             roles: role name -> its prompts, such as `load_roles` gives.
             base: base prompts, which the roles are set against, such as `load_prompts` gives.
-            finder: how directions are found, one of the files in `role_lens.finders`; the
-                differences of means are there in any case.
+            finder: how more directions are found: the name of a file in `role_lens.finders`, or its
+                record with options, such as `FINDERS["pca"](layers=(12, 15))`. The differences of
+                means are there in any case.
             positions: token positions, negative, counted from the end; None for all
                 post-instruction tokens.
             system: system message put before every prompt; None for the template's own default.
@@ -165,6 +166,8 @@ class RoleVectors:
     def contrasts(self) -> tuple[str, ...]:
         """The contrasts that there are: `base`, `roles` if there are several roles, and other
         finders'."""
+        if bool(self.base_mean.isnan().all()):  # imported: there are directions and no means
+            return tuple(self.found)
         of_means = MEAN_CONTRASTS if len(self.roles) > 1 else MEAN_CONTRASTS[:1]
         return (*of_means, *self.found)
 

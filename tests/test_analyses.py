@@ -42,12 +42,16 @@ DOMAINS = ["poet", "verse", "cook", "food", "ship cook", "food"]
 QUESTIONS = ["--questions", "{0}/questions", "--role-domains", *DOMAINS]
 LITTLE = ["--max-questions", "8"]
 OPTIONS = {
+    "finders": [
+        *(*QUESTIONS, "--finders", "means", "whitened", "--layer-step", "1"),
+        *("--max-new-tokens", "3", "--max-kl", "None", "--judge-all"),
+    ],
     "geometry": ["--numbers", "2", "--repeats", "3", "--layer-step", "1"],
     "layer_sweep": [*QUESTIONS, *LITTLE, "--n-random", "2", "--random-step", "1"],
     "logit_lens": ["--n-prompts", "2", "--top-k", "3", "--shown", "poet"],
     "benchmark_transfer": [
         *(*QUESTIONS, "--benchmarks", "{0}/more.jsonl"),
-        *("--n-shuffled", "2", "--max-kl", "None"),
+        *("--n-shuffled", "2", "--max-kl", "None", "--judge-all"),
     ],
     "patchscope": [
         *(*QUESTIONS, *LITTLE, "--layer-step", "1", "--max-new-tokens", "3"),
@@ -62,14 +66,15 @@ OTHER_SETTINGS = {
     ("--dtype", "bfloat16"): "dtype ('float32' there, 'bfloat16' here)",
     ("--base", "builtin"): "base (",
 }
-TAKE_ALL_POSITIONS = {"benchmark_transfer", "reproduce_paper"}
+NO_POSITION = {"benchmark_transfer", "finders", "reproduce_paper"}
 TABLES = {
+    "finders": {"verdict", "pooled", "telling", "texts", "costs"},
     "geometry": {
         *("by_layer", "cosines", "components", "separable", "stable", "resampled", "pulls"),
     },
     "layer_sweep": {"estimated", "exact", "random"},
     "logit_lens": {"words", "named", "moved", "predicted", "views"},
-    "benchmark_transfer": {"table", "effects", "choices"},
+    "benchmark_transfer": {"table", "effects", "choices", "positive"},
     "patchscope": {"texts", "names", "persona", "effects", "rates", "improving"},
     "persona_prompts": {"effects", "choices", "shifts"},
     "reproduce_paper": {"best", "effects"},
@@ -377,7 +382,7 @@ def test_own_vectors_need_their_prompts(workplace, tmp_path, capsys):
     assert "name theirs with --prompts and --base" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", sorted({*NAMES} - TAKE_ALL_POSITIONS))
+@pytest.mark.parametrize("name", sorted({*NAMES} - NO_POSITION))
 def test_positions_are_checked_at_once(name, workplace, tmp_path, capsys):
     assert tried(name, workplace, tmp_path, "--position", -40) == 2
     assert "position -40 is out of range" in capsys.readouterr().err
@@ -391,6 +396,7 @@ def test_positions_are_checked_at_once(name, workplace, tmp_path, capsys):
         ("layer_sweep", "estimated"),
         ("patchscope", "texts"),
         ("benchmark_transfer", "choices"),
+        ("finders", "telling"),
         ("persona_prompts", "choices"),
         ("reproduce_paper", "best"),
     ],
@@ -461,6 +467,76 @@ def test_the_paper_is_not_tested_on_the_questions_that_chose(workplace, tmp_path
 def test_the_paper_without_other_domains(workplace, tmp_path):
     assert computed("reproduce_paper", workplace, tmp_path, "--max-off-domain", 0) == 0
     assert set(table(tmp_path, "effects")["in_domain"]) == {True}
+
+
+@pytest.fixture(scope="module")
+def release(workplace, tmp_path_factory):
+    """Poets and cooks by the protocol of the release, where verse counts as mathematics."""
+    out = tmp_path_factory.mktemp("release")
+    options = ["--protocol", "release", "--max-new-tokens", 4, "--layer-step", 1]
+    assert computed("reproduce_paper", workplace, out, *options) == 0
+    return out
+
+
+def test_the_release_tries_layers_from_the_middle_without_the_last_fifth(release):
+    n = RoleVectors.load(release / "vectors.safetensors").n_layers
+    candidates = table(release, "candidates")
+    expected = [layer for layer in range(1, n) if n // 2 <= layer < int(0.8 * n)]
+    assert sorted(set(candidates["layer"])) == expected
+    tried = candidates.groupby("role").size()
+    best = table(release, "best").set_index("role")
+    assert best["tried"].to_dict() == tried.to_dict()
+    dropped = candidates.groupby("role")["accuracy_change"].apply(lambda some: (some < 0).sum())
+    assert best["dropped"].to_dict() == dropped.to_dict()
+    top = candidates.groupby("role")["accuracy"].max()
+    np.testing.assert_allclose(best["best"].loc[top.index], top)
+    assert candidates["ablated"].notna().all()
+
+
+def test_the_release_has_persona_prompts_in_the_same_table(release):
+    effects = table(release, "effects")
+    for _, own in effects.groupby(["role", "domain"]):
+        assert {"add", "ablate", "persona", "neutral_persona"} <= {*own["kind"]}
+
+
+def test_what_the_abstract_claims_is_measured(release):
+    """The gain on other domains, recomputed from the table of effects."""
+    claims = table(release, "claims").set_index(["claim", "measured"])
+    best, effects = table(release, "best"), table(release, "effects")
+    value = claims["value"]
+    assert value["in-domain gain", "on the questions that chose"] == best["apparent"].mean()
+    assert value["in-domain gain", "on questions that didn't"] == best["held_out"].mean()
+    away = effects[~effects["in_domain"]]
+    # By question: domains count by their questions, and within one all roles alike.
+    means = away.groupby(["kind", "domain"]).agg(effect=("effect", "mean"), n=("n", "first"))
+    weighted = (means["effect"] * means["n"]).groupby("kind").sum()
+    n = means.loc["add", "n"].sum()
+    elsewhere = "on other domains' questions"
+    assert value["cross-domain gain", elsewhere] == pytest.approx(weighted["add"] / n)
+    more = (weighted["add"] - weighted["persona"]) / n
+    assert value["more than persona prompts", elsewhere] == pytest.approx(more)
+    tested = claims.loc[[one for one in claims.index if one[1] == elsewhere]]
+    assert (tested["low"] < tested["value"]).all()
+    assert (tested["value"] < tested["high"]).all()
+
+
+def test_mathematics_is_answered_in_writing(workplace, tmp_path):
+    (tmp_path / "questions").mkdir()
+    for domain in ("math", "food"):
+        rows = [
+            json.dumps(row(f"What is {domain} {i}?", i) | {"domain": domain}) for i in range(20)
+        ]
+        (tmp_path / "questions" / f"{domain}.jsonl").write_text("\n".join(rows))
+    options = ["--protocol", "release", "--max-new-tokens", 4, "--max-off-domain", 0]
+    domains = ["poet", "math", "cook", "food", "ship cook", "food"]
+    places = ["--questions", tmp_path / "questions", "--roles", "poet", "--role-domains", *domains]
+    assert tried("reproduce_paper", workplace, tmp_path / "out", *options, *places) == 0
+    boxed = table(tmp_path / "out", "boxed")
+    assert boxed["kind"].tolist() == ["none", "add", "persona"]
+    assert boxed["role"].fillna("").tolist() == ["", "poet", "poet"]
+    # Four tokens of a random model hold no answer, and end by the limit.
+    assert (boxed["cut_off"] > 0).all()
+    assert (boxed["accuracy"] <= boxed["readable"]).all()
 
 
 def test_prompts_that_are_there_twice_count_once(workplace, tmp_path):
@@ -621,17 +697,17 @@ def test_each_effect_is_of_its_own_role_and_prompt(workplace, tmp_path):
     choices = table(out, "choices").set_index("role")
     questions = load_questions(workplace / "questions" / "food.jsonl")
 
-    def logprob(patch=None, system=None):
+    def margin(patch=None, system=None):
         asking = Asking(system=system)
         scores = evaluate(model, questions, {"it": patch}, asking, compute=QUIET)
-        return scores["logprob_correct"].mean()
+        return scores["margin"].mean()
 
     for role, name in (("cook", "a cook"), ("ship cook", "a ship cook")):
         where = choices.loc[role, ["layer", "position", "contrast", "coefficient"]].to_dict()
         added, said = vectors.add(role, **where), f"You are {name}."
         again = {"add": (added, None), "persona": (None, said), "both": (added, said)}
         for kind, asked in again.items():
-            assert effects[role, kind] == pytest.approx(logprob(*asked) - logprob(), abs=1e-5)
+            assert effects[role, kind] == pytest.approx(margin(*asked) - margin(), abs=1e-4)
 
     record = json.loads((out / "results.json").read_text())["settings"]
     prompts = spread(load_prompts(workplace / "base.txt"), record["n_prompts"])

@@ -18,8 +18,8 @@ from role_lens.scoring import attribution
 ROLES = {"poet": ["Rhyme?", "Ode!", "Scan this."], "cook": ["Salt?", "Stew!", "Boil this now."]}
 BASE = ["Tea?", "Lunch!", "So it goes."]
 QUESTIONS = [
-    Question(f"q{i}", f"Which{' one' * i}?", ("a", "bc", "def x")[: 2 + i % 2], i % 2, "s", "d")
-    for i in range(5)
+    Question(f"q{i}", f"Which{' one' * i}?", ("a", "bc", "def x", "e")[: 3 + i % 2], a, "s", "d")
+    for i, a in enumerate([0, 1, 2, 3, 1, 0, 2, 2])
 ]
 NAMES = ["contrast", "role", "position", "layer"]
 
@@ -28,10 +28,11 @@ def fit(model):
     return RoleVectors.fit(model, ROLES, BASE, positions=[-2, -1], compute=QUIET)
 
 
+@pytest.mark.parametrize("score", ["margin", "logprob"])
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
-def test_is_the_derivative_of_the_effect(model, scoring):
+def test_is_the_derivative_of_the_effect(model, scoring, score):
     vectors = fit(model)
-    table = attribute(model, vectors, QUESTIONS, asking=Asking(scoring), compute=QUIET)
+    table = attribute(model, vectors, QUESTIONS, Asking(scoring), score=score, compute=QUIET)
     eps = 0.02  # of the direction: small enough to be linear, large enough for float32
     for row in table.sample(6, random_state=0).itertuples():
         d = vectors.direction(
@@ -44,10 +45,12 @@ def test_is_the_derivative_of_the_effect(model, scoring):
             str(sign): Patch.add(d, layer=row.layer, coefficient=sign * eps) for sign in (1, -1)
         }
         scores = evaluate(model, QUESTIONS, patches, asking=Asking(scoring), compute=QUIET)
-        by_patch = scores.pivot(index="question_id", columns="patch", values="logprob_correct")
+        column = "logprob_correct" if score == "logprob" else "margin"
+        by_patch = scores.pivot(index="question_id", columns="patch", values=column)
         slope = (by_patch["1"] - by_patch["-1"]) / (2 * eps)
         assert row.effect == pytest.approx(slope.mean(), rel=0.05, abs=5e-3)
-        assert row.sem == pytest.approx(slope.std(ddof=1) / np.sqrt(5), rel=0.1, abs=5e-3)
+        if score == "logprob":  # a question's margin depends on the others' scores too
+            assert row.sem == pytest.approx(slope.std(ddof=1) / np.sqrt(8), rel=0.1, abs=5e-3)
 
 
 def test_batch_size_does_not_matter(llama):
@@ -65,7 +68,10 @@ def test_one_row_for_each_direction(llama):
     assert len(table) == len(table[NAMES].drop_duplicates()) == 2 * 2 * 2 * 3
     assert set(table["kind"]) == {"add"}
     assert table["coefficient"].eq(1.0).all()
-    assert np.isnan(attribute(llama, vectors, QUESTIONS[:1], compute=QUIET)["sem"]).all()
+    alone = attribute(llama, vectors, QUESTIONS[:1], score="logprob", compute=QUIET)
+    assert np.isnan(alone["sem"]).all()
+    with pytest.raises(RoleLensError, match="1 questions with 3 options are too few to measure"):
+        attribute(llama, vectors, QUESTIONS[:1], compute=QUIET)
 
 
 def test_nothing_is_left_behind(llama):

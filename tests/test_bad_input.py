@@ -226,7 +226,7 @@ def calls(llama, vectors, tmp_path_factory):
     table = rl.evaluate(llama, few, {"b": None, "p": patch}, compute=QUIET)
     return {
         "fit": (RoleVectors.fit, {"model": llama, "roles": ROLES, "base": BASE, "positions": [-1],
-                                  "system": None, "finder": "difference_of_means"}),
+                                  "system": None, "finder": "means"}),
         "evaluate": (rl.evaluate, {"model": llama, "questions": few, "patches": {"b": None}}),
         "attribute": (rl.attribute, {"model": llama, "vectors": vectors, "questions": few}),
         "generate": (rl.generate, {"model": llama, "prompts": "Hi", "patch": patch,

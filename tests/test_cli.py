@@ -103,8 +103,9 @@ def test_version(capsys):
 
 def test_commands_are_the_files_of_a_folder(capsys):
     assert set(COMMANDS) == {
-        "compare", "demo", "evaluate", "fit", "info", "lm_eval", "steer", "sweep",
-    }  # fmt: skip
+        *("answers", "compare", "demo", "evaluate", "fit", "import", "info", "lm_eval", "prompts"),
+        *("steer", "sweep"),
+    }
     with pytest.raises(SystemExit) as stop:
         main(["--help"])
     assert stop.value.code == 0
@@ -169,12 +170,13 @@ def test_evaluate_prints_accuracy_beside_chance(workplace, capsys, suffix):
 
 def test_sweep_writes_and_prints_the_largest_effects(workplace, capsys):
     out = workplace / "sweep"
-    arguments = ["sweep", "--questions", f"{workplace}/q.jsonl", "--out", str(out)]
+    questions = f"{workplace}/many.jsonl"
+    arguments = ["sweep", "--questions", questions, "--domain", "food", "--out", str(out)]
     arguments += ["--model", f"{workplace}/model", "--vectors", f"{workplace}/v.safetensors"]
     arguments += ["--roles", "poet", "--layers", "1", "2", "--coefficients", "1", "-1"]
     assert main(arguments) == 0
     printed = capsys.readouterr().out
-    assert "on 2 questions" in printed
+    assert "on 40 questions" in printed
     assert "test a choice on other questions" in printed
     effects = pd.read_parquet(out / "effects.parquet")
     assert set(effects["layer"].dropna()) == {1, 2}
@@ -208,12 +210,12 @@ def test_compare_prints_a_verdict(workplace, capsys):
     assert "--role-domains 'poet'" in refused
     arguments += ["--role-domains", "poet", "verse", "ship cook", "food"]
     arguments += ["--prompts", f"{workplace}/roles", "--base", f"{workplace}/base.txt"]
-    assert main(arguments) == 0
+    assert main([*arguments, "--judge-all"]) == 0
     printed = capsys.readouterr().out
-    assert "p_helps_adjusted" in printed
-    assert "verdict" in printed
+    assert "All roles together, against their random directions" in printed
+    assert "planted" in printed
     table = pd.read_csv(out / "comparison.csv")
-    assert table["verdict"].str.contains("helps|hurts|no detectable effect").all()
+    assert table["verdict"].str.contains("random").all()
     assert table["role"].tolist() == ["ship cook", "poet", "poet", "ship cook"]
     assert (out / "comparison.png").exists()
 
@@ -265,7 +267,7 @@ def test_lm_eval_command(workplace, capsys):
         ("fit", {"out": "/proc/none/v.safetensors"}, "can't write to the output folder"),
         ("fit", {"out": "new/v.safetensors", "model": "nobody/none"}, "can't load the model"),
         ("fit", {"out": "roles"}, "it is a folder"),
-        ("fit", {"finder": "odds"}, "unknown finder 'odds': expected one of difference_of_means"),
+        ("fit", {"finder": "odds"}, "unknown finder 'odds': expected one of answers"),
         ("info", {"vectors": "q.jsonl"}, "not a readable safetensors file"),
     ],
 )

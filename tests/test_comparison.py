@@ -1,4 +1,6 @@
 import json
+import re
+import warnings
 from collections import Counter
 from dataclasses import fields, replace
 
@@ -21,24 +23,27 @@ from role_lens import (
     TestPlan,
     compare,
     evaluate,
+    load_prompts,
     persona_prompts,
     sweep,
 )
 from role_lens.experiments import (
     Choice,
+    Learning,
     baseline,
     choose_random,
     judge,
     judged_conditions,
+    learn_addition,
     persona_conditions,
+    read_scores,
     score_conditions,
 )
-from role_lens.experiments.comparison import check_exam
 from role_lens.experiments.conditions import other_conditions
-from role_lens.experiments.selection import neutral_kl
+from role_lens.experiments.dividing import check_exam
 from role_lens.questions import homes_among, homes_of
 from role_lens.reporting import plot_comparison
-from role_lens.scoring import Asker
+from role_lens.scoring import AskedQuestions, Asker, NeutralPrompts
 
 HOMES = {"poet": "verse", "cook": "food"}
 
@@ -60,6 +65,8 @@ def run(llama, vectors, out, questions=TEST, **options):
     """A small comparison; options of any of its records by their names."""
     usual = {"validation": VALIDATION, "domains": HOMES, "max_kl": None, "leave_out_last": None}
     usual |= {"grid": Grid(contrasts=None, screen=2), "permutations": 200, "n_shuffled": 0}
+    # The tiny model knows nothing, of which `test_nothing_to_judge` is a test.
+    usual |= {"judge_all": True, "positive_controls": False, "n_random_ablations": 0}
     options = {**usual, **options}
 
     def record(kind, *more):
@@ -69,13 +76,15 @@ def run(llama, vectors, out, questions=TEST, **options):
     exam = record(Exam, questions)
     selection, plan = record(Selection), record(TestPlan)
     assert not options, f"no such options: {options}"
-    return compare(llama, vectors, exam, out, selection, plan, QUIET)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=".*they are judged nevertheless")
+        return compare(llama, vectors, exam, out, selection, plan, QUIET)
 
 
 @pytest.fixture(scope="module")
 def compared(llama, vectors, tmp_path_factory):
     out = tmp_path_factory.mktemp("compared")
-    table = run(llama, vectors, out, n_shuffled=5)
+    table = run(llama, vectors, out, n_shuffled=5, n_random_ablations=20)
     effects = pd.read_parquet(out / "effects.parquet")
     choices = pd.read_parquet(out / "choices.parquet").set_index("role")
     return table, effects, choices
@@ -92,6 +101,10 @@ def test_a_row_for_every_role_and_domain(compared):
         ("cook", "verse", False),
     ]
     assert list(table["n"]) == [22, 24, 22, 21, 21, 24]
+    shared = effects[effects["role"].isna()].groupby(["kind", "in_domain", "domain"]).size()
+    assert set(shared) == {20}
+    assert set(shared.index.get_level_values("kind")) == {"random_ablate"}
+    assert len(shared) == 2 + 3
     numbers = effects.groupby(["role", "in_domain", "kind"]).size().unstack()
     home, away = numbers.loc[("poet", True)], numbers.loc[("poet", False)]
     several = ["random", "shuffled", "other", "phrasing", "neutral_persona"]
@@ -101,6 +114,65 @@ def test_a_row_for_every_role_and_domain(compared):
     assert set(away.dropna().index) == set(home.index) - only_home
 
 
+def test_scores_can_be_judged_anew(llama, vectors, tmp_path):
+    """From the run folder alone, with the same result, blind controls too; or by another bound."""
+    asked = [replace(one, choices=(f"a{i}", "bc", "def")) for i, one in enumerate(TEST)]
+    little = {"grid": Grid(roles=("poet",), layers=(1,)), "n_other": 0, "n_phrasings": 0}
+    run(llama, vectors, tmp_path, asked, max_off_domain=20, **little)
+    there = pd.read_parquet(tmp_path / "effects.parquet")
+    scores = read_scores(tmp_path)
+    here = judge(scores, judge_all=True, permutations=200)
+    keys = ["in_domain", "domain", "kind", "role", "detail"]
+    # Adjusted p values are of families, in which the order decides among equals alone.
+    columns = [*keys, "n", "effect", "excess", "low", "p_helps", "blind_effect", "beyond_blind_low"]
+    tables = [table.sort_values(keys)[columns].reset_index(drop=True) for table in (there, here)]
+    pd.testing.assert_frame_equal(*tables, check_dtype=False)
+    assert here["beyond_blind_low"].notna().any()
+    # So wide a bound that every interval lies within it.
+    wide = judge(scores, judge_all=True, permutations=200, bound=1e6)
+    assert wide["verdict"].dropna().str.startswith(("no more than random", "more", "less")).all()
+
+
+def test_what_the_guards_leave_out_stands_beside_the_choice(llama, vectors, tmp_path):
+    """Layer 2, the last third, is left out of the choice; alone it would have been chosen."""
+    little = {"n_other": 0, "n_phrasings": 0, "max_off_domain": 0, "leave_out_last": 0.34}
+    grid = Grid(roles=("poet",), contrasts=("base",), positions=(-1,))
+    run(llama, vectors, tmp_path, grid=grid, **little)
+    (choice,) = pd.read_parquet(tmp_path / "choices.parquet").to_dict("records")
+    assert choice["layer"] == 1
+    effects = pd.read_parquet(tmp_path / "effects.parquet")
+    found = effects[effects["kind"] == "add_unguarded"]
+    assert (len(found), choice["unguarded_layer"]) == (1, 2)
+    asked = [question for question in TEST if question.domain == "verse"]
+    patches = {"none": None, "add": vectors.add("poet", layer=int(choice["unguarded_layer"]))}
+    means = evaluate(llama, asked, patches, compute=QUIET).groupby("patch")["margin"].mean()
+    for effect in found["effect"]:
+        assert effect == pytest.approx(means["add"] - means["none"], abs=1e-5)
+
+
+def test_a_ceiling_is_learned(llama, vectors, tmp_path):
+    little = {"n_other": 0, "n_phrasings": 0, "max_off_domain": 0, "learning_steps": 2}
+    table = run(llama, vectors, tmp_path, grid=Grid(roles=("poet",), layers=(1,)), **little)
+    assert table["learned"].notna().all()
+    (choice,) = pd.read_parquet(tmp_path / "choices.parquet").to_dict("records")
+    names = ("layer", "position", "contrast", "coefficient")
+    added = vectors.add("poet", **{name: choice[name] for name in names})
+    asked = Asker(llama, compute=QUIET).ask([q for q in VALIDATION if q.domain == "verse"])
+    length = float(added.direction.norm()) * added.value
+    patch = learn_addition(
+        asked, tmp_path / "again", layer=1, length=length, learning=Learning(steps=2)
+    )
+    tested = [question for question in TEST if question.domain == "verse"]
+    scores = evaluate(llama, tested, {"none": None, "learned": patch}, compute=QUIET)
+    means = scores.groupby("patch")["margin"].mean()
+    assert table["learned"][0] == pytest.approx(means["learned"] - means["none"], abs=1e-4)
+
+
+def test_scores_of_what_is_no_comparison_are_refused(tmp_path):
+    with pytest.raises(RoleLensError, match="holds no scores of a comparison"):
+        read_scores(tmp_path)
+
+
 def test_effects_are_those_of_evaluate(compared, llama, vectors):
     table, _, choices = compared
     row, choice = table.iloc[1], choices.loc["poet"]
@@ -108,19 +180,21 @@ def test_effects_are_those_of_evaluate(compared, llama, vectors):
     where["contrast"] = choice["contrast"]
     questions = [question for question in TEST if question.domain == "verse"]
     patches = {"add": vectors.add("poet", **where), "ablate": vectors.ablate("poet", **where)}
+    patches["ablate_not_first"] = vectors.ablate("poet", **where, tokens="not_first")
     scores = evaluate(llama, questions, {"none": None, **patches}, compute=QUIET)
     persona = evaluate(
         llama,
         questions,
         {"p": None},
-        Asking(system=persona_prompts("poet")[0]),
+        Asking(system=persona_prompts("poet")[choice["persona"]]),
         compute=QUIET,
     )
-    means = scores.groupby("patch")["logprob_correct"].mean()
+    means = scores.groupby("patch")["margin"].mean()
     assert row["baseline"] == pytest.approx(means["none"], abs=1e-5)
     assert row["add"] == pytest.approx(means["add"] - means["none"], abs=1e-5)
-    assert row["ablate"] == pytest.approx(means["ablate"] - means["none"], abs=1e-5)
-    told = persona["logprob_correct"].mean() - means["none"]
+    for kind in ("ablate", "ablate_not_first"):
+        assert row[kind] == pytest.approx(means[kind] - means["none"], abs=1e-5)
+    told = persona["margin"].mean() - means["none"]
     assert row["persona"] == pytest.approx(told, abs=1e-5)
     for kind in ("random", "shuffled", "phrasing"):
         assert row[f"{kind}_low"] < row[f"{kind}_high"]
@@ -129,15 +203,14 @@ def test_effects_are_those_of_evaluate(compared, llama, vectors):
 
 def test_matched_parts_are_as_long_as_the_whole(vectors):
     choice = Choice(DirectionSpec("cook", 1, -1, "base", 2.0), 0.0, 0.0, 0.0, 20, 1)
-    judged = {c.kind.value: c for c in judged_conditions(vectors, choice, ask_persona=True)}
+    judged = {c.kind.value: c for c in judged_conditions(vectors, choice, persona=2)}
     whole = judged["add"].patches[0]
-    parts = {kind: judged[kind].patches[0] for kind in judged if kind not in ("persona", "ablate")}
+    parts = {kind: one.patches[0] for kind, one in judged.items() if kind.startswith("s")}
     torch.testing.assert_close(
         parts["shared"].direction + parts["specific"].direction, whole.direction
     )
-    several = other_conditions(
-        vectors, choice, torch.randn(2, whole.direction.shape[0]), ask_persona=False
-    )
+    shuffled = torch.randn(2, whole.direction.shape[0])
+    several = other_conditions(vectors, choice, shuffled, TestPlan(), persona=None)
     long = [parts["shared_matched"], parts["specific_matched"], *(c.patches[0] for c in several)]
     for patch in long:
         assert float(patch.direction.norm()) == pytest.approx(float(whole.direction.norm()))
@@ -150,13 +223,14 @@ def test_no_parts_where_the_mean_direction_is_rounding(llama):
     both = [prompt for prompts in ROLES.values() for prompt in prompts]
     choice = Choice(DirectionSpec("cook", 1, -1, "roles", 1.0), 0.0, 0.0, 0.0, 20, 1)
     vectors = RoleVectors.fit(llama, ROLES, both, positions=[-1], compute=QUIET)
-    kinds = [c.kind.value for c in judged_conditions(vectors, choice, ask_persona=False)]
-    assert kinds == ["add", "ablate"]
+    kinds = [c.kind.value for c in judged_conditions(vectors, choice, persona=None)]
+    assert kinds == ["add", "ablate", "ablate_not_first"]
 
 
 @pytest.mark.long
 def test_a_stopped_run_goes_on(llama, vectors, tmp_path, compared, monkeypatch):
     table, *_ = compared
+    options = {"n_shuffled": 5, "n_random_ablations": 20}
     write, left = pd.DataFrame.to_parquet, iter(range(20))
 
     def stopping(self, path, **options):
@@ -167,12 +241,12 @@ def test_a_stopped_run_goes_on(llama, vectors, tmp_path, compared, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(pd.DataFrame, "to_parquet", stopping)
         with pytest.raises(KeyboardInterrupt):
-            run(llama, vectors, tmp_path, n_shuffled=5)
-    again = run(llama, vectors, tmp_path, n_shuffled=5)
+            run(llama, vectors, tmp_path, **options)
+    again = run(llama, vectors, tmp_path, **options)
     pd.testing.assert_frame_equal(again, table, check_exact=False, atol=1e-5)
     written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
     assert len(written) > 5
-    pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, n_shuffled=5), again)
+    pd.testing.assert_frame_equal(run(llama, vectors, tmp_path, **options), again)
     assert written == {path: path.stat().st_mtime_ns for path in tmp_path.rglob("part-*")}
 
 
@@ -281,20 +355,23 @@ def test_vectors_without_built_in_prompts_have_no_shuffled_labels(llama, vectors
 
 @pytest.mark.long
 def test_thin_bands_are_told(llama, vectors, tmp_path):
-    """Some rotations have no direction within the guards."""
+    """A rotation has no direction within the guards, where there is no other to give way to."""
+    grid = Grid(("poet",), layers=(1,), positions=(-1,), contrasts=("base",), screen=1)
     asked = Asker(llama, compute=QUIET).ask([q for q in VALIDATION if q.domain == "verse"])
-    plan, free = TestPlan(), Selection(Grid(("poet",), screen=1), max_kl=None)
-    kl = neutral_kl(asked, None)
+    plan, free = TestPlan(), Selection(grid, max_kl=None)
+    kl = NeutralPrompts(asked, load_prompts("builtin")[::8])
     bands = choose_random(asked, vectors, tmp_path / "free", free, plan)
-    limit = float(np.median([kl(one.patch) for one in bands]))  # half of them are beyond it
+    limit = 0.99 * max(kl.divergence(one.patch) for one in bands)
     with pytest.warns(UserWarning, match=r"null bands are smaller: (cook|poet)"):
         table = run(
             llama,
             vectors,
             tmp_path / "out",
-            grid=Grid(screen=1),
-            max_kl=max(limit, 1.01 * min(kl(one.patch) for one in bands)),
+            grid=grid,
+            max_kl=limit,
             max_off_domain=0,
+            n_other=0,
+            n_phrasings=0,
         )
     assert 0 < table["n_random"].min() < 20
     plot_comparison(table.reset_index(), tmp_path / "figure.png")
@@ -432,7 +509,7 @@ def test_questions_are_tokenised_once_and_weights_are_hashed_once(
     monkeypatch.setattr(tokenizer, "__call__", counted)
     monkeypatch.setattr(model, "named_parameters", lambda self: read.append(1) or parameters(self))
     run(llama, vectors, tmp_path)
-    questions = {text: n for text, n in asked.items() if "Which " in text}
+    questions = {text: n for text, n in asked.items() if re.search(r"Which \w+ is \d", text)}
     assert len(questions) > len(TEST) + len(VALIDATION)
     assert set(questions.values()) == {1}
     assert len(read) == 1
@@ -504,8 +581,42 @@ def test_persona_and_vector_together(llama, vectors, tmp_path):
         compute=QUIET,
     )
     plain = evaluate(llama, asked, {"none": None}, compute=QUIET)
-    expected = (table["logprob_correct"] - plain["logprob_correct"]).mean()
+    expected = (table["margin"] - plain["margin"]).mean()
     assert effects.loc["both", "effect"] == pytest.approx(expected, abs=1e-5)
     pair = effects.loc["both_over_persona"]
     difference = effects.loc["both", "effect"] - effects.loc["persona", "effect"]
     assert pair["effect"] == pytest.approx(difference, abs=1e-6)
+
+
+def test_nothing_to_judge(llama, vectors, tmp_path):
+    """The tiny model knows nothing: that is said first, and nothing is chosen or tested."""
+    with pytest.warns(UserWarning, match="carry no knowledge of food .*, verse .*: nothing to"):
+        table = run(llama, vectors, tmp_path, judge_all=False)
+    assert table["verdict"].str.contains("nothing to judge").tolist() == [True, True]
+    assert not (tmp_path / "selection").exists()
+    plot_comparison(table, tmp_path / "figure.png")
+
+
+@pytest.fixture
+def knowing(monkeypatch):
+    """Scores of any model in which the right option stands 0.5 higher, so that it knows."""
+    scores = AskedQuestions.option_scores
+
+    def raised(self, logprobs):
+        found = scores(self, logprobs)
+        found[np.arange(len(self)), [one.answer for one in self.questions]] += 0.5
+        return found
+
+    monkeypatch.setattr(AskedQuestions, "option_scores", raised)
+
+
+def test_what_is_known_is_judged(llama, vectors, tmp_path, knowing):
+    table = run(llama, vectors, tmp_path, judge_all=False, max_off_domain=0, positive_controls=True)
+    assert table["verdict"].str.contains("random").all()
+    assert (table["knowledge"] > 0).all()
+    positive = pd.read_parquet(tmp_path / "positive.parquet").set_index(["domain", "control"])
+    assert positive["found"].dtype == bool
+    for domain in ("food", "verse"):
+        assert positive.loc[(domain, "planted"), "found"]
+        assert (domain, "right answers") in positive.index
+        assert (domain, "examples") in positive.index  # fewer: the tiny model's context is short

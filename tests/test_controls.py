@@ -5,7 +5,7 @@ import torch
 from tiny import QUIET, tiny_bridge
 
 from role_lens import RoleLensError, RoleVectors, persona_prompts
-from role_lens.experiments.controls import (
+from role_lens.experiments.controls.control_directions import (
     rotated,
     rotation,
     shared_and_specific,

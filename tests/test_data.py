@@ -88,17 +88,20 @@ def test_questions():
     questions = load_questions("builtin")
     domains = Counter(q.domain for q in questions)
     assert len(domains) == 8
-    assert set(domains.values()) == {40}
+    assert set(domains.values()) == {120}
     assert len({q.question.lower() for q in questions}) == len(questions)
     for domain in domains:
         part = [q for q in questions if q.domain == domain]
-        assert Counter(q.answer for q in part) == dict.fromkeys(range(4), 10)
-        assert len({q.subject for q in part}) >= 4
+        subjects = {q.subject for q in part}
+        assert len(subjects) == 5
+        for subject in subjects:
+            answers = Counter(q.answer for q in part if q.subject == subject)
+            assert answers == dict.fromkeys(range(4), 6), subject
         longest = sum(
             all(len(q.choices[q.answer]) > len(c) for i, c in enumerate(q.choices) if i != q.answer)
             for q in part
         )
-        assert longest <= 16, f"{domain}: the right choice is the longest in {longest} of 40"
+        assert longest <= 36, f"{domain}: the right choice is the longest in {longest} of 120"
     for q in questions:
         assert len(q.choices) == 4
         assert len({c.lower() for c in q.choices}) == 4

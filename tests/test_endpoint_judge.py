@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
-from role_lens import RoleLensError
-from role_lens.judges.endpoint import Endpoint, ask_and_keep, ask_endpoint
+from role_lens import Endpoint, RoleLensError
+from role_lens.judges import ask_and_keep, ask_endpoint
 
 WRONG = [
     ("refuse", "401 Unauthorized"),

@@ -52,26 +52,22 @@ def test_transfer_map_shows_each_role_at_its_domains(saved):
     assert ends == {(-0.4, 0.4)}
 
 
-def test_comparison_shows_effect_interval_and_band_of_each_role(saved):
-    columns = ["role", "domain", "in_domain", "add", "low", "high"]
-    columns += ["random_low", "random_high", "persona"]
+def test_comparison_shows_the_excess_and_interval_of_each_role(saved):
+    columns = ["role", "domain", "in_domain", "excess", "excess_low", "excess_high"]
     rows = [
-        ("nurse", "medicine", True, 0.2, 0.1, 0.4, -0.1, 0.3, -0.2),
-        ("nurse", "law", False, 0.9, 0.8, 1.0, 0.0, 0.1, 0.5),
-        ("judge", "law", True, np.nan, np.nan, np.nan, np.nan, np.nan, np.nan),
-        ("clerk", "law", True, -0.3, -0.5, -0.2, -0.2, 0.1, 0.1),
+        ("nurse", "medicine", True, 0.2, 0.1, 0.4),
+        ("nurse", "law", False, 0.9, 0.8, 1.0),
+        ("judge", "law", True, np.nan, np.nan, np.nan),
+        ("clerk", "law", True, -0.3, -0.5, -0.2),
     ]
     figures.plot_comparison(pd.DataFrame(rows, columns=columns), "unused.png")
     axis = saved[0].axes[0]
     labels = [text.get_text() for text in axis.get_yticklabels()]
     assert labels == ["nurse (medicine)", "clerk (law)"]
-    points, errors = axis.containers[1].lines[0], axis.containers[1].lines[2][0]
+    points, errors = axis.containers[0].lines[0], axis.containers[0].lines[2][0]
     np.testing.assert_allclose(points.get_xdata(orig=False), [0.2, -0.3])
     ends = [segment[:, 0] for segment in errors.get_segments()]
     np.testing.assert_allclose(ends, [[0.1, 0.4], [-0.5, -0.2]])
-    bands = [(bar.get_x(), bar.get_x() + bar.get_width()) for bar in axis.containers[0]]
-    np.testing.assert_allclose(bands, [[-0.1, 0.3], [-0.2, 0.1]])
-    np.testing.assert_allclose(axis.collections[1].get_offsets()[:, 0], [-0.2, 0.1])
 
 
 def test_dollar_signs_in_names_are_no_formulas(tmp_path):
@@ -96,9 +92,9 @@ def test_names_stand_apart():
     assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
 
 
-def test_a_band_ends_inside_the_frame():
-    """The lowest random direction is not at the edge, where it would look cut off."""
-    row = {"random_low": -0.2, "random_high": 0.1, "add": 0.0, "low": -0.1, "high": 0.1}
+def test_what_is_no_difference_is_a_strip():
+    row = {"excess": 0.0, "excess_low": -0.05, "excess_high": 0.05}
     axis = Figure().subplots()
-    figures.draw_effects(axis, pd.DataFrame([row]), names=["nurse"])
-    assert axis.get_xlim()[0] < -0.2
+    figures.draw_excess(axis, pd.DataFrame([row]), names=["nurse"], bound=0.3)
+    assert axis.patches[0].get_extents().transformed(axis.transData.inverted()).x0 == -0.3
+    assert axis.get_xlim()[0] < -0.3

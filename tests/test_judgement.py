@@ -3,8 +3,19 @@ import pandas as pd
 import pytest
 
 from role_lens import RoleLensError
-from role_lens.experiments import ConditionKind, Pair
-from role_lens.experiments.judgement import DomainScores, judge, measure, summary, tally, verdict
+from role_lens.experiments import (
+    ConditionKind,
+    DomainScores,
+    Pair,
+    judge,
+    knowledge,
+    measure,
+    pooled,
+    summary,
+    tally,
+)
+from role_lens.experiments.judging.verdicts import Finding, verdict
+from role_lens.statistics import against_random
 from role_lens.statistics.paired import mcnemar, sign_flip_test
 
 
@@ -13,10 +24,10 @@ def scores(domain, in_domain, effects, n=60, seed=0):
     rng = np.random.default_rng(seed)
     names = [("none", None, None), *effects]
     conditions = pd.DataFrame(names, columns=["kind", "role", "detail"]).astype("string")
-    logprob = rng.normal(-1.5, 0.3, n) + np.zeros((len(names), 1))
+    margin = rng.normal(0.5, 0.3, n) + np.zeros((len(names), 1))
     for row, effect in enumerate(effects.values(), start=1):
-        logprob[row] += effect + rng.normal(0, 0.1, n)
-    return DomainScores(domain, in_domain, conditions, logprob, logprob > -1.5)
+        margin[row] += effect + rng.normal(0, 0.1, n)
+    return DomainScores(domain, in_domain, conditions, margin, margin - 2, margin > 0.5)
 
 
 EFFECTS = {
@@ -24,6 +35,7 @@ EFFECTS = {
     ("add", "cook", None): 0.0,
     ("persona", "poet", None): -0.2,
     **{("random", "poet", str(i)): 0.0 for i in range(20)},
+    **{("random", "cook", str(i)): 0.0 for i in range(20)},
 }
 
 
@@ -35,26 +47,31 @@ def test_effects_and_verdicts():
         return table[(table["kind"] == kind) & (table["role"] == role)].iloc[0]
 
     added = row("add", "poet")
-    change = one.logprob[1] - one.logprob[0]
+    change = one.margin[1] - one.margin[0]
     assert added["effect"] == pytest.approx(change.mean())
     assert added["sem"] == pytest.approx(change.std(ddof=1) / np.sqrt(60))
     assert added["low"] < added["effect"] < added["high"]
     assert added["p_mcnemar"] == pytest.approx(mcnemar(one.correct[0], one.correct[1]))
     assert added["accuracy_change"] == pytest.approx(one.correct[1].mean() - one.correct[0].mean())
-    assert added["verdict"].startswith("helps by 0.2")
-    assert added["verdict"].endswith("more than all 20 random directions")
-    assert added["p_random"] == pytest.approx(1 / 21)
+    assert added["verdict"].startswith("more than random by 0.2")
+    assert added["verdict"].endswith("and more than the unchanged model")
+    assert added["p_more"] == pytest.approx(1 / 21)
+    band = table[(table["kind"] == "random") & (table["role"] == "poet")]["effect"]
+    assert added["excess"] == pytest.approx(added["effect"] - band.mean())
     nothing = row("add", "cook")
-    assert nothing["verdict"].startswith("no detectable effect; the sample could have shown 0.0")
-    assert row("persona", "poet")["verdict"].startswith("hurts by 0.2")
-    assert np.isnan(nothing["p_random"])  # it has no random directions
+    assert nothing["verdict"].startswith("no more than random: within ± 0.0")
+    assert row("persona", "poet")["verdict"] is None  # nothing random stands beside it
+    assert row("persona", "poet")["p_hurts_adjusted"] < 0.05
+    assert (table["knowledge"].iloc[0], table["p_knows"].iloc[0]) == knowledge(
+        one, permutations=1000
+    )
     over = row("add_over_persona", "poet")
-    change = one.logprob[1] - one.logprob[3]
+    change = one.margin[1] - one.margin[3]
     assert over["effect"] == pytest.approx(change.mean())
     assert over["accuracy_change"] == pytest.approx(one.correct[1].mean() - one.correct[3].mean())
     assert over["p_helps_adjusted"] < 0.05
     assert table["kind"].value_counts()["add_over_persona"] == 1  # the cook has no persona prompt
-    family = np.stack([one.logprob[1] - one.logprob[0], one.logprob[2] - one.logprob[0]])
+    family = np.stack([one.margin[1] - one.margin[0], one.margin[2] - one.margin[0]])
     expected = sign_flip_test(family, alternative="greater", permutations=1000)
     assert added["p_helps_adjusted"] == expected.p_adjusted[0]
     assert nothing["p_helps_adjusted"] == expected.p_adjusted[1]
@@ -64,7 +81,7 @@ def test_untested_effects_are_the_same():
     one = scores("d", True, EFFECTS)
     measured = measure([one])
     judged = judge([one], permutations=100)
-    assert list(measured) == list(judged)[: list(judged).index("accuracy_change") + 1]
+    assert list(measured) == list(judged)[: list(judged).index("logprob_change") + 1]
     pd.testing.assert_frame_equal(measured, judged[list(measured)])
 
 
@@ -99,6 +116,83 @@ def test_every_kind_is_reported_in_one_way():
         assert all(kind.report in ("tested", "shown") for kind in pair.value)
 
 
+def test_over_questions_it_is_the_role_minus_the_mean_of_its_random_directions():
+    one = scores("d", True, {**EFFECTS, **{("add", "cook", None): 0.02}})
+    table = judge([one], permutations=1000)
+    own = [
+        one.margin[row] - one.margin[start : start + 20].mean(axis=0)
+        for row, start in ((1, 4), (2, 24))
+    ]
+    expected = sign_flip_test(np.stack(own), alternative="greater", permutations=1000)
+    found = table[table["kind"] == "add"]
+    np.testing.assert_array_equal(found["p_question_more"], expected.p_adjusted)
+
+
+def test_roles_without_enough_random_directions_are_not_judged():
+    few = {name: effect for name, effect in EFFECTS.items() if name[2] not in ("18", "19")}
+    table = judge([scores("d", True, few)], permutations=100)
+    added = table[table["kind"] == "add"]
+    assert added["n_random"].tolist() == [18, 18]
+    said = "too few random directions to tell: 18, and 19 are needed"
+    assert added["verdict"].tolist() == [said] * 2
+    assert added["excess"].isna().all()
+
+
+def test_random_ablations_are_those_of_all_roles():
+    kinds = {("ablate_not_first", role, None): 0.0 for role in ("poet", "cook")}
+    kinds |= {("random_ablate", None, str(i)): 0.05 for i in range(20)}
+    table = judge([scores("d", True, kinds)], permutations=100)
+    ablated = table[table["kind"] == "ablate_not_first"]
+    assert ablated["n_random"].tolist() == [20, 20]
+    random = table[table["kind"] == "random_ablate"]["effect"].to_numpy()
+    effects = ablated["effect"].to_numpy()
+    found = against_random(effects, np.stack([random] * 2), shared=True)
+    np.testing.assert_allclose(ablated["excess"], found.excess)
+    np.testing.assert_array_equal(ablated["p_less"], found.p_less_adjusted)
+    assert not len(pooled(table))  # a random ablation can't stand for all roles
+
+
+def test_where_nothing_is_known_nothing_is_judged():
+    one = scores("d", True, EFFECTS)
+    ignorant = DomainScores("d", True, one.conditions, one.margin - 0.5, one.logprob, one.correct)
+    table = judge([ignorant], permutations=1000)
+    assert (table[table["kind"] == "add"]["verdict"].str.contains("nothing to judge")).all()
+    assert not len(pooled(table))
+    assert not len(tally(table))
+    table = judge([ignorant], judge_all=True, permutations=1000)
+    assert (table[table["kind"] == "add"]["verdict"].str.contains("random")).all()
+
+
+def test_all_roles_together():
+    home = [scores(d, True, EFFECTS, seed=seed) for seed, d in enumerate("de")]
+    effects = judge(home, permutations=100)
+    table = pooled(effects).set_index(["kind", "domain"])
+    every = table.loc[("add", "all")]
+    own = effects[effects["kind"] == "add"]
+    assert every["n"] == 4
+    assert every["effect"] == pytest.approx(own["effect"].mean())
+    assert every["low"] < every["excess"] < every["high"]
+    assert every["excess"] == pytest.approx(own["excess"].mean())
+    assert every["detectable"] > 0
+    assert table.loc[("add", "d")]["n"] == 2
+
+
+def test_a_condition_without_a_spread_is_refused():
+    one = scores("d", True, EFFECTS)
+    one.margin[1] = np.nan
+    with pytest.raises(RoleLensError, match="add of role 'poet', domain 'd': the wrong options"):
+        judge([one], permutations=100)
+
+
+def test_nothing_but_domains_that_are_not_judged():
+    effects = judge([])
+    assert len(effects) == 0
+    table = summary(effects, {"poet": "d"}, {"poet": "nothing to judge"})
+    assert table[["role", "domain", "verdict"]].values.tolist() == [
+        ["poet", "d", "nothing to judge"]
+    ]
+
+
 def test_summary():
     effects = judge([scores("d", True, EFFECTS), scores("e", False, EFFECTS)], permutations=100)
     table = summary(effects, {"poet": "d", "cook": "d", "king": "e"})
@@ -109,10 +203,10 @@ def test_summary():
     assert poet["persona"] == pytest.approx(-0.2, abs=0.05)
     assert table.iloc[2]["verdict"] == "no direction was chosen"
     assert np.isnan(table.iloc[2]["add"])
-    band = effects.loc[(effects["kind"] == "random") & effects["in_domain"], "effect"]
+    random = effects[(effects["kind"] == "random") & effects["in_domain"]]
+    band = random.loc[random["role"] == "poet", "effect"]
     assert (poet["random_low"], poet["random_high"]) == (band.min(), band.max())
-    assert np.isnan(table.iloc[0]["random_low"])
-    assert (poet["n_random"], table.iloc[0]["n_random"]) == (len(band), 0)
+    assert (poet["n_random"], table.iloc[0]["n_random"]) == (20, 20)
     alone = summary(effects[effects["kind"] != "random"], {"poet": "d", "cook": "d"})
     assert alone["random_low"].isna().all()  # a column that figures rely on
     assert poet["add_over_persona"] == pytest.approx(poet["add"] - poet["persona"])
@@ -125,33 +219,33 @@ def test_tally():
         (where, kind) for where in (True, False) for kind in ("persona", "add", "add_over_persona")
     ]
     added = table.loc[(True, "add")]
-    assert (added["n"], added["helps"], added["hurts"]) == (2, 1, 0)
-    assert (added["above_random"], added["by_chance"]) == (1, pytest.approx(1 / 21))
+    assert (added["n"], added["more_than_random"], added["less_than_random"]) == (2, 1, 0)
+    assert (added["above_unchanged"], added["below_unchanged"]) == (1, 0)
     assert added["mean_effect"] == pytest.approx(0.1, abs=0.05)
     persona = table.loc[(True, "persona")]
-    assert (persona["helps"], persona["hurts"]) == (0, 1)
-    assert persona["above_random"] is pd.NA
+    assert (persona["above_unchanged"], persona["below_unchanged"]) == (0, 1)
+    assert persona["more_than_random"] is pd.NA
 
 
 def test_verdict():
-    numbers = {"random": (-0.01, 0.0, 0.02), "detectable": 0.031}
-    assert verdict(0.05, p_helps=0.01, p_hurts=1.0, **numbers) == (
-        "helps by 0.05, more than all 3 random directions"
+    interval = {"excess": 0.12, "low": 0.03, "high": 0.21}
+    more = {"p_more": 0.048, "p_question_more": 0.01}
+    less = {"p_less": 0.048, "p_question_less": 0.01}
+    assert verdict(Finding(**interval, **more, p_helps=0.01)) == (
+        "more than random by 0.12 (0.03 to 0.21), and more than the unchanged model"
     )
-    assert verdict(0.05, p_helps=0.01, p_hurts=1.0, detectable=0.031) == "helps by 0.05"
-    assert verdict(0.015, p_helps=0.05, p_hurts=1.0, **numbers) == (
-        "helps by 0.015, but so does 1 of 3 random directions"
+    assert verdict(Finding(**interval, **more)) == (
+        "more than random by 0.12 (0.03 to 0.21), not more than the unchanged model"
     )
-    assert verdict(-0.05, p_helps=1.0, p_hurts=0.001, **numbers) == (
-        "hurts by 0.05, more than all 3 random directions"
+    minus = {"excess": -0.12, "low": -0.21, "high": -0.03}
+    assert verdict(Finding(**minus, **less, p_hurts=0.01)) == (
+        "less than random by 0.12 (-0.21 to -0.03), and less than the unchanged model"
     )
-    assert verdict(-0.005, p_helps=1.0, p_hurts=0.02, **numbers) == (
-        "hurts by 0.005, and so does 1 of 3 random directions"
-    )
-    assert verdict(-0.005, p_helps=1.0, p_hurts=0.02, detectable=0.031, random=(-0.1, -0.2)) == (
-        "hurts by 0.005, and so do 2 of 2 random directions"
-    )
-    assert verdict(0.03, p_helps=0.051, p_hurts=0.9, **numbers) == (
-        "no detectable effect; the sample could have shown 0.031"
-    )
-    assert verdict(0.0, p_helps=1.0, p_hurts=1.0, detectable=0.0) == "changes nothing"
+    for one in more:  # both have to hold
+        assert verdict(Finding(**interval, **{**more, one: 0.06})) == (
+            "can't be told from random: 0.03 to 0.21"
+        )
+    near = Finding(excess=0.01, low=-0.05, high=0.07)
+    assert verdict(near) == "no more than random: within ± 0.07"
+    assert verdict(near, bound=0.06) == "can't be told from random: -0.05 to 0.07"
+    assert "nothing to judge" in verdict(Finding(**interval, **more, knows=False))

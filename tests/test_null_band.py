@@ -8,7 +8,7 @@ from tiny import QUIET
 
 from role_lens import Grid, Question, Selection, TestPlan, evaluate
 from role_lens.experiments import choose_random, rotated
-from role_lens.experiments.controls import rotation
+from role_lens.experiments.controls.control_directions import rotation
 from role_lens.scoring import Asker, answer_logprobs, mean_kl
 
 QUESTIONS = [
@@ -17,7 +17,7 @@ QUESTIONS = [
 NEUTRAL = ("Hello?", "Say something.")
 SMALL = 0.05  # a coefficient at which first-order estimates are nearly exact
 GRID = Grid(contrasts=("base", "roles"), coefficients=(SMALL,))
-LITTLE = replace(GRID, roles=("poet",), positions=(-1,))
+LITTLE = replace(GRID, roles=("poet",), positions=(-1,), screen=2)
 N = TestPlan().n_random  # the fewest that there may be
 
 
@@ -56,7 +56,7 @@ def same(some, others):
 def candidates(turned, role):
     """Every addition that a role of rotated vectors gives."""
     for contrast in ("base", "roles"):
-        for position in turned.positions:
+        for position in (-1,):
             for layer in range(1, turned.n_layers):
                 yield turned.add(
                     role, layer=layer, position=position, contrast=contrast, coefficient=SMALL
@@ -67,19 +67,19 @@ def effects(llama, patches):
     """Exact effects of patches."""
     named = {"none": None, **{str(i): patch for i, patch in enumerate(patches)}}
     scores = evaluate(llama, QUESTIONS, named, compute=QUIET)
-    means = scores.groupby("patch")["logprob_correct"].mean()
+    means = scores.groupby("patch")["margin"].mean()
     return [float(means[str(i)] - means["none"]) for i in range(len(patches))]
 
 
 def test_the_best_of_all_rotated_candidates_is_chosen(llama, vectors, tmp_path):
-    chosen = run(llama, vectors, tmp_path)
+    chosen = run(llama, vectors, tmp_path, replace(GRID, positions=(-1,), layers=(1, 2)))
     assert [(one.role, one.number) for one in chosen] == [
         (role, number) for number in range(N) for role in ("poet", "cook")
     ]
     for one in chosen[:4]:
         tried = list(candidates(rotated(vectors, seed=one.number), one.role))
         exact = effects(llama, tried)
-        assert effects(llama, [one.patch])[0] == pytest.approx(max(exact), rel=0.1, abs=1e-5)
+        assert effects(llama, [one.patch])[0] == pytest.approx(max(exact), abs=1e-5)
         assert any(
             torch.equal(patch.direction, one.direction) and patch.layers == (one.layer,)
             for patch in tried
@@ -101,8 +101,12 @@ def test_guards(llama, vectors, tmp_path):
     assert within
     assert all(kl(one.patch) <= limit * 1.001 for one in within)
     assert not run(llama, vectors, tmp_path, replace(LITTLE, screen=1), max_kl=-1.0)
-    few = run(llama, vectors, tmp_path, replace(LITTLE, screen=1), max_kl=limit)
-    assert {(one.role, one.number) for one in few} < {(one.role, one.number) for one in within}
+    # Where the best by estimate is beyond the limit, the next best within it is taken.
+    screened = run(llama, vectors, tmp_path, replace(LITTLE, screen=1), max_kl=limit)
+    assert {(one.role, one.number) for one in screened} == {
+        (one.role, one.number) for one in within
+    }
+    assert all(kl(one.patch) <= limit * 1.001 for one in screened)
 
 
 def test_tried_are_directions_at_all_coefficients(llama, vectors, tmp_path):
@@ -137,7 +141,7 @@ def test_kept_for_the_next_run(llama, vectors, tmp_path):
 
 
 def test_rotations_are_those_of_the_seed(llama, vectors, tmp_path):
-    chosen = run(llama, vectors, tmp_path, seed=1)
+    chosen = run(llama, vectors, tmp_path, LITTLE, seed=1)
     for one in chosen[:2]:
         turned = candidates(rotation(vectors, 1, one.number), one.role)
         assert any(torch.equal(patch.direction, one.direction) for patch in turned)
@@ -147,7 +151,7 @@ def test_plans_whose_numbers_are_written_alike_are_kept_apart(llama, vectors, tm
     """20 and 12 are the same digits as 201 and 2."""
 
     asked = Asker(llama, compute=QUIET).ask(QUESTIONS)
-    selection = Selection(replace(LITTLE, layers=(1,)), max_kl=None)
+    selection = Selection(replace(LITTLE, layers=(1,), screen=1), max_kl=None)
     plans = TestPlan(20, seed=12), TestPlan(201, seed=2)
     first, other = (choose_random(asked, vectors, tmp_path, selection, plan) for plan in plans)
     assert [one.number for one in other] == list(range(201))
@@ -155,15 +159,16 @@ def test_plans_whose_numbers_are_written_alike_are_kept_apart(llama, vectors, tm
 
 
 def test_a_stopped_run_goes_on_after_its_last_rotation(llama, vectors, tmp_path):
+    one_direction = replace(LITTLE, screen=1)
     with passes(llama) as made:
-        whole = run(llama, vectors, tmp_path / "whole", LITTLE, max_kl=9.0)
+        whole = run(llama, vectors, tmp_path / "whole", one_direction, max_kl=9.0)
     own = tmp_path / "own"
     with passes(llama, most=len(made) // 2), pytest.raises(KeyboardInterrupt):
-        run(llama, vectors, own, LITTLE, max_kl=9.0)
+        run(llama, vectors, own, one_direction, max_kl=9.0)
     written = {file.name: file.stat().st_mtime_ns for file in own.glob("random-*.parquet")}
     assert 0 < len(written) < N
     with passes(llama) as rest:
-        assert same(run(llama, vectors, own, LITTLE, max_kl=9.0), whole)
+        assert same(run(llama, vectors, own, one_direction, max_kl=9.0), whole)
     assert len(rest) < len(made)
     files = list(own.glob("random-*.parquet"))
     assert len(files) == N

@@ -40,9 +40,8 @@ def test_overview_is_drawn_from_three_folders(tmp_path, monkeypatch):
     )
     Results({"separable": separable}, {}).write(tmp_path / "geometry")
     Results({"words": words}, {}).write(tmp_path / "words")
-    columns = ["role", "domain", "in_domain", "add", "low", "high"]
-    columns += ["random_low", "random_high", "persona"]
-    row = ("nurse", "medicine", True, 0.2, 0.1, 0.4, -0.1, 0.3, -0.2)
+    columns = ["role", "domain", "in_domain", "excess", "excess_low", "excess_high"]
+    row = ("nurse", "medicine", True, 0.2, 0.1, 0.4)
     (tmp_path / "verdict").mkdir()
     pd.DataFrame([row], columns=columns).to_parquet(tmp_path / "verdict" / "comparison.parquet")
     module, saved, write = script(), [], Figure.savefig
@@ -60,4 +59,8 @@ def test_overview_is_drawn_from_three_folders(tmp_path, monkeypatch):
     texts = [text.get_text() for text in saved[0].findobj(Text)]
     assert {"nurse", "“wards”  “$2^”"} <= set(texts)
     assert [text.get_text() for text in judged.get_yticklabels()] == ["nurse"]
-    assert judged.containers[1].lines[0].get_xdata(orig=False) == [0.2]
+    module.draw(
+        module.Config(tmp_path / "geometry", tmp_path / "words", None, tmp_path / "o.png", 5)
+    )
+    assert len(saved[1].axes) == 2  # without a verdict
+    assert judged.containers[0].lines[0].get_xdata(orig=False) == [0.2]

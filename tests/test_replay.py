@@ -70,7 +70,7 @@ def test_batch_size_does_not_matter(model, max_tokens):
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
 def test_questions_with_examples(model, scoring):
     """Two subjects, so two groups with a prefix of their own."""
-    subjects = [("a", "Ask this or that"), ("b", "Something else, as it were")]
+    subjects = [("a", "This?"), ("b", "And else?")]
     asked = [
         Question(f"{s}{i}", f"Item {i * 11}?", ("yes", "no", "perhaps"), i % 3, s, "d")
         for s, _ in subjects

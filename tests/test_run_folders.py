@@ -23,7 +23,7 @@ def workplace(tmp_path_factory):
     rows = [json.loads(line) for line in (folder / "many.jsonl").read_text().splitlines()]
     others = [{**row, "question": f"Is it {row['question']}"} for row in rows]
     (folder / "others.jsonl").write_text("\n".join(map(json.dumps, others)))
-    (folder / "few.jsonl").write_text("\n".join(map(json.dumps, rows[:4])))
+    (folder / "few.jsonl").write_text("\n".join(map(json.dumps, rows[:10])))
     for name, base in (("v", "Tea?\nLunch!\nSo it goes.\n"), ("w", "Rain?\nSun!\nAnd so on.\n")):
         (folder / "base.txt").write_text(base)
         arguments = ["fit", *of(folder, "model"), *of(folder, "prompts", "roles")]
@@ -143,4 +143,4 @@ def test_a_table_goes_into_a_new_folder(workplace, tmp_path):
     arguments = ["evaluate", *of(workplace, "model"), *of(workplace, "vectors", "v.safetensors")]
     arguments += [*of(workplace, "questions", "few.jsonl"), "--role", "poet", "--layer", "1"]
     assert main([*arguments, "--out", str(out)]) == 0
-    assert len(pd.read_csv(out)) == 8
+    assert len(pd.read_csv(out)) == 20

@@ -3,7 +3,15 @@ import math
 import numpy as np
 import pytest
 import torch
-from tiny import CHAT_TEMPLATE, QUIET, items_of, tiny_bridge, tiny_tokenizer, unchecked
+from tiny import (
+    CHAT_TEMPLATE,
+    QUIET,
+    items_of,
+    tiny_bridge,
+    tiny_hf,
+    tiny_tokenizer,
+    unchecked,
+)
 
 from role_lens import (
     Asking,
@@ -13,6 +21,7 @@ from role_lens import (
     RoleLensError,
     evaluate,
     generate,
+    load_model,
     load_questions,
     summarize,
 )
@@ -90,16 +99,41 @@ def test_no_question_is_its_own_example(llama):
 
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
 def test_questions_and_examples_have_the_same_form(model, scoring):
+    """In a chat each example is a turn with its answer; else all are one text."""
     shot, asked = question(2, 1), question(2, 0)
     (item,) = items_of(model, [asked], scoring, [shot])
-    texts = {
-        "letter": f"{question_text(shot)} B\n\n{question_text(asked)}",
-        "cloze": f"Question: {shot.question}\nAnswer: {shot.choices[1]}\n\n"
-        f"Question: {asked.question}\nAnswer:",
-    }
-    chat = has_chat_template(model)
-    text = chat_text(model, texts[scoring]) if chat else texts[scoring]
-    assert list(item.prompt) == model.tokenizer(text, add_special_tokens=not chat)["input_ids"]
+    if has_chat_template(model):
+        ask = question_text if scoring == "letter" else lambda one: one.question
+        answer = "B" if scoring == "letter" else shot.choices[1]
+        messages = [
+            {"role": "user", "content": ask(shot)},
+            {"role": "assistant", "content": answer},
+            {"role": "user", "content": ask(asked)},
+        ]
+        text = model.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
+        wanted = model.tokenizer(text.rstrip(" "), add_special_tokens=False)["input_ids"]
+    else:
+        text = {
+            "letter": f"{question_text(shot)} B\n\n{question_text(asked)}",
+            "cloze": f"Question: {shot.question}\nAnswer: {shot.choices[1]}\n\n"
+            f"Question: {asked.question}\nAnswer:",
+        }[scoring]
+        wanted = model.tokenizer(text)["input_ids"]
+    assert list(item.prompt) == wanted
+
+
+def test_a_template_that_takes_no_answers_gets_examples_in_one_turn():
+    template = (
+        "{% for m in messages %}{% if m['role'] == 'assistant' %}"
+        "{{ raise_exception('no answers') }}{% endif %}<{{ m['content'] }}>{% endfor %}"
+    )
+    model = load_model(tiny_hf("llama"), tokenizer=tiny_tokenizer(template=template))
+    shot, asked = question(2, 1), question(2, 0)
+    (item,) = items_of(model, [asked], "letter", [shot])
+    text = f"<{question_text(shot)} B\n\n{question_text(asked)}>"
+    assert list(item.prompt) == model.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 @pytest.mark.parametrize("scoring", ["letter", "cloze"])
@@ -195,7 +229,7 @@ def test_shape_of_the_table_and_summary(llama):
     assert summary["patch"].tolist() == ["baseline", "two"]
     assert summary["chance"][0] == pytest.approx((1 / 4 + 1 / 3 + 1 / 2 + 1 / 6) / 4)
     assert summary["accuracy"][0] == table["correct"][:4].mean()
-    for score, column in (("correct", "accuracy_se"), ("logprob_correct", "logprob_correct_se")):
+    for score, column in (("correct", "accuracy_se"), ("margin", "margin_se")):
         of_one = table[score].to_numpy(dtype=float)[:4]
         by_hand = np.sqrt(((of_one - of_one.mean()) ** 2).sum() / (3 * 4))
         assert summary[column][0] == pytest.approx(by_hand)

@@ -6,8 +6,7 @@ from tiny import QUIET, ROLES, unchecked
 from role_lens import Compute, Grid, Question, RoleLensError, Selection, select, sweep
 from role_lens._run.tokens import encode_chat
 from role_lens.experiments import best_first
-from role_lens.experiments.selection import neutral_kl
-from role_lens.scoring import Asker
+from role_lens.scoring import Asker, NeutralPrompts
 from role_lens.scoring.divergence import answer_logprobs, mean_kl
 
 QUESTIONS = [
@@ -24,7 +23,7 @@ def run(llama, vectors, out, **options):
 
 def test_the_best_of_all_is_chosen(llama, vectors, tmp_path):
     effects = sweep(llama, vectors, QUESTIONS, tmp_path / "sweep", BOTH, compute=QUIET).iloc[1:]
-    for objective, column in (("logprob", "effect"), ("accuracy", "accuracy_change")):
+    for objective, column in (("margin", "effect"), ("accuracy", "accuracy_change")):
         choices = run(llama, vectors, tmp_path / objective, objective=objective)
         for role, choice in choices.items():
             mine = effects[effects["role"] == role]
@@ -79,14 +78,29 @@ def test_the_limit_of_tokens_is_for_all_passes(llama, vectors, tmp_path):
         seen.append(x.shape[0] * x.shape[1])
 
     longest = max(len(ids) for ids in encode_chat(llama, NEUTRAL))
-    selection = Selection(Grid(layers=(1,)), max_kl=10.0, neutral=tuple(NEUTRAL))
     compute = Compute(max_tokens=longest, progress=False)
     asked = Asker(llama, compute=compute).ask(QUESTIONS)
-    kl = neutral_kl(asked, selection.neutral)
-    with llama.hooks(fwd_hooks=[("blocks.0.hook_resid_pre", count)]):
-        kl(vectors.add("poet", layer=1))
-    assert len(seen) == len(NEUTRAL)
+    kl = NeutralPrompts(asked, NEUTRAL)
+    with llama.hooks(fwd_hooks=[("blocks.1.hook_resid_pre", count)]):
+        kl.divergence(vectors.add("poet", layer=1))
+    assert len(seen) >= len(NEUTRAL)
     assert max(seen) <= longest
+
+
+@pytest.mark.parametrize("max_tokens", [None, 40])
+def test_kl_by_replay_is_that_of_whole_passes(llama, vectors, max_tokens):
+    """Of all layers, in whatever order; and of masks, which need the whole prompt."""
+    asked = Asker(llama, compute=Compute(max_tokens=max_tokens, progress=False)).ask(QUESTIONS)
+    kl, plain = NeutralPrompts(asked, NEUTRAL), answer_logprobs(llama, NEUTRAL)
+    for patch in (
+        vectors.add("poet", layer=2),
+        vectors.add("cook", layer=1),
+        vectors.add("poet", layer=1, tokens="last"),
+        vectors.ablate("poet", layer=2),
+    ):
+        expected = mean_kl(plain, answer_logprobs(llama, NEUTRAL, patch))
+        assert expected > 1e-6
+        assert kl.divergence(patch) == pytest.approx(expected, rel=1e-3, abs=1e-7)
 
 
 def test_mean_kl():

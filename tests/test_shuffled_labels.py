@@ -15,7 +15,7 @@ from role_lens import (
     load_roles,
 )
 from role_lens.experiments import Choice
-from role_lens.experiments.shuffled_labels import prompt_tokens, shuffled_by_role
+from role_lens.experiments.controls.shuffled_labels import prompt_tokens, shuffled_by_role
 from role_lens.finders._fit import prompts_hash
 
 

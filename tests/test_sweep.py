@@ -73,7 +73,7 @@ def test_equals_evaluate(llama, vectors, tmp_path, scoring):
             patch = vectors.ablate(row.role, **where)
         patches[str(row.Index)] = patch
     table = evaluate(llama, QUESTIONS, patches, asking=Asking(scoring), compute=QUIET)
-    scores = table.pivot(index="question_id", columns="patch", values="logprob_correct")
+    scores = table.pivot(index="question_id", columns="patch", values="margin")
     for row in effects.itertuples():
         change = scores[str(row.Index) if row.Index else "b"] - scores["b"]
         assert row.effect == pytest.approx(change.mean(), abs=1e-5)
@@ -94,7 +94,7 @@ def test_equals_evaluate(llama, vectors, tmp_path, scoring):
     assert found["layer"].tolist() == some["layer"].tolist()
     with pytest.raises(RoleLensError, match="3 of these candidates aren't in"):
         read_changes(tmp_path, candidates=some.assign(role="nobody"))
-    first = long.iloc[:5].set_index("question_id")["logprob_correct"]
+    first = long.iloc[:5].set_index("question_id")["margin"]
     np.testing.assert_allclose(first, scores["b"], atol=1e-5)
 
 
@@ -381,7 +381,7 @@ def test_every_kind_of_patch_can_be_swept(llama, vectors, tmp_path):
         spec = DirectionSpec("poet", int(row.layer), -1, "base", coefficient)
         patches[str(row.Index)] = vectors.patch(row.kind, spec)
     table = evaluate(llama, QUESTIONS, patches, compute=QUIET)
-    means = table.groupby("patch")["logprob_correct"].mean()
+    means = table.groupby("patch")["margin"].mean()
     for row in effects.iloc[1:].itertuples():
         assert row.effect == pytest.approx(means[str(row.Index)] - means["b"], abs=1e-5)
 

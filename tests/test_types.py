@@ -225,6 +225,7 @@ def test_identifiers_of_several_types(llama, vectors, tmp_path):
     questions = [
         Question(1, "Q?", ("a", "b"), 0, "x", "x"),
         Question("z", "Z?", np.array(["a", "b"]), np.int64(1), "x", "x"),
+        *(Question(f"q{i}", f"{i}?", ("a", "b"), i % 2, "x", "x") for i in range(4)),
     ]
     table = sweep(llama, vectors, questions, tmp_path, Grid(layers=(1,)), compute=QUIET)
     assert len(table)

@@ -217,8 +217,10 @@ def make_workplace(folder: Path, roles=ROLES, base=BASE) -> None:
     for role, prompts in roles.items():
         (folder / "roles" / f"{role.replace(' ', '_')}.txt").write_text("\n".join(prompts))
     (folder / "base.txt").write_text("\n".join(base))
-    rows = [
-        {"question": f"{i}+{i}?", "choices": [str(i), str(2 * i)], "answer": 1, "domain": domain}
-        for i, domain in enumerate(["verse", "food"] * 40, start=1)
-    ]
+    rows = []
+    for i, domain in enumerate(["verse", "food"] * 40, start=1):
+        answer = i // 2 % 2
+        choices = [str(i), str(2 * i)] if answer else [str(2 * i), str(i)]
+        question = {"question": f"{i}+{i}?", "choices": choices, "answer": answer}
+        rows.append({**question, "domain": domain})
     (folder / "many.jsonl").write_text("\n".join(map(json.dumps, rows)))

@@ -17,7 +17,7 @@ from tiny import BASE, QUIET, ROLES, tiny_bridge
 assert "site-packages" in str(role_lens.__file__), role_lens.__file__
 assert len(load_roles()) == 29
 assert len(load_prompts()) == 256
-assert len(load_questions()) == 320
+assert len(load_questions()) == 960
 with tempfile.TemporaryDirectory() as folder:
     vectors = RoleVectors.fit(tiny_bridge("llama"), ROLES, BASE, compute=QUIET)
     vectors.save(f"{folder}/roles.safetensors")

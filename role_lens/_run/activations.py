@@ -144,6 +144,49 @@ def activations_at(
     return found
 
 
+@has_model_to_itself
+@torch.inference_mode()
+def tail_means(
+    model: Model,
+    sequences: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+    max_tokens: int | None = None,
+) -> Float[Tensor, "sequence layer d_model"]:
+    """Mean residual stream over the last tokens of each sequence, at every layer, float32.
+
+    Args:
+        sequences: token ids.
+        lengths: how many of each sequence's last tokens are averaged, at least one.
+        max_tokens: most tokens in a batch, padding included; None for a number that suits the
+            memory at hand.
+
+    Examples:
+        >>> sequences = encode_chat(model, ["Tea?", "Lunch!"])
+        >>> tail_means(model, sequences, [2, 1]).shape
+        torch.Size([2, 3, 32])
+    """
+    with torch.inference_mode(False):  # or nothing could be trained on it
+        found = torch.empty((len(sequences), model.cfg.n_layers, model.cfg.d_model))
+    # Together go those whose shortest sequence has all the tokens that the longest tail needs.
+    order = sorted(range(len(sequences)), key=lambda i: lengths[i], reverse=True)
+    while order:
+        longest = lengths[order[0]]
+        together = [i for i in order if len(sequences[i]) >= longest]
+        order = [i for i in order if len(sequences[i]) < longest]
+        some = [sequences[i] for i in together]
+        for batch, resid in _streams(model, some, range(-longest, 0), max_tokens):
+            tails = torch.tensor([lengths[together[i]] for i in batch.index], device=resid.device)
+            back = torch.arange(longest, 0, -1, device=resid.device)
+            within = (back <= tails[:, None]).to(torch.float32)
+            total = einops.einsum(
+                resid.float(),
+                within,
+                "layer batch position d_model, batch position -> batch layer d_model",
+            )
+            found[[together[i] for i in batch.index]] = (total / tails[:, None, None]).cpu()
+    return found
+
+
 def _streams(
     model: Model,
     sequences: Sequence[Sequence[int]],

@@ -15,7 +15,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from role_lens.chat import assistant_turn, chat_text, has_chat_template, token_ids
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, TooLongError
 from role_lens.models import Model, check_model, is_bridge
 from role_lens.prompts import prompt_list
 
@@ -128,11 +128,11 @@ def n_embeddings(model: Model) -> int:
 
 
 def check_length(model: Model, length: int, prompt: str, *, following: int = 0) -> None:
-    """Raise a RoleLensError if a prompt, with the tokens that are to follow it, exceeds the
+    """Raise a TooLongError if a prompt, with the tokens that are to follow it, exceeds the
     context."""
     if length + following > model.cfg.n_ctx:
         more = f" and {following} are to follow" if following else ""
-        raise RoleLensError(
+        raise TooLongError(
             f"a prompt takes {length} tokens{more}, more than the model's context of "
             f"{model.cfg.n_ctx}: {prompt[:60]!r}…"
         )

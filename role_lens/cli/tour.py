@@ -164,7 +164,7 @@ def _score(
     summary = pd.concat(summaries, ignore_index=True)
     write_table(folder / "scores.csv", summary)
     plot_scores(summary, folder / "scores.png")
-    order = ["scoring", "patch", "n", "accuracy", "chance", "logprob_correct", "choice_mass"]
+    order = ["scoring", "patch", "n", "accuracy", "accuracy_se", "chance", "margin", "choice_mass"]
     say(summary[order].to_string(index=False, float_format=lambda value: f"{value:.3g}"))
     error = (0.25 / len(asked)) ** 0.5
     say(

@@ -1,18 +1,38 @@
-from .calibration import Declared, declared_improved, drawn_changes, resampled_changes
 from .comparison import compare
+from .comparison_scores import read_scores
 from .condition_kinds import ConditionKind, Pair
 from .condition_scores import open_conditions, score_conditions
-from .conditions import Condition, baseline, judged_conditions, persona_conditions
-from .controls import rotated, shared_and_specific, shuffled_directions
-from .judgement import LEVEL, DomainScores, judge, measure, summary, tally, verdict
-from .null_band import RandomChoice, choose_random
+from .conditions import (
+    Condition,
+    baseline,
+    judged_conditions,
+    persona_conditions,
+    random_ablations,
+)
+from .controls.control_directions import (
+    random_directions,
+    rotated,
+    shared_and_specific,
+    shuffled_directions,
+)
+from .controls.learned import Learning, learn_addition
+from .controls.must_be_found import positive_controls
+from .controls.null_band import RandomChoice, choose_random
+from .controls.personas import choose_personas
+from .controls.random_sweep import sweep_random
+from .finders_compared import compare_finders
+from .judging.calibration import Declared, World, declared
+from .judging.effects import DomainScores, measure
+from .judging.judgement import judge, knowledge
+from .judging.summaries import pooled, summary, tally
+from .judging.verdicts import BOUND, LEVEL, Finding, verdict
 from .options import MIN_RANDOM, Exam, Grid, Selection, TestPlan
-from .random_sweep import sweep_random
 from .selection import Choice, best_first, folder_of, select, select_by_domain
 from .store import TABLE, Store, open_store
 from .sweeps import open_sweep, read_changes, read_sweep, sweep, sweep_asked
 
 __all__ = [
+    "BOUND",
     "LEVEL",
     "MIN_RANDOM",
     "TABLE",
@@ -22,29 +42,39 @@ __all__ = [
     "Declared",
     "DomainScores",
     "Exam",
+    "Finding",
     "Grid",
+    "Learning",
     "Pair",
     "RandomChoice",
     "Selection",
     "Store",
     "TestPlan",
+    "World",
     "baseline",
     "best_first",
+    "choose_personas",
     "choose_random",
     "compare",
-    "declared_improved",
-    "drawn_changes",
+    "compare_finders",
+    "declared",
     "folder_of",
     "judge",
     "judged_conditions",
+    "knowledge",
+    "learn_addition",
     "measure",
     "open_conditions",
     "open_store",
     "open_sweep",
     "persona_conditions",
+    "pooled",
+    "positive_controls",
+    "random_ablations",
+    "random_directions",
     "read_changes",
+    "read_scores",
     "read_sweep",
-    "resampled_changes",
     "rotated",
     "score_conditions",
     "select",

@@ -55,8 +55,9 @@ def candidates_of(vectors: RoleVectors, grid: Grid) -> list[Candidate]:
     layers = range(vectors.n_layers) if grid.layers is None else grid.layers
     positions = vectors.positions if grid.positions is None else grid.positions
     contrasts = vectors.contrasts if grid.contrasts is None else grid.contrasts
-    for layer, position in itertools.product(layers, positions):
-        vectors.direction(vectors.roles[0], layer=layer, position=position)  # refuses others
+    role, some_contrast = vectors.roles[0], vectors.contrasts[0]
+    for layer, position in itertools.product(layers, positions):  # others are refused
+        vectors.direction(role, layer=layer, position=position, contrast=some_contrast)
     found: dict[Candidate, None] = {}  # in order, without repetition
     for kind, contrast in itertools.product(grid.kinds, contrasts):
         some = vectors.directions(contrast).abs().amax(dim=-1) > 0  # not where it is zero or NaN

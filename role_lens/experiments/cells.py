@@ -31,7 +31,7 @@ from role_lens.scoring.asked import AskedQuestions
 from role_lens.scoring.engine import Scorer, in_chunks
 
 _QUESTIONS = "questions.parquet"
-_COLUMNS = ("cell", "question", "kind", "predicted", "correct", "logprob_correct", "choice_mass")
+_COLUMNS = ("cell", "question", "kind", "correct", "margin", "logprob_correct", "choice_mass")
 
 
 @dataclass(frozen=True, eq=False)

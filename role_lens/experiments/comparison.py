@@ -8,45 +8,49 @@ The parts are in other files: `selection`, `null_band`, `conditions`, `condition
 `judgement`, which gives the verdict.
 """
 
-import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 from jaxtyping import Float
 from torch import Tensor
 
 from role_lens._run.exclusive import with_usual_defaults
-from role_lens.chat import chat_text, template_identity
+from role_lens.chat import chat_text
 from role_lens.checks import check_is
 from role_lens.compute import Compute
 from role_lens.errors import RoleLensError, warn
-from role_lens.experiments.candidates import candidates_of
+from role_lens.experiments.condition_kinds import ConditionKind
 from role_lens.experiments.condition_scores import open_conditions, score_conditions
 from role_lens.experiments.conditions import (
     Condition,
     baseline,
     judged_conditions,
     other_conditions,
-    random_conditions,
+    random_ablations,
+    unguarded_condition,
 )
-from role_lens.experiments.judgement import DomainScores, judge, summary
-from role_lens.experiments.null_band import RandomChoice, choose_random
+from role_lens.experiments.controls.learned import Learning, learn_addition
+from role_lens.experiments.controls.must_be_found import POSITIVE_COLUMNS, positive_controls
+from role_lens.experiments.controls.null_band import RandomChoice, choose_random, random_conditions
+from role_lens.experiments.controls.personas import choose_personas
+from role_lens.experiments.controls.shuffled_labels import shuffled_by_role
+from role_lens.experiments.judging.effects import DomainScores
+from role_lens.experiments.judging.judgement import MIN_CONTROLS, judge, knowledge
+from role_lens.experiments.judging.summaries import summary
+from role_lens.experiments.judging.verdicts import LEVEL, NOTHING_TO_JUDGE
 from role_lens.experiments.options import Exam, Selection, TestPlan
-from role_lens.experiments.selection import Choice, folder_of, select_by_domain
-from role_lens.experiments.settings import settings_of
-from role_lens.experiments.shuffled_labels import prompt_tokens, shuffled_by_role
+from role_lens.experiments.prepared import Prepared, prepare
+from role_lens.experiments.selection import CHOICE_COLUMNS, Choice, folder_of, select_by_domain
 from role_lens.experiments.store import claimed
-from role_lens.files import as_path, write_json, write_table
+from role_lens.files import write_json, write_table
 from role_lens.models import Model, model_name
+from role_lens.patches.patch import Patch
 from role_lens.prompts import NEUTRAL_PERSONA
-from role_lens.questions.domains import homes_among
-from role_lens.questions.question import Question
-from role_lens.questions.splits import check_numbers, divide, sample_each, sample_questions
-from role_lens.scoring.asked import AskedQuestions, Asker
-from role_lens.scoring.identity import content_hash, hash_of_vectors
+from role_lens.scoring.asked import Asker
+from role_lens.scoring.identity import hash_of_vectors
 from role_lens.vectors import RoleVectors, check_vectors
 from role_lens.versions import package_versions
 
@@ -68,13 +72,19 @@ def compare(
     candidates; their effects are the null band. With these choices fixed, the test questions are
     asked
 
-    - plain (the baseline), and with the persona prompt "You are a <role>.";
-    - with the direction added, and with it ablated;
+    - plain (the baseline), and with the persona prompt whose phrasing did best on the validation
+      questions;
+    - with the direction added, and with it ablated, with and without the first token;
     - with its shared part added, and with its specific part, each at its own size and as long as
       the whole (see `shared_and_specific`);
-    - with the random directions added;
-    - only in the role's own domain: with the other phrasings of the persona prompt and one without
-      a role, with directions from shuffled labels, and with every other role's direction.
+    - with the random directions added, and random ones ablated;
+    - only in the role's own domain: with the direction that would have been chosen without the
+      guards, if it is another; with other phrasings of the persona prompt and the chosen one
+      without a role, with directions from shuffled labels, and with those of some other roles, none
+      of which is chosen.
+
+    Where the unchanged model's answers carry no knowledge of a domain (its mean margin isn't above
+    0), there is nothing to judge, and its roles are left out, unless the plan says otherwise.
 
     Args:
         vectors: role vectors. Directions from shuffled labels need the prompts of the fit, see
@@ -84,16 +94,17 @@ def compare(
         out: run folder: a new one, or one of the same comparison, which goes on where it was
             stopped.
         selection: candidates, objective and limits. A grid without roles takes those whose domain
-            has questions. Random directions are chosen for log p(correct), which is what is judged,
+            has questions. Random directions are chosen for the margin, which is what is judged,
             whatever the objective.
         plan: numbers of controls, limits of questions, permutations, seed.
         compute: batches and progress.
 
     Returns:
         One row per role and domain, see `role_lens.experiments.summary`: effects (mean change of
-        log p(correct), nats) side by side; for the addition an interval, adjusted p values, and the
-        verdict; and what was chosen. `out` holds it as `comparison.parquet`, the effects of all
-        conditions as `effects.parquet`, what was chosen as `choices.parquet`, and the options as
+        the margin) side by side; for the addition intervals, adjusted p values, and the verdict;
+        and what was chosen. `out` holds it as `comparison.parquet`, the effects of all
+        conditions as `effects.parquet`, what was chosen as `choices.parquet`, the controls that
+        must be found as `positive.parquet` (see `positive_controls`), and the options as
         `comparison.json`.
 
     Raises:
@@ -109,7 +120,8 @@ def compare(
     Examples:
         >>> exam = Exam(many_questions, domains={"poet": "verse"})
         >>> selection = Selection(Grid(roles=("poet",), layers=(1,)), max_kl=None)
-        >>> plan, quiet = TestPlan(n_shuffled=0, max_off_domain=0), Compute(progress=False)
+        >>> plan = TestPlan(n_shuffled=0, max_off_domain=0, judge_all=True)
+        >>> quiet = Compute(progress=False)
         >>> table = compare(model, vectors, exam, folder / "run", selection, plan, quiet)
         >>> table[["role", "domain", "n"]].values.tolist()
         [['poet', 'verse', 20]]
@@ -118,61 +130,20 @@ def compare(
     check_is(exam, Exam, "exam")
     check_is(selection, Selection, "selection")
     check_is(plan, TestPlan, "plan")
-    prepared = _prepare(Asker(model, exam.asking, compute), vectors, exam, out, selection, plan)
-    with claimed(prepared.folder, _identity(prepared, vectors, exam)):
+    prepared = prepare(Asker(model, exam.asking, compute), vectors, exam, out, selection, plan)
+    with claimed(prepared.folder, prepared.identity(vectors, exam)):
         for test in prepared.tests:  # may refuse, before the long part
             open_conditions(test.asked, test.folder)
-        chosen = _choose(prepared, vectors)
-        scores = _test(prepared, vectors, chosen)
-        effects = judge(scores, permutations=plan.permutations, seed=plan.seed)
-        return _write(prepared, vectors, chosen, effects)
-
-
-def check_exam(vectors: RoleVectors, exam: Exam, selection: Selection, plan: TestPlan) -> None:
-    """Raise a RoleLensError if `compare` would refuse an exam, for reasons that need no model."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # `compare` will warn
-        divided = _divide(vectors, exam, selection, plan)
-    candidates_of(vectors, selection.of_roles(list(divided.homes)).within(vectors.n_layers).grid)
-
-
-@dataclass(frozen=True, eq=False)
-class _Divided:
-    """Which role is judged on which questions."""
-
-    homes: Mapping[str, str]
-    """Role -> its domain."""
-    choosing: Mapping[str, Sequence[Question]]
-    """Domain -> the questions that choose."""
-    tests: Sequence[tuple[str, bool, Sequence[Question]]]
-    """Domain, whether it is that of the tested roles, and the questions that test."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Test:
-    """The test questions of one domain, for its own roles or for all others."""
-
-    domain: str
-    in_domain: bool
-    asked: AskedQuestions
-    folder: Path
-
-
-@dataclass(frozen=True, eq=False)
-class _Prepared:
-    """What is to be done, once all that may be refused has been checked."""
-
-    asker: Asker
-    selection: Selection
-    plan: TestPlan
-    homes: Mapping[str, str]
-    """Role -> its domain."""
-    choosing: Mapping[str, AskedQuestions]
-    """Domain -> the questions that choose."""
-    tests: Sequence[_Test]
-    prompt_tokens: Any
-    """Tokens of the prompts of the fit, for directions from shuffled labels; None to go without."""
-    folder: Path
+        unjudged = _without_knowledge(prepared)
+        rest = prepared.of_roles([role for role in prepared.homes if role not in unjudged])
+        write_table(prepared.folder / "positive.parquet", _positive_controls(rest, vectors))
+        chosen, scores = _Chosen({}, {}, {}, {}, {}, {}), []
+        if rest.homes:
+            chosen = _choose(rest, vectors)
+            scores = _test(rest, vectors, chosen)
+        options = {"permutations": plan.permutations, "seed": plan.seed}
+        effects = judge(scores, bound=plan.bound, judge_all=plan.judge_all, **options)
+        return _write(prepared, vectors, chosen, effects, unjudged)
 
 
 @dataclass(frozen=True, eq=False)
@@ -180,93 +151,46 @@ class _Chosen:
     """The directions that are tested."""
 
     choices: Mapping[str, Choice]
+    unguarded: Mapping[str, Choice]
+    """What would have been chosen without the guards."""
     random: Mapping[str, Sequence[RandomChoice]]
     shuffled: Mapping[str, Float[Tensor, "n d_model"]]
+    learned: Mapping[str, Patch]
+    """Role -> the addition that was learned at the same layer, if any was."""
+    personas: Mapping[str, int]
+    """Role -> the phrasing of its persona prompt; empty where none can be asked."""
 
 
-def _divide(vectors: RoleVectors, exam: Exam, selection: Selection, plan: TestPlan) -> _Divided:
-    """Divide the questions into those that choose and those that test."""
-    if not exam.questions or (exam.validation is not None and not exam.validation):
-        raise RoleLensError(
-            "compare needs at least one question to choose and one to test, got none"
+def _without_knowledge(prepared: Prepared) -> dict[str, str]:
+    """Roles in whose domains the unchanged model knows nothing, and what is said of them; none if
+    all are to be judged."""
+    said = {}
+    for test in prepared.tests:
+        if not test.in_domain:
+            continue
+        own = score_conditions(
+            test.asked, [baseline()], test.folder, domain=test.domain, in_domain=True
         )
-    if selection.grid.roles == ():
-        raise RoleLensError("compare needs at least one role, got none")
-    homes = homes_among(
-        vectors, selection.grid.roles, exam.domains, (one.domain for one in exam.questions)
+        mean, p = knowledge(own, permutations=prepared.plan.permutations, seed=prepared.plan.seed)
+        if p > LEVEL:
+            said[test.domain] = f"{test.domain} (mean margin {mean:.2g}, p {p:.2g})"
+    if not said:
+        return {}
+    judged = "they are judged nevertheless" if prepared.plan.judge_all else "nothing to judge"
+    warn(
+        f"the unchanged model's answers carry no knowledge of {', '.join(said.values())}: {judged};"
+        " ask other questions, or in another way (scoring)"
     )
-    choosing, testing = divide(exam.questions, exam.validation, homes, plan.seed)
-    choosing = sample_each(choosing, plan.max_validation, seed=plan.seed)
-    tests = [
-        (domain, in_domain, sample_questions(asked, limit, seed=plan.seed))
-        for in_domain, limit in ((True, plan.max_questions), (False, plan.max_off_domain))
-        for domain, asked in testing.items()
-        if any((home == domain) == in_domain for home in homes.values())
-        and (in_domain or limit != 0)
-    ]
-    check_numbers(choosing, tests)
-    return _Divided(homes, choosing, tests)
+    if prepared.plan.judge_all:
+        return {}
+    return {role: NOTHING_TO_JUDGE for role, home in prepared.homes.items() if home in said}
 
 
-def _prepare(
-    asker: Asker,
-    vectors: RoleVectors,
-    exam: Exam,
-    out: str | Path,
-    selection: Selection,
-    plan: TestPlan,
-) -> _Prepared:
-    """Divide and tokenise the questions, which may refuse, before a folder is made."""
-    vectors.check(asker.model)
-    divided = _divide(vectors, exam, selection, plan)
-    tokens = prompt_tokens(asker.model, vectors) if plan.n_shuffled else None
-    folder = as_path(out)
-    return _Prepared(
-        asker,
-        selection.of_roles(list(divided.homes)).within(vectors.n_layers),
-        plan,
-        divided.homes,
-        {domain: asker.ask(some) for domain, some in divided.choosing.items()},
-        [
-            _Test(
-                domain,
-                in_domain,
-                asker.ask(some),
-                folder_of(folder / ("in_domain" if in_domain else "off_domain"), domain),
-            )
-            for domain, in_domain, some in divided.tests
-        ],
-        tokens,
-        folder,
-    )
-
-
-def _identity(prepared: _Prepared, vectors: RoleVectors, exam: Exam) -> dict[str, Any]:
-    """What tells the comparison from others, as JSON values."""
-    asker = prepared.asker
-    return {
-        "run": "comparison",
-        **asker.model_identity,
-        "vectors": hash_of_vectors(vectors),
-        **template_identity(asker.model),
-        **settings_of(prepared.selection, prepared.plan),
-        **settings_of(asker.asking, leave_out=("examples",)),
-        "examples": _hashed(asker.asking.examples),
-        "questions": _hashed(exam.questions),
-        "validation": None if exam.validation is None else _hashed(exam.validation),
-        "domains": dict(prepared.homes),
-        "prompts of the fit are known": prepared.prompt_tokens is not None,
-    }
-
-
-def _hashed(questions: Sequence[Question]) -> str:
-    return content_hash([astuple(question) for question in questions])
-
-
-def _choose(prepared: _Prepared, vectors: RoleVectors) -> _Chosen:
+def _choose(prepared: Prepared, vectors: RoleVectors) -> _Chosen:
     """A direction for each role, and random ones that are chosen like it."""
     homes, plan, out = prepared.homes, prepared.plan, prepared.folder / "selection"
     selection = prepared.selection
+    unguarded = select_by_domain(prepared.choosing, vectors, out, prepared.unguarded, homes)
     choices = select_by_domain(prepared.choosing, vectors, out, selection, homes)
     random: dict[str, list[RandomChoice]] = {role: [] for role in choices}
     for domain in sorted({homes[role] for role in choices}):
@@ -283,44 +207,98 @@ def _choose(prepared: _Prepared, vectors: RoleVectors) -> _Chosen:
         plan.n_shuffled,
         plan.seed,
     )
-    return _Chosen(choices, random, shuffled)
+    personas: dict[str, int] = {}
+    if _takes_system(prepared.asker):
+        for domain in sorted({homes[role] for role in choices}):
+            own_roles = [role for role in choices if homes[role] == domain]
+            place = folder_of(prepared.folder / "personas", domain)
+            personas |= choose_personas(prepared.choosing[domain], own_roles, place)
+    learned = {
+        role: _learned(prepared, role, choice.patch(vectors))
+        for role, choice in choices.items()
+        if plan.learning_steps
+    }
+    return _Chosen(choices, unguarded, random, shuffled, learned, personas)
 
 
-def _test(prepared: _Prepared, vectors: RoleVectors, chosen: _Chosen) -> list[DomainScores]:
+def _learned(prepared: Prepared, role: str, addition: Patch) -> Patch:
+    """The addition at a role's layer, and no longer than the role's, that does most."""
+    domain, plan = prepared.homes[role], prepared.plan
+    (layer,) = addition.layers
+    return learn_addition(
+        prepared.choosing[domain],
+        folder_of(prepared.folder / "learned", domain),
+        layer=layer,
+        length=abs(addition.value) * float(addition.direction.norm()),
+        learning=Learning(steps=plan.learning_steps, seed=plan.seed),
+    )
+
+
+def _test(prepared: Prepared, vectors: RoleVectors, chosen: _Chosen) -> list[DomainScores]:
     """Ask all test questions under all conditions."""
-    ask_persona = _takes_system(prepared.asker)
     scores = []
     for test in prepared.tests:
         conditions: list[Condition] = []
         for role, choice in chosen.choices.items():
             if (prepared.homes[role] == test.domain) != test.in_domain:
                 continue
-            conditions += judged_conditions(vectors, choice, ask_persona=ask_persona)
+            persona = chosen.personas.get(role)
+            conditions += judged_conditions(vectors, choice, persona=persona)
             conditions += random_conditions(chosen.random[role])
             if test.in_domain:
+                conditions += unguarded_condition(vectors, choice, chosen.unguarded[role])
+                if role in chosen.learned:
+                    patches = (chosen.learned[role],)
+                    conditions.append(Condition(ConditionKind.LEARNED, role, patches=patches))
                 mixed = chosen.shuffled[role]
-                conditions += other_conditions(vectors, choice, mixed, ask_persona=ask_persona)
-        if conditions:
-            scores.append(
-                score_conditions(
-                    test.asked,
-                    [baseline(), *conditions],
-                    test.folder,
-                    domain=test.domain,
-                    in_domain=test.in_domain,
+                conditions += other_conditions(
+                    vectors, choice, mixed, prepared.plan, persona=persona
                 )
-            )
+        if conditions:
+            conditions += random_ablations(vectors, prepared.plan)
+            score = partial(score_conditions, domain=test.domain, in_domain=test.in_domain)
+            found = score(test.asked, [baseline(), *conditions], test.folder)
+            if test.in_domain:
+                hidden = [baseline(), *(one for one in conditions if one.kind.blind)]
+                place = folder_of(prepared.folder / "blind", test.domain)
+                blind = score(test.asked.blind(), hidden, place)
+                found = replace(found, blind=blind)
+            scores.append(found)
     return scores
 
 
+def _positive_controls(prepared: Prepared, vectors: RoleVectors) -> pd.DataFrame:
+    """What must be found in each domain, if anything can be; no rows if it isn't tried."""
+    tables = [pd.DataFrame(columns=["domain", *POSITIVE_COLUMNS])]
+    for test in prepared.tests:
+        if test.in_domain and prepared.plan.positive_controls:
+            choosing = prepared.choosing[test.domain]
+            place = folder_of(prepared.folder / "positive", test.domain)
+            choice = folder_of(prepared.folder / "selection", test.domain)  # has its gradient
+            limits = (prepared.selection, prepared.plan)
+            table = positive_controls(choosing, test.asked, vectors, place, *limits, choice=choice)
+            tables.append(table.assign(domain=test.domain))
+    found = pd.concat(tables[1:] or tables, ignore_index=True)
+    return found[["domain", *POSITIVE_COLUMNS]]
+
+
 def _write(
-    prepared: _Prepared, vectors: RoleVectors, chosen: _Chosen, effects: pd.DataFrame
+    prepared: Prepared,
+    vectors: RoleVectors,
+    chosen: _Chosen,
+    effects: pd.DataFrame,
+    unjudged: Mapping[str, str],
 ) -> pd.DataFrame:
     """Write tables and options, and give the table of roles and domains."""
     folder = prepared.folder
-    made = pd.DataFrame([choice.row() for choice in chosen.choices.values()])
+    made = pd.DataFrame(
+        [choice.row() for choice in chosen.choices.values()], columns=CHOICE_COLUMNS
+    )
+    made["persona"] = made["role"].map(chosen.personas).astype("Int64")
+    layers = {role: choice.spec.layer for role, choice in chosen.unguarded.items()}
+    made["unguarded_layer"] = made["role"].map(layers).astype("Int64")
     what = made.set_index("role")[["contrast", "layer", "position", "coefficient"]]
-    table = summary(effects, prepared.homes).join(
+    table = summary(effects, prepared.homes, unjudged).join(
         what.astype({"layer": "Int64", "position": "Int64"}), "role"
     )
     write_table(folder / "choices.parquet", made)
@@ -347,7 +325,8 @@ def _warn_of_bands(random: Mapping[str, Sequence[RandomChoice]], n: int) -> None
         found = ", ".join(f"{role} ({number})" for role, number in few.items())
         warn(
             f"fewer than {n} random directions had a KL divergence within max_kl, so these null "
-            f"bands are smaller: {found}; raise max_kl to fill them"
+            f"bands are smaller: {found}; raise max_kl to fill them: with fewer than "
+            f"{MIN_CONTROLS} there is no verdict"
         )
 
 

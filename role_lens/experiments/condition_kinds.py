@@ -23,7 +23,7 @@ class ConditionKind(Enum):
         >>> ConditionKind.PERSONA.tested, ConditionKind.of("other").ranged
         (True, True)
         >>> [kind.value for kind in ConditionKind if kind.report == "ranged"]
-        ['random', 'shuffled', 'other', 'phrasing']
+        ['random', 'random_ablate', 'shuffled', 'other', 'phrasing']
     """
 
     report: Report
@@ -40,13 +40,22 @@ class ConditionKind(Enum):
     BASELINE = "none", "reference"
     """The unpatched model, asked in the usual way."""
     PERSONA = "persona", "tested"
-    """The persona prompt "You are a <role>." as system message."""
+    """A persona prompt, such as "You are a <role>.", as system message."""
     ADD = "add", "tested"
     """The role's direction, added."""
+    ADD_UNGUARDED = "add_unguarded", "tested"
+    """The direction that is chosen without the guards, from all layers and whatever its KL
+    divergence, added; only where it is another one."""
+    LEARNED = "learned", "tested"
+    """The addition at the direction's layer, and no longer than it, that was learned to raise the
+    margin of the choosing questions most: a ceiling."""
     BOTH = "both", "tested"
     """Persona prompt and addition together."""
     ABLATE = "ablate", "tested"
-    """The role's direction, ablated."""
+    """The role's direction, ablated from all tokens."""
+    ABLATE_NOT_FIRST = "ablate_not_first", "tested"
+    """The role's direction, ablated from all tokens but the first, whose residual stream is many
+    times as long."""
     SHARED = "shared", "tested"
     """The direction's component along the mean of all roles' directions, added."""
     SHARED_MATCHED = "shared_matched", "tested"
@@ -56,13 +65,15 @@ class ConditionKind(Enum):
     SPECIFIC_MATCHED = "specific_matched", "tested"
     """The same, as long as the role's direction."""
     NEUTRAL_PERSONA = "neutral_persona", "shown"
-    """A system message of that form without a role: "You are a person."."""
+    """The same without a role, such as "You are a person."."""
     RANDOM = "random", "ranged"
     """Random directions that were chosen as the role's was."""
+    RANDOM_ABLATE = "random_ablate", "ranged"
+    """Random directions, ablated from all tokens but the first; the same for all roles."""
     SHUFFLED = "shuffled", "ranged"
-    """Directions from shuffled labels, as long as the role's."""
+    """Directions from shuffled labels, as long as the role's; not chosen."""
     OTHER = "other", "ranged"
-    """Other roles' directions, as long as the role's."""
+    """Other roles' directions, as long as the role's; not chosen."""
     PHRASING = "phrasing", "ranged"
     """Other phrasings of the persona prompt."""
 
@@ -88,6 +99,20 @@ class ConditionKind(Enum):
     def ranged(self) -> bool:
         """Whether it has several conditions per role, of which the range is given."""
         return self.report == "ranged"
+
+    @property
+    def blind(self) -> bool:
+        """Whether it is also asked without the text of the questions."""
+        return self in (ConditionKind.ADD, ConditionKind.ABLATE_NOT_FIRST, ConditionKind.PERSONA)
+
+    @property
+    def control(self) -> "ConditionKind | None":
+        """The kind that it is compared with: the same, done with random directions."""
+        controls = {
+            ConditionKind.ADD: ConditionKind.RANDOM,
+            ConditionKind.ABLATE_NOT_FIRST: ConditionKind.RANDOM_ABLATE,
+        }
+        return controls.get(self)
 
 
 class Pair(Enum):

@@ -12,7 +12,7 @@ import numpy as np
 
 from role_lens.experiments.cells import Cell, Cells, label_frame
 from role_lens.experiments.conditions import Condition
-from role_lens.experiments.judgement import DomainScores
+from role_lens.experiments.judging.effects import DomainScores
 from role_lens.experiments.store import Store, open_store
 from role_lens.patches.patch import first_layer, form
 from role_lens.scoring.asked import AskedQuestions
@@ -46,7 +46,7 @@ def score_conditions(
         >>> from role_lens.scoring import Asker
         >>> asked = Asker(model, compute=Compute(progress=False)).ask(questions)
         >>> found = score_conditions(asked, [baseline()], folder / "d", domain="d", in_domain=True)
-        >>> found.logprob.shape    # condition, question
+        >>> found.margin.shape    # condition, question
         (1, 4)
     """
     finished = Cells(open_conditions(asked, out), asked, "conditions")
@@ -57,6 +57,7 @@ def score_conditions(
         domain,
         in_domain,
         label_frame([condition.labels for condition in conditions], _TYPES),
+        np.stack([tables[cell.key]["margin"].to_numpy() for cell in cells]),
         np.stack([tables[cell.key]["logprob_correct"].to_numpy() for cell in cells]),
         np.stack([tables[cell.key]["correct"].to_numpy(dtype=bool) for cell in cells]),
     )

@@ -1,11 +1,12 @@
 """Makes the conditions that judge a role vector: the vector, its parts, and the controls.
 
-    [baseline(), *judged_conditions(vectors, choice, ask_persona=True)]
+    [baseline(), *judged_conditions(vectors, choice, persona=0)]
 
 Their kinds are those of `ConditionKind`.
 """
 
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +16,8 @@ from torch import Tensor
 
 from role_lens.directions import unit
 from role_lens.experiments.condition_kinds import ConditionKind
-from role_lens.experiments.controls import shared_and_specific
-from role_lens.experiments.null_band import RandomChoice
+from role_lens.experiments.controls.control_directions import random_directions, shared_and_specific
+from role_lens.experiments.options import TestPlan
 from role_lens.experiments.selection import Choice
 from role_lens.patches.patch import Combined, Patch
 from role_lens.prompts import NEUTRAL_PERSONA, persona_prompts
@@ -63,7 +64,7 @@ def baseline() -> Condition:
 
 
 def judged_conditions(
-    vectors: RoleVectors, choice: Choice, *, ask_persona: bool
+    vectors: RoleVectors, choice: Choice, *, persona: int | None
 ) -> list[Condition]:
     """Conditions that are tested: persona prompt, addition, ablation, shared and specific part.
 
@@ -72,14 +73,14 @@ def judged_conditions(
 
     Args:
         choice: the direction that was chosen for the role.
-        ask_persona: make the condition of the persona prompt, which some chat templates don't
-            allow.
+        persona: number of the phrasing of the persona prompt that was chosen; None for no such
+            condition, which some chat templates don't allow.
 
     Examples:
         >>> from role_lens.experiments import Choice, judged_conditions
         >>> choice = Choice(DirectionSpec("poet", layer=1), 0.1, 0.0, 0.02, 20, 10)
-        >>> [one.kind.value for one in judged_conditions(vectors, choice, ask_persona=True)]
-        ['add', 'ablate', 'persona', 'shared', 'shared_matched', 'specific', 'specific_matched']
+        >>> [one.kind.value for one in judged_conditions(vectors, choice, persona=0)]
+        ['add', 'ablate', 'ablate_not_first', 'persona', 'shared', ... 'specific_matched']
     """
     role = choice.role
     patch = choice.patch(vectors)
@@ -89,9 +90,16 @@ def judged_conditions(
         Condition(
             ConditionKind.ABLATE, role, patches=(Patch.ablate(raw, fingerprint=patch.fingerprint),)
         ),
+        Condition(
+            ConditionKind.ABLATE_NOT_FIRST,
+            role,
+            patches=(Patch.ablate(raw, tokens="not_first", fingerprint=patch.fingerprint),),
+        ),
     ]
-    if ask_persona:
-        conditions.append(Condition(ConditionKind.PERSONA, role, system=persona_prompts(role)[0]))
+    if persona is not None:
+        conditions.append(
+            Condition(ConditionKind.PERSONA, role, system=persona_prompts(role)[persona])
+        )
     for kind, part in _parts(vectors, choice, raw).items():
         matched = unit(part) * raw.norm()
         of_kind, of_matched = ConditionKind.of(kind), ConditionKind.of(f"{kind}_matched")
@@ -128,38 +136,68 @@ def persona_conditions(role: str, addition: Patch | None) -> list[Condition]:
     ]
 
 
-def random_conditions(random: Sequence[RandomChoice]) -> list[Condition]:
-    """Conditions of the null band: each adds one of the random directions."""
+def random_ablations(vectors: RoleVectors, plan: TestPlan) -> list[Condition]:
+    """Conditions beside the ablations: each ablates a random direction from all tokens but the
+    first.
+
+    What an ablation does is a matter of where its direction points alone, so that all roles share
+    them.
+
+    Examples:
+        >>> from role_lens.experiments import TestPlan, random_ablations
+        >>> [one.detail for one in random_ablations(vectors, TestPlan(n_random_ablations=20))][:2]
+        ['0', '1']
+    """
+    directions = random_directions(vectors.d_model, plan.n_random_ablations, seed=plan.seed)
     return [
-        Condition(ConditionKind.RANDOM, one.role, str(one.number), (one.patch,)) for one in random
+        Condition(
+            ConditionKind.RANDOM_ABLATE,
+            detail=str(number),
+            patches=(Patch.ablate(direction, tokens="not_first"),),
+        )
+        for number, direction in enumerate(directions)
     ]
+
+
+def unguarded_condition(vectors: RoleVectors, choice: Choice, unguarded: Choice) -> list[Condition]:
+    """The condition that adds what would have been chosen without the guards; none if it is what
+    was chosen."""
+    if unguarded.spec == choice.spec:
+        return []
+    patches = (unguarded.patch(vectors),)
+    return [Condition(ConditionKind.ADD_UNGUARDED, choice.role, patches=patches)]
 
 
 def other_conditions(
     vectors: RoleVectors,
     choice: Choice,
     shuffled: Float[Tensor, "n d_model"],
+    plan: TestPlan,
     *,
-    ask_persona: bool,
+    persona: int | None,
 ) -> list[Condition]:
     """Conditions that are not tested, all of one role in its own domain.
 
-    They are directions from shuffled labels and those of the other roles, both as long as the
-    role's own, the other phrasings of the persona prompt, and one without a role.
+    They are directions from shuffled labels and those of some other roles, both as long as the
+    role's own, other phrasings of the persona prompt, and the chosen one without a role. The
+    directions were not chosen for anything.
     """
     others = vectors.directions(choice.spec.contrast)[
         :, vectors.positions.index(choice.spec.position), choice.spec.layer
     ]
     named = {r: d for r, d in zip(vectors.roles, others, strict=True) if r != choice.role}
+    drawn = random.Random(plan.seed).sample(sorted(named), min(plan.n_other, len(named)))
+    named = {role: named[role] for role in named if role in drawn}
     personas = []
-    if ask_persona:
+    if persona is not None:
+        phrasings = dict(enumerate(persona_prompts(choice.role)))
+        del phrasings[persona]
         personas = [
             Condition(ConditionKind.PHRASING, choice.role, str(number), system=text)
-            for number, text in enumerate(persona_prompts(choice.role)[1:])
+            for number, text in list(phrasings.items())[: plan.n_phrasings]
         ]
-        personas.append(
-            Condition(ConditionKind.NEUTRAL_PERSONA, choice.role, system=NEUTRAL_PERSONA)
-        )
+        neutral = persona_prompts("person")[persona]
+        personas.append(Condition(ConditionKind.NEUTRAL_PERSONA, choice.role, system=neutral))
     return [
         *personas,
         *_several(
@@ -195,7 +233,9 @@ def _like(patch: Patch, direction: Float[Tensor, " d_model"]) -> Patch:
 def _parts(
     vectors: RoleVectors, choice: Choice, raw: Float[Tensor, " d_model"]
 ) -> dict[str, Float[Tensor, " d_model"]]:
-    """Shared and specific part; none where either is nothing but rounding."""
+    """Shared and specific part; none where either is nothing but rounding, or without means."""
+    if "base" not in vectors.contrasts:
+        return {}
     where = (slice(None), vectors.positions.index(choice.spec.position), choice.spec.layer)
     # Of contrast `base` whatever was chosen: with contrast `roles` the mean is about zero.
     directions = vectors.directions("base")[where]

@@ -23,8 +23,10 @@ from role_lens.values import as_list, shown
 
 MIN_RANDOM = 20
 """The fewest random directions of a null band."""
-Objective = Literal["logprob", "accuracy"]
-"""What is largest for the chosen direction: the mean of log p(correct), or the accuracy."""
+MIN_PERMUTATIONS = 100
+"""The fewest permutations of a sign-flip test, whose p values then have steps of 1 %."""
+Objective = Literal["margin", "accuracy"]
+"""What is largest for the chosen direction: the mean margin, or the accuracy."""
 
 
 def _set_names(record: Any, field: str) -> None:
@@ -116,14 +118,16 @@ class Selection:
     """
 
     # The command line takes it apart, see `role_lens.cli.commands.compare`.
-    grid: Annotated[Grid, tyro.conf.Fixed, tyro.conf.Suppress] = Grid(contrasts=None, screen=10)
-    """The candidates, additions only."""
-    objective: Objective = "logprob"
-    """What is largest for the chosen direction: the mean of log p(correct), or the accuracy.
-    Screening estimates the former in either case."""
-    max_kl: float | None = 0.1
-    """Largest mean KL divergence, in nats, of the first answer token on neutral prompts; a
-    candidate beyond it gives way to the next best. None for no limit."""
+    grid: Annotated[Grid, tyro.conf.Fixed, tyro.conf.Suppress] = Grid(contrasts=None, screen=1)
+    """The candidates, additions only. Random directions are chosen from as many, in the same way,
+    so that with 20 of them every further candidate of a role costs 21 times its own time."""
+    objective: Objective = "margin"
+    """What is largest for the chosen direction: the mean margin, or the accuracy. Screening
+    estimates the former in either case."""
+    max_kl: float | None = 0.5
+    """Largest mean KL divergence, in nats, of the first answer token on neutral prompts. A
+    direction beyond it gives way to the next best; of a role's directions that are screened, 20 at
+    most are held against it. None for no limit."""
     leave_out_last: float | None = 0.2
     """Share of the layers, the last ones, that are not tried (Arditi et al., arXiv 2406.11717,
     appendix C), unless the grid names its layers. None tries all."""
@@ -179,8 +183,15 @@ class TestPlan:
 
     n_random: int = MIN_RANDOM
     """Number of random directions that are chosen as the role's is, at least 20."""
+    n_random_ablations: int = MIN_RANDOM
+    """Number of random directions that are ablated beside the roles' ones, at least 20; 0 for
+    none."""
     n_shuffled: int = 5
     """Number of directions from shuffled labels of role and base prompts."""
+    n_other: int = 5
+    """Number of other roles whose directions are added beside each role's, drawn at random."""
+    n_phrasings: int = 5
+    """Number of phrasings of the persona prompt that are asked beside the chosen one, at most."""
     max_validation: int | None = None
     """Most questions of a domain on which directions are chosen, at least 20. Samples keep the
     share of each subject."""
@@ -188,6 +199,16 @@ class TestPlan:
     """Most test questions of a role's own domain, at least 20."""
     max_off_domain: int | None = None
     """Most test questions of every other domain, at least 20; 0 for none."""
+    positive_controls: bool = True
+    """Try what must be found in each domain, see `role_lens.experiments.positive_controls`."""
+    learning_steps: int = 0
+    """Steps in which the best addition at each role's layer and length is learned, as a ceiling
+    (`role_lens.experiments.learn_addition`), at most; 0 for none. A step costs as much as three
+    conditions on the questions that choose."""
+    judge_all: bool = False
+    """Judge a domain even if the unchanged model's answers carry no knowledge there."""
+    bound: float = 0.1
+    """What is smaller is no difference, in margins."""
     permutations: int = 10_000
     """Number of permutations in a sign-flip test."""
     seed: int = 0
@@ -196,10 +217,24 @@ class TestPlan:
     def __post_init__(self) -> None:
         for number in fields(self):
             value = getattr(self, number.name)
-            if value is not None or not number.name.startswith("max_"):
+            if isinstance(number.default, bool):
+                check_is(value, bool, number.name)
+            elif number.name == "bound":
+                object.__setattr__(self, "bound", real_number(value, "bound"))
+            elif value is not None or not number.name.startswith("max_"):
                 object.__setattr__(self, number.name, whole_number(value, number.name))
+        if self.bound <= 0:
+            raise RoleLensError(f"bound must be above 0, got {self.bound:g}")
         if self.n_random < MIN_RANDOM:
             raise RoleLensError(f"n_random must be at least {MIN_RANDOM}, got {self.n_random}")
+        if self.n_random_ablations and self.n_random_ablations < MIN_RANDOM:
+            raise RoleLensError(
+                f"n_random_ablations must be 0 (none) or at least {MIN_RANDOM}, got "
+                f"{self.n_random_ablations}"
+            )
+        for name in ("seed", "n_shuffled", "n_other", "n_phrasings", "learning_steps"):
+            if getattr(self, name) < 0:
+                raise RoleLensError(f"{name} must be at least 0, got {getattr(self, name)}")
         for name, limit, instead in (
             ("max_validation", self.max_validation, ""),
             ("max_questions", self.max_questions, ""),
@@ -209,12 +244,11 @@ class TestPlan:
                 raise RoleLensError(
                     f"{name} must be {instead}at least {MIN_QUESTIONS}, got {limit}"
                 )
-        if self.seed < 0 or self.n_shuffled < 0:
+        if self.permutations < MIN_PERMUTATIONS:
             raise RoleLensError(
-                f"seed and n_shuffled must be at least 0, got {self.seed} and {self.n_shuffled}"
+                f"permutations must be at least {MIN_PERMUTATIONS}, or the level of 5 % is hardly "
+                f"reached whatever the effect, got {self.permutations}"
             )
-        if self.permutations < 1:
-            raise RoleLensError(f"permutations must be at least 1, got {self.permutations}")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@
 The estimates are those of `attribute`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import einops
@@ -15,15 +15,19 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from role_lens.direction_spec import DirectionSpec
 from role_lens.experiments.candidates import Candidate
 from role_lens.experiments.store import ARRAY, Form, Store
 from role_lens.scoring.asked import AskedQuestions
-from role_lens.scoring.attribution import question_gradients
+from role_lens.scoring.attribution import mean_gradient
 from role_lens.vectors import RoleVectors
+
+_MOST_TRIED = 20
+"""Directions of a role that are held against a limit, at most."""
 
 
 def kept_gradient(store: Store, asked: AskedQuestions) -> Float[Tensor, "layer d_model"]:
-    """Mean over questions of the gradient that `attribute` takes; kept in the run folder.
+    """The gradient of the mean margin that `attribute` takes; kept in the run folder.
 
     Args:
         store: run folder of these questions.
@@ -32,12 +36,7 @@ def kept_gradient(store: Store, asked: AskedQuestions) -> Float[Tensor, "layer d
     shape = (cfg.n_layers, cfg.d_model)
 
     def make() -> np.ndarray:
-        total = torch.zeros(shape, dtype=torch.float64)
-        for gradients in question_gradients(asked):
-            total += einops.reduce(
-                gradients.double(), "question layer d_model -> layer d_model", "sum"
-            )
-        return (total / len(asked)).float().numpy()
+        return mean_gradient(asked).numpy()
 
     def read(path: Path) -> np.ndarray:
         kept = ARRAY.read(path)
@@ -53,14 +52,19 @@ def by_estimate(
     candidates: Iterable[Candidate],
     gradient: Float[Tensor, "layer d_model"],
     n: int | None = None,
+    *,
+    allowed: Callable[[Candidate], bool] | None = None,
 ) -> dict[str, list[Candidate]]:
     """Each role's additions, the largest estimated effect first.
 
     Args:
-        gradient: of the mean of log p(correct) with respect to the residual stream entering each
+        gradient: of the mean margin with respect to the residual stream entering each
             block, summed over tokens.
         n: take only this many directions of each role, the first ones, at all coefficients; None
             for all.
+        allowed: of these many only candidates for which it is true, so that a direction beyond a
+            limit gives way to the next best. After 20 directions of a role it is left at those
+            that were found. Not asked where all are taken.
     """
     candidates = list(candidates)
     effects = {
@@ -80,10 +84,24 @@ def by_estimate(
     by_role: dict[str, list[Candidate]] = {one.spec.role: [] for one in candidates}
     for candidate in sorted(candidates, key=effect, reverse=True):
         by_role[candidate.spec.role].append(candidate)
-    return {role: _first_directions(ranked, n) for role, ranked in by_role.items()}
+    if n is None:
+        return by_role
+    return {role: _first_directions(ranked, n, allowed) for role, ranked in by_role.items()}
 
 
-def _first_directions(ranked: Sequence[Candidate], n: int | None) -> list[Candidate]:
-    """The candidates of the first n directions, at all coefficients."""
-    first = set(list(dict.fromkeys(one.spec.alone for one in ranked))[:n])
-    return [one for one in ranked if one.spec.alone in first]
+def _first_directions(
+    ranked: Sequence[Candidate], n: int, allowed: Callable[[Candidate], bool] | None
+) -> list[Candidate]:
+    """The candidates of the first n directions, at all coefficients that are allowed."""
+    by_direction: dict[DirectionSpec, list[Candidate]] = {}
+    for one in ranked:
+        by_direction.setdefault(one.spec.alone, []).append(one)
+    kept: set[Candidate] = set()
+    taken = 0
+    for several in list(by_direction.values())[: _MOST_TRIED if allowed else None]:
+        some = [one for one in several if allowed is None or allowed(one)]
+        kept.update(some)
+        taken += bool(some)
+        if taken == n:
+            break
+    return [one for one in ranked if one in kept]

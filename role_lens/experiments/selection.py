@@ -7,8 +7,8 @@ What is chosen has to be tested on other questions, as `compare` does.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass, fields, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +20,7 @@ from role_lens.checks import check_is
 from role_lens.compute import Compute
 from role_lens.direction_spec import DirectionSpec
 from role_lens.errors import RoleLensError
+from role_lens.experiments.candidates import Candidate
 from role_lens.experiments.options import Objective, Selection
 from role_lens.experiments.sweeps import sweep_asked
 from role_lens.models import Model
@@ -29,7 +30,8 @@ from role_lens.questions.question import Question
 from role_lens.questions.splits import MIN_QUESTIONS
 from role_lens.scoring.asked import AskedQuestions, Asker
 from role_lens.scoring.asking import Asking
-from role_lens.scoring.divergence import answer_logprobs, mean_kl
+from role_lens.scoring.identity import hash_of_patches
+from role_lens.scoring.neutral import NeutralPrompts
 from role_lens.vectors import RoleVectors, check_vectors
 
 
@@ -48,7 +50,7 @@ class Choice:
     spec: DirectionSpec
     """Which direction, and how many times it is added."""
     effect: float
-    """Mean change of log p(correct), in nats; too good by having been chosen for it."""
+    """Mean change of the margin; too good by having been chosen for it."""
     accuracy_change: float
     """Change of the accuracy."""
     kl: float
@@ -72,6 +74,13 @@ class Choice:
         """The choice as a row of a table."""
         flat = {name: value for name, value in vars(self).items() if name != "spec"}
         return {**vars(self.spec), **flat}
+
+
+CHOICE_COLUMNS = [
+    *(field.name for field in fields(DirectionSpec)),
+    *(field.name for field in fields(Choice) if field.name != "spec"),
+]
+"""Columns of a table of choices, see `Choice.row`."""
 
 
 @with_usual_defaults
@@ -122,21 +131,54 @@ def select_asked(
             f"choosing needs at least {MIN_QUESTIONS} validation questions, got {len(asked)}"
         )
     selection = selection.within(vectors.n_layers)
-    effects = sweep_asked(asked, vectors, out, selection.grid)
+    limit = KLLimit(asked, selection)
+    effects = sweep_asked(asked, vectors, out, selection.grid, allowed=limit.allows(vectors))
     ranked = best_first(effects.iloc[1:], selection.objective)
-    limit = selection.max_kl
-    kl = neutral_kl(asked, selection.neutral) if limit is not None else None
     choices: dict[str, Choice | None] = {}
     for role in selection.grid.roles or vectors.roles:
         name = vectors.roles[vectors.role_index(role)]
         choices[name] = None
         for choice in _choices(ranked[ranked["role"] == name]):
-            if kl is not None:
-                choice = replace(choice, kl=kl(choice.patch(vectors)))
-            if limit is None or choice.kl <= limit:
-                choices[name] = choice
+            patch = choice.patch(vectors)
+            if limit.allows_patch(patch):
+                choices[name] = replace(choice, kl=limit.measure(patch))
                 break
     return choices
+
+
+class KLLimit:
+    """The limit of the KL divergence on neutral prompts, which are run when they are needed.
+
+    Args:
+        asked: whose model and system message are taken.
+        selection: holds the limit, and the prompts.
+    """
+
+    def __init__(self, asked: AskedQuestions, selection: Selection) -> None:
+        self.most = float("inf") if selection.max_kl is None else selection.max_kl
+        prompts = load_prompts("builtin")[::8] if selection.neutral is None else selection.neutral
+        self._neutral = cache(partial(NeutralPrompts, asked, prompts))
+        self._known: dict[str, float] = {}
+
+    def measure(self, patch: Patch) -> float:
+        """The KL divergence of a patch, in nats; NaN where there is no limit."""
+        if self.most == float("inf"):
+            return float("nan")
+        key = hash_of_patches((patch,))
+        if key not in self._known:
+            self._known[key] = self._neutral().divergence(patch)
+        return self._known[key]
+
+    def allows_patch(self, patch: Patch) -> bool:
+        """Whether a patch is within the limit."""
+        return self.most == float("inf") or self.measure(patch) <= self.most
+
+    def allows(self, vectors: RoleVectors) -> Callable[[Candidate], bool] | None:
+        """Whether a candidate of these vectors is within the limit, as a function; None where there
+        is no limit."""
+        if self.most == float("inf"):
+            return None
+        return lambda candidate: self.allows_patch(candidate.patch(vectors))
 
 
 def select_by_domain(
@@ -190,14 +232,14 @@ def folder_of(out: str | Path, domain: str) -> Path:
     return Path(out) / quote(domain, safe=" ").replace(".", "%2E")
 
 
-def best_first(effects: pd.DataFrame, objective: Objective = "logprob") -> pd.DataFrame:
+def best_first(effects: pd.DataFrame, objective: Objective = "margin") -> pd.DataFrame:
     """Sort candidates by `effect` or by `accuracy_change`, the best first.
 
     Each breaks the other's ties.
 
     Args:
         effects: rows of what `sweep` returns.
-        objective: `logprob` sorts by `effect`, `accuracy` by `accuracy_change`.
+        objective: `margin` sorts by `effect`, `accuracy` by `accuracy_change`.
 
     Examples:
         >>> import pandas as pd
@@ -210,29 +252,6 @@ def best_first(effects: pd.DataFrame, objective: Objective = "logprob") -> pd.Da
     if objective == "accuracy":
         order.reverse()
     return effects.sort_values(order, ascending=False, kind="stable")
-
-
-def neutral_kl(asked: AskedQuestions, neutral: Sequence[str] | None) -> Callable[[Patch], float]:
-    """A function that gives a patch's mean KL divergence on neutral prompts, in nats.
-
-    Args:
-        asked: whose model and system message are taken.
-        neutral: prompts; None for every eighth of the built-in base prompts.
-    """
-    prompts = load_prompts("builtin")[::8] if neutral is None else neutral
-    logprobs = partial(
-        answer_logprobs,
-        asked.model,
-        prompts,
-        system=asked.asking.system,
-        max_tokens=asked.asker.compute.max_tokens,
-    )
-    before = logprobs()
-
-    def kl(patch: Patch) -> float:
-        return mean_kl(before, logprobs(patch))
-
-    return kl
 
 
 def _choices(candidates: pd.DataFrame) -> Iterator[Choice]:

@@ -1,6 +1,6 @@
 """Writes settings as names and JSON values, by which a run folder is known.
 
-    settings_of(Selection(), TestPlan())    # {"objective": "logprob", ..., "seed": 0}
+    settings_of(Selection(), TestPlan())    # {"objective": "margin", ..., "seed": 0}
 
 The names are those of the command line's flags.
 """

@@ -6,7 +6,7 @@
 A run that was stopped goes on where it was.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,10 +70,11 @@ def sweep(
 
     Returns:
         One row per candidate, the baseline first: `kind, contrast, role, position, layer,
-        coefficient, n` (questions), `accuracy, accuracy_change, effect` (mean over questions of the
-        change of `logprob_correct` against the baseline, in nats), `sem` (its standard error) and
-        `choice_mass`. Also written to `effects.parquet`; `read_sweep` gives the scores of every
-        question.
+        coefficient, n` (questions), `effect` (mean over questions of the change of the `margin`
+        against the baseline), `sem` (its standard error), `margin, accuracy, accuracy_change,
+        logprob_change` (of log p(correct), in nats), `entropy` and `choice_mass`. The effect is
+        missing where the wrong options have no spread any more. Also written to `effects.parquet`;
+        `read_sweep` gives the scores of every question.
 
     Raises:
         RoleLensError: no questions, an empty grid or one outside the vectors, vectors of another
@@ -92,13 +93,19 @@ def sweep(
 
 
 def sweep_asked(
-    asked: AskedQuestions, vectors: RoleVectors, out: str | Path, grid: Grid
+    asked: AskedQuestions,
+    vectors: RoleVectors,
+    out: str | Path,
+    grid: Grid,
+    *,
+    allowed: Callable[[Candidate], bool] | None = None,
 ) -> pd.DataFrame:
     """Sweep as `sweep` does, on questions that are tokenised already.
 
     Args:
         asked: the questions, tokenised by `Asker.ask`.
         out, grid: as for `sweep`.
+        allowed: which candidates may be left by screening; None for any.
 
     Examples:
         >>> from role_lens.experiments import sweep_asked
@@ -112,11 +119,13 @@ def sweep_asked(
     if not asked.questions:
         raise RoleLensError("sweep needs at least one question")
     vectors.check(asked.model)
+    _ = asked.margin_design  # refuses questions that can't tell knowledge
     candidates = candidates_of(vectors, grid)
     store = open_sweep(asked, vectors, out)
     if grid.screen is not None:
         gradient = kept_gradient(store, asked)
-        kept = set().union(*by_estimate(vectors, candidates, gradient, grid.screen).values())
+        ranked = by_estimate(vectors, candidates, gradient, grid.screen, allowed=allowed)
+        kept = set().union(*ranked.values())
         candidates = [candidate for candidate in candidates if candidate in kept]
     cells = [_NOTHING, *(_cell(candidate, vectors) for candidate in candidates)]
     finished = Cells(store, asked, "candidates")
@@ -182,7 +191,7 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
 
 def read_changes(
     path: str | Path,
-    score: Literal["logprob_correct", "correct"] = "logprob_correct",
+    score: Literal["margin", "logprob_correct", "correct"] = "margin",
     *,
     candidates: pd.DataFrame | None = None,
 ) -> tuple[pd.DataFrame, Float[np.ndarray, "candidate question"]]:
@@ -191,8 +200,8 @@ def read_changes(
     The changes are what the tests of `role_lens.statistics` take.
 
     Args:
-        score: log p(correct), in nats; or whether the answer is correct: 1 where it became so, -1
-            where it no longer is.
+        score: the margin; log p(correct), in nats; or whether the answer is correct: 1 where it
+            became so, -1 where it no longer is.
         candidates: only these, and in their order, such as rows of what `sweep` returned; None for
             all in the folder, which may be of several runs.
 
@@ -244,15 +253,21 @@ def _effects(finished: Mapping[str, pd.DataFrame], cells: Sequence[Cell]) -> pd.
     rows = []
     for cell in cells:
         part = finished[cell.key]
-        change = part["logprob_correct"].to_numpy() - baseline["logprob_correct"].to_numpy()
+        change, of_logprob = (
+            part[score].to_numpy() - baseline[score].to_numpy()
+            for score in ("margin", "logprob_correct")
+        )
         n = len(change)
         rows.append(
             {
                 "n": n,
-                "accuracy": part["correct"].mean(),
-                "accuracy_change": part["correct"].mean() - baseline["correct"].mean(),
                 "effect": change.mean(),
                 "sem": change.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan,
+                "margin": part["margin"].mean(),
+                "accuracy": part["correct"].mean(),
+                "accuracy_change": part["correct"].mean() - baseline["correct"].mean(),
+                "logprob_change": of_logprob.mean(),
+                "entropy": part["entropy"].mean(),
                 "choice_mass": part["choice_mass"].mean(),
             }
         )

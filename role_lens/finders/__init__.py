@@ -2,10 +2,11 @@
 
     from role_lens.finders import FINDERS
 
-    FINDERS.names                                   # ("difference_of_means",)
-    RoleVectors.fit(model, roles, base, finder="difference_of_means")
+    FINDERS.names                     # ("answers", "learned", "means", "pca", ...)
+    RoleVectors.fit(model, roles, base, finder="pca")
 
-A file defines `find(data: FitData) -> {contrast: directions}`; its name is the name of the finder.
+A file defines `FINDER`, a frozen dataclass of the finder's options with a method `find(data)` that
+gives directions by contrast; the file's name is the name of the finder.
 The contrasts `base` and `roles` are differences of means, which every fit keeps. What a finder
 returns under other names is kept beside them.
 """

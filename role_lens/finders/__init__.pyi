@@ -1,3 +1,3 @@
-from ._finder import FINDERS, Finder, FitData, FitPrompts
+from ._finder import FINDERS, Directions, Finder, FitData, FitPrompts
 
-__all__ = ["FINDERS", "Finder", "FitData", "FitPrompts"]
+__all__ = ["FINDERS", "Directions", "Finder", "FitData", "FitPrompts"]

@@ -1,13 +1,14 @@
 """Defines what a finder is given, and lists the finders.
 
-    FINDERS["difference_of_means"](data)    # {"base": directions, "roles": directions}
+    FINDERS["means"]().find(data)    # {"base": directions, "roles": directions}
 
 Finders are the other files of this folder.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import ClassVar, TypeAlias
 
 from jaxtyping import Float
 from torch import Tensor
@@ -15,7 +16,9 @@ from torch import Tensor
 from role_lens._registry import Registry
 from role_lens._run.activations import activations_at
 from role_lens.compute import Compute
+from role_lens.errors import RoleLensError
 from role_lens.models import Model
+from role_lens.values import shown
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ class FitData:
         >>> tokens = [encode_chat(model, prompts) for prompts in (base, *roles.values())]
         >>> means = vectors.role_means, vectors.base_mean
         >>> data = FitData(model, vectors.positions, tokens[1:], tokens[0], *means)
-        >>> FINDERS["difference_of_means"](data)["roles"].shape   # role, position, layer, d_model
+        >>> FINDERS["means"]().find(data)["roles"].shape   # role, position, layer, d_model
         torch.Size([2, 2, 3, 32])
         >>> data.activations(tokens[0]).shape                     # prompt, position, layer, d_model
         torch.Size([3, 2, 3, 32])
@@ -62,27 +65,73 @@ class FitData:
     """The same over the base prompts."""
     compute: Compute = Compute()
     """Batches and progress of the fit."""
+    roles: tuple[str, ...] = ()
+    """Names of the roles, in the order of `role_tokens`."""
 
     def activations(
-        self, sequences: Sequence[Sequence[int]]
+        self, sequences: Sequence[Sequence[int]], layers: Sequence[int] | None = None
     ) -> Float[Tensor, "prompt position layer d_model"]:
-        """Residual stream entering every block, of single prompts, float32.
+        """Residual stream entering some blocks, of single prompts, float32.
 
         It takes one pass over the prompts, and memory for all of it: 4 bytes x prompts x positions
         x layers x d_model.
 
         Args:
             sequences: token ids of each prompt, such as `role_tokens` and `base_tokens` hold.
+            layers: whose inputs are read; None for all.
         """
-        n_layers = self.model.cfg.n_layers
-        places = [(layer, position) for position in self.positions for layer in range(n_layers)]
+        layers = range(self.model.cfg.n_layers) if layers is None else layers
+        places = [(layer, position) for position in self.positions for layer in layers]
         found = activations_at(self.model, sequences, places, self.compute.max_tokens)
-        return found.unflatten(0, (len(self.positions), n_layers)).movedim(2, 0)
+        return found.unflatten(0, (len(self.positions), len(layers))).movedim(2, 0)
 
 
-Finder: TypeAlias = Callable[[FitData], Mapping[str, Float[Tensor, "role position layer d_model"]]]
-"""A function that gives raw directions by contrast; zero or NaN where there is none, as at layer 0
-of most models."""
+Directions: TypeAlias = Mapping[str, Float[Tensor, "role position layer d_model"]]
+"""Raw directions by contrast; zero or NaN where there is none, as at layer 0 of most models."""
 
-FINDERS: Registry[Finder] = Registry("role_lens.finders", "find", "finder")
+
+@dataclass(frozen=True)
+class Finder(ABC):
+    """A way of finding directions: a frozen dataclass, whose fields are its options.
+
+    Examples:
+        >>> from role_lens.finders import FINDERS
+        >>> FINDERS["pca"](layers=(12, 15)).layers
+        (12, 15)
+    """
+
+    from_prompts: ClassVar[bool] = True
+    """Whether the directions depend on the prompts. If not, a fit finds them once, and all prompts
+    are held out for their separation."""
+
+    @abstractmethod
+    def find(self, data: FitData) -> Directions:
+        """Find directions, by contrast."""
+
+
+FINDERS: Registry[Callable[..., Finder]] = Registry("role_lens.finders", "FINDER", "finder")
 """The finders, by the names of their files."""
+
+
+def finder_of(finder: str | Finder) -> Finder:
+    """A finder by its name, with its usual options, or as it is.
+
+    Raises:
+        RoleLensError: an unknown name, or something that finds nothing.
+    """
+    if isinstance(finder, str):
+        return FINDERS[finder]()
+    if not isinstance(finder, Finder):
+        raise RoleLensError(
+            f"finder must be a name, one of {', '.join(FINDERS.names)}, or a record such as "
+            f"FINDERS['pca'](layers=(12,)), got {shown(finder)}"
+        )
+    return finder
+
+
+def name_of(finder: Finder) -> str:
+    """The name of a finder: that of its file, or of its class where it isn't one of ours."""
+    for name in FINDERS.names:
+        if type(finder) is FINDERS[name]:
+            return name
+    return type(finder).__name__

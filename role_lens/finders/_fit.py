@@ -1,6 +1,6 @@
 """Fits role vectors: mean activations, directions, held-out separation, provenance.
 
-    fitted = fit_means(model, FitPrompts(roles, base), finder="difference_of_means", ...)
+    fitted = fit_means(model, FitPrompts(roles, base), finder="means", ...)
 
 This is the work behind `RoleVectors.fit`.
 """
@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -25,13 +25,19 @@ from role_lens.checks import check_is, whole_number
 from role_lens.compute import Compute
 from role_lens.directions import MEAN_CONTRASTS, d_prime
 from role_lens.errors import RoleLensError
-from role_lens.finders._finder import FINDERS, FitData, FitPrompts
+from role_lens.finders._finder import (
+    FINDERS,
+    Directions,
+    Finder,
+    FitData,
+    FitPrompts,
+    finder_of,
+    name_of,
+)
 from role_lens.models import Model, model_name, weight_processing
 from role_lens.prompts import prompt_list, role_name, split
 from role_lens.values import errors_of, shown
 from role_lens.versions import package_versions
-
-Directions = Mapping[str, Float[Tensor, "role position layer d_model"]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +62,14 @@ def fit_means(
     model: Model,
     prompts: FitPrompts,
     *,
-    finder: str,
+    finder: str | Finder,
     positions: Sequence[int] | None,
     system: str | None,
     compute: Compute,
 ) -> Fitted:
     """Fit as `RoleVectors.fit` says."""
     check_is(compute, Compute, "compute")
-    find = FINDERS[finder]
+    used = finder_of(finder)
     refuse_hooks(model)
     named, base = named_prompts(prompts.roles, prompts.base)
     suffix = post_instruction_tokens(model, system)
@@ -88,17 +94,26 @@ def fit_means(
         )
 
     def data(groups: Sequence[Any], mean: Tensor) -> FitData:
-        return FitData(model, columns, groups[1:], groups[0], mean[1:], mean[0], compute)
+        means = mean[1:], mean[0]
+        return FitData(model, columns, groups[1:], groups[0], *means, compute, tuple(named))
 
     # The second half's projections on the first half's directions give the separation, and both
     # halves together the means.
     first, second = zip(*map(_halves, tokens), strict=True)
     one = sums(1, first)
-    probes = _directions(find, data(first, one.mean()))
+    half = data(first, one.mean())
+    if used.from_prompts:
+        found = _own(used.find(half), half.role_means)
+    else:  # found once, with all means at hand
+        rest = sums(2, second)
+        whole = (one.total + rest.total) / (one.count + rest.count)[:, None, None, None]
+        found = _own(used.find(data(tokens, whole.float())), half.role_means)
+    probes = {**FINDERS["means"]().find(half), **found}
     two = sums(2, second, _unit(torch.cat(list(probes.values()))))
     count, total = one.count + two.count, one.total + two.total
     mean = (total / count[:, None, None, None]).float()
-    found = _own(find(data(tokens, mean)), mean[1:])
+    if used.from_prompts:
+        found = _own(used.find(data(tokens, mean)), mean[1:])
     return Fitted(
         roles=tuple(named),
         positions=columns,
@@ -108,7 +123,7 @@ def fit_means(
         base_count=int(count[0]),
         found={name: d.float().contiguous() for name, d in found.items()},
         separation=_separation(two, list(probes)),
-        provenance=_provenance(model, FitPrompts(named, base), system, suffix, finder),
+        provenance=_provenance(model, FitPrompts(named, base), system, suffix, used),
         prompts=FitPrompts(named, base),
     )
 
@@ -187,11 +202,6 @@ def _positions(positions: Sequence[int] | None, n_suffix: int, shortest: int) ->
     return chosen
 
 
-def _directions(find: Any, data: FitData) -> dict[str, Tensor]:
-    """Differences of means, and what the finder finds beside them."""
-    return {**FINDERS["difference_of_means"](data), **_own(find(data), data.role_means)}
-
-
 def _own(found: Directions, like: Tensor) -> dict[str, Tensor]:
     """Those that are not differences of means, which are made from the means when asked for.
 
@@ -249,7 +259,7 @@ def _separation(
 
 
 def _provenance(
-    model: Model, prompts: FitPrompts, system: str | None, suffix: Sequence[int], finder: str
+    model: Model, prompts: FitPrompts, system: str | None, suffix: Sequence[int], finder: Finder
 ) -> dict[str, Any]:
     return {
         "model": model_name(model),
@@ -257,7 +267,8 @@ def _provenance(
         "weight_processing": weight_processing(model),
         "dtype": str(model.cfg.dtype),
         "hook": "blocks.{layer}.hook_resid_pre",
-        "finder": finder,
+        "finder": name_of(finder),
+        "finder_options": json.loads(json.dumps(asdict(finder), default=str)),
         "chat_template_sha256": _sha256(getattr(model.tokenizer, "chat_template", None)),
         "system": system,
         "suffix": list(suffix),

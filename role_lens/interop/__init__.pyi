@@ -1,13 +1,19 @@
 from .export import EXPORTS, export_vectors
+from .import_options import ImportOptions
+from .imported import CONTRAST, IMPORTS, import_vectors
 from .lm_eval import TaskResults, evaluate_tasks
 from .lm_eval_options import TaskOptions
 from .lm_eval_task import write_task
 
 __all__ = [
+    "CONTRAST",
     "EXPORTS",
+    "IMPORTS",
+    "ImportOptions",
     "TaskOptions",
     "TaskResults",
     "evaluate_tasks",
     "export_vectors",
+    "import_vectors",
     "write_task",
 ]

@@ -1,4 +1,4 @@
-from .endpoint import Endpoint, ask_and_keep, ask_endpoint
+from .endpoint import ask_and_keep, ask_endpoint
 from .likelihood import (
     PERSONA_QUESTIONS,
     hit_rates,
@@ -10,13 +10,14 @@ from .likelihood import (
     role_likelihoods,
     share_naming_others,
 )
+from .steered_texts import fluency, repetition
 from .telling import improving_and_telling, telling_rates
 
 __all__ = [
     "PERSONA_QUESTIONS",
-    "Endpoint",
     "ask_and_keep",
     "ask_endpoint",
+    "fluency",
     "hit_rates",
     "improving_and_telling",
     "judged",
@@ -24,6 +25,7 @@ __all__ = [
     "own_ranks",
     "persona_texts",
     "ranks",
+    "repetition",
     "role_likelihoods",
     "share_naming_others",
     "telling_rates",

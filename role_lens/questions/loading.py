@@ -52,7 +52,7 @@ def load_questions(
     warning.
 
     Args:
-        source: a file in `role_lens.questions.sources`, such as `"builtin"` (8 domains of 40
+        source: a file in `role_lens.questions.sources`, such as `"builtin"` (8 domains of 120
             questions) or `"mmlu"` (`cais/mmlu` from the Hugging Face hub); or a file or a folder of
             files: `.jsonl`, `.json`, `.csv`, `.tsv`, `.parquet` or `.arrow`.
         domain: keep only this domain.
@@ -67,7 +67,7 @@ def load_questions(
     Examples:
         >>> questions = load_questions("builtin", domain="econ")
         >>> len(questions), len(questions[0].choices)
-        (40, 4)
+        (120, 4)
     """
     name = str(source)
     questions = SOURCES[name](split) if name in SOURCES else _read_path(source)

@@ -2,7 +2,7 @@ from .analysis import QUICK_ROLE_PROMPTS, Results, Setup, every_layer, main, pla
 from .figures import (
     CONTRAST_STYLE,
     OUTLINED,
-    draw_effects,
+    draw_excess,
     heat_map,
     label_points,
     plot_by_layer,
@@ -25,7 +25,7 @@ __all__ = [
     "Report",
     "Results",
     "Setup",
-    "draw_effects",
+    "draw_excess",
     "every_layer",
     "heat_map",
     "label_points",

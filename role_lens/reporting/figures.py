@@ -2,7 +2,7 @@
 
     plot_comparison(table, "verdict.png")
 
-Functions that begin with `plot` write a file; `draw_effects`, `heat_map` and `label_points` draw
+Functions that begin with `plot` write a file; `draw_excess`, `heat_map` and `label_points` draw
 into a figure of your own.
 """
 
@@ -22,6 +22,7 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from numpy import ndarray
 
+from role_lens.experiments.judging.verdicts import BOUND
 from role_lens.files import atomic_write
 
 
@@ -132,82 +133,73 @@ def plot_scores(summary: pd.DataFrame, path: str | Path) -> None:
     save_figure(figure, path)
 
 
-def plot_comparison(table: pd.DataFrame, path: str | Path) -> None:
-    """Draw each role's effects in its own domain.
+def plot_comparison(table: pd.DataFrame, path: str | Path, *, bound: float = BOUND) -> None:
+    """Draw how much more than random directions each role does in its own domain.
 
-    A point is the effect of the addition, with its 90 % interval, a diamond that of the persona
-    prompt, and a grey bar the range of random directions.
+    A point is the effect of the addition minus the mean effect of the role's random directions, a
+    line its 90 % interval. In the grey strip lies what is no difference.
 
     Args:
         table: as `role_lens.compare` returns it.
         path: the PNG file.
+        bound: what is smaller is no difference: that of the comparison's plan.
 
     Examples:
         >>> import pandas as pd
         >>> from role_lens.reporting import plot_comparison
-        >>> row = {"role": "poet", "domain": "verse", "in_domain": True, "add": 0.1, "low": 0.0}
-        >>> row |= {"high": 0.2, "random_low": -0.1, "random_high": 0.15, "persona": -0.05}
+        >>> row = {"role": "poet", "domain": "verse", "in_domain": True, "excess": 0.1}
+        >>> row |= {"excess_low": 0.0, "excess_high": 0.2}
         >>> plot_comparison(pd.DataFrame([row]), folder / "verdict.png")
         >>> (folder / "verdict.png").exists()
         True
     """
-    own = table[table["in_domain"] & table["add"].notna()]
+    own = table[table["in_domain"] & table["excess"].notna()]
     figure = Figure(figsize=(8, 1.5 + 0.27 * len(own)), layout="constrained")
     axis = figure.subplots()
-    draw_effects(axis, own, names=list(own["role"] + " (" + own["domain"] + ")"))
+    names = list(own["role"] + " (" + own["domain"] + ")")
+    draw_excess(axis, own, names=names, bound=bound)
     save_figure(figure, path)
 
 
-def draw_effects(axis: Axes, own: pd.DataFrame, *, names: Sequence[str]) -> None:
-    """Draw effects into an axis as `plot_comparison` does, a row for each role.
+def draw_excess(
+    axis: Axes, own: pd.DataFrame, *, names: Sequence[str], bound: float = BOUND
+) -> None:
+    """Draw excesses over random directions into an axis as `plot_comparison` does.
 
     Args:
         axis: of a figure of your own.
-        own: rows of a comparison's table: `add, low, high, random_low, random_high`, and `persona`
-            if it was asked; all in nats.
+        own: rows of a comparison's table: `excess, excess_low, excess_high`, in margins.
         names: of the rows.
+        bound: what is smaller is no difference.
 
     Examples:
         >>> import pandas as pd
         >>> from matplotlib.figure import Figure
-        >>> from role_lens.reporting import draw_effects
-        >>> row = {"add": 0.1, "low": 0.0, "high": 0.2, "random_low": -0.1, "random_high": 0.15}
+        >>> from role_lens.reporting import draw_excess
         >>> axis = Figure().subplots()
-        >>> draw_effects(axis, pd.DataFrame([row]), names=["poet"])
+        >>> row = {"excess": 0.1, "excess_low": 0.0, "excess_high": 0.2}
+        >>> draw_excess(axis, pd.DataFrame([row]), names=["poet"])
         >>> [text.get_text() for text in axis.get_yticklabels()]
         ['poet']
     """
-    axis.use_sticky_edges = False  # a band ends inside the frame
     rows = np.arange(len(own))
-    band = (own["random_high"] - own["random_low"]).to_numpy()
-    axis.barh(rows, band, 0.8, left=own["random_low"], color="#d9d9d9", label="random directions")
-    error = np.stack([own["add"] - own["low"], own["high"] - own["add"]])
+    axis.axvspan(-bound, bound, color="#e8e8e8", label=f"no difference (± {bound:g})")
+    axis.axvline(0, color="black", linewidth=0.8)
+    ends = own["excess"] - own["excess_low"], own["excess_high"] - own["excess"]
     axis.errorbar(
-        own["add"],
+        own["excess"],
         rows,
-        xerr=error,
+        xerr=np.stack(ends),
         fmt="o",
         markersize=5,
         elinewidth=1.2,
         color="#1f3b73",
-        label="role vector added, 90 % interval",
+        label="role vector minus random directions, 90 % interval",
     )
-    if "persona" in own.columns:
-        axis.scatter(
-            own["persona"],
-            rows,
-            marker="D",
-            facecolor="white",
-            edgecolor="#d9822b",
-            s=26,
-            zorder=3,
-            label="persona prompt",
-        )
-    axis.axvline(0, color="black", linewidth=0.8)
     axis.set_yticks(rows, names, fontsize=8)
     axis.set_ylim(len(own) - 0.4, -0.6)
-    axis.set_xlabel("mean change of log p(correct) on held-out questions, nats")
-    axis.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=3)
+    axis.set_xlabel("change of the margin on held-out questions, role minus random")
+    axis.legend(frameon=False, fontsize=8, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
 def plot_transfer(
@@ -238,10 +230,11 @@ def plot_transfer(
         >>> effects = pd.DataFrame({"role": "poet", "domain": ["verse", "food"], "kind": "add"})
         >>> effects = effects.assign(in_domain=[True, False], effect=[0.2, -0.1])
         >>> file, titles = folder / "transfer.png", {"add": "role vector added"}
-        >>> plot_transfer(effects, file, kinds=titles, value="effect", label="nats")
+        >>> plot_transfer(effects, file, kinds=titles, value="effect", label="margin")
         >>> file.exists()
         True
     """
+    effects = effects[effects["role"].notna()]  # some controls are the same for all roles
     own = effects[effects["in_domain"]].drop_duplicates("role")
     homes = own.sort_values(["domain", "role"]).set_index("role")["domain"]
     roles = list(homes.index)

@@ -126,7 +126,7 @@ class QuestionOptions:
     Examples:
         >>> from role_lens.reporting import QuestionOptions
         >>> len(QuestionOptions(domain="econ").load())
-        40
+        120
     """
 
     questions: str = "builtin"

@@ -9,7 +9,9 @@ from .generated import score_generated
 from .generation_options import Generation
 from .identity import content_hash, hash_of_patches, hash_of_vectors, model_identity
 from .items import Item
+from .margin import MarginDesign, margins
 from .method import METHODS, ScoringMethod
+from .neutral import NeutralPrompts
 
 __all__ = [
     "METHODS",
@@ -18,6 +20,8 @@ __all__ = [
     "Asking",
     "Generation",
     "Item",
+    "MarginDesign",
+    "NeutralPrompts",
     "ScoringMethod",
     "answer_logprobs",
     "attribute",
@@ -26,6 +30,7 @@ __all__ = [
     "hash_of_patches",
     "hash_of_vectors",
     "kl_divergence",
+    "margins",
     "mean_kl",
     "model_identity",
     "read_letter",

@@ -21,13 +21,18 @@ from role_lens._run.budget import Budget, token_budget
 from role_lens.chat import template_identity
 from role_lens.checks import check_is
 from role_lens.compute import Compute
+from role_lens.errors import RoleLensError
 from role_lens.models import Model, check_model
 from role_lens.questions.question import Question, question_list
 from role_lens.scoring.asking import Asking, check_likelihood
 from role_lens.scoring.engine import Scorer, engine
 from role_lens.scoring.identity import content_hash, model_identity
 from role_lens.scoring.items import Item, tokenize_question
+from role_lens.scoring.margin import MarginDesign
 from role_lens.scoring.method import METHODS
+
+BLIND = "Which of these is right?"
+"""What a question says if its text is left out."""
 
 
 class Asker:
@@ -161,9 +166,37 @@ class AskedQuestions:
         """
         return engine(self.model, self.items, self.asker.budget)
 
+    @cached_property
+    def margin_design(self) -> MarginDesign:
+        """What the margins of these questions need; their groups are the subjects.
+
+        Raises:
+            RoleLensError: margins can't tell knowledge by these questions, see `MarginDesign`.
+        """
+        answers = np.array([question.answer for question in self.questions], dtype=np.int64)
+        n_options = np.array([len(item.continuations) for item in self.items])
+        return MarginDesign(
+            answers,
+            np.arange(n_options.max(initial=0)) < n_options[:, None],
+            [f"{question.domain}/{question.subject}" for question in self.questions],
+            letters=METHODS[self.asking.scoring].lettered,
+        )
+
     def with_system(self, system: str) -> "AskedQuestions":
         """The same questions with another system message."""
         return self.asker.with_system(system).ask(self.questions)
+
+    def with_examples(self, examples: Iterable[Question]) -> "AskedQuestions":
+        """The same questions with answered ones before them."""
+        asking = replace(self.asking, examples=tuple(examples))
+        return Asker(self.model, asking, self.asker.compute).ask(self.questions)
+
+    def blind(self) -> "AskedQuestions":
+        """The same questions without their text: only the options are there to go by.
+
+        What changes their scores is no knowledge of the answers.
+        """
+        return self.asker.ask(replace(one, question=BLIND) for one in self.questions)
 
     def describe(self) -> pd.DataFrame:
         """Table with a row per question: `question_id, domain, subject, n_choices, answer`."""
@@ -178,22 +211,41 @@ class AskedQuestions:
             }
         )
 
-    def score_columns(self, summed: Float[Tensor, "item choice"]) -> dict[str, np.ndarray]:
-        """Columns `predicted, correct, logprob_correct, choice_mass, logprob_0 …` of `evaluate`.
+    def option_scores(
+        self, summed: Float[Tensor, "item choice"]
+    ) -> Float[np.ndarray, "item choice"]:
+        """What options are compared by, in nats; NaN where there is no option.
 
         Args:
             summed: log-likelihood of each option's tokens, in nats; NaN where there is no option.
         """
         likelihood = summed.double().numpy()
+        return METHODS[self.asking.scoring].score(likelihood, _lengths(self.items, likelihood))
+
+    def score_columns(self, summed: Float[Tensor, "item choice"]) -> dict[str, np.ndarray]:
+        """The columns of `evaluate` from `predicted` on.
+
+        The margin is missing where it can't be told.
+
+        Args:
+            summed: log-likelihood of each option's tokens, in nats; NaN where there is no option.
+        """
+        likelihood, scores = summed.double().numpy(), self.option_scores(summed)
         answers = np.array([question.answer for question in self.questions])
-        scores = METHODS[self.asking.scoring].score(likelihood, _lengths(self.items, likelihood))
         predicted = np.nanargmax(scores, axis=1)
         correct = np.take_along_axis(scores, answers[:, None], axis=1)[:, 0]
         total = np.logaddexp.reduce(np.where(np.isnan(scores), -np.inf, scores), axis=1)
+        try:
+            margin = self.margin_design.margins(scores)
+        except RoleLensError:
+            margin = np.full(len(scores), np.nan)
+        logprobs = scores - total[:, None]
         return {
             "predicted": predicted,
             "correct": predicted == answers,
+            "margin": margin,
             "logprob_correct": correct - total,
+            "entropy": -np.nansum(np.exp(logprobs) * logprobs, axis=1),
             "choice_mass": np.nansum(np.exp(likelihood), axis=1),
             **{f"logprob_{i}": scores[:, i] for i in range(scores.shape[1])},
         }

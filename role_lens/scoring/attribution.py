@@ -1,4 +1,4 @@
-"""Estimates, to first order, what adding each direction would do, from one backward pass.
+"""Estimates, to first order, what adding each direction would do, from one gradient.
 
     attribute(model, vectors, questions).nlargest(5, "effect")
 
@@ -8,11 +8,12 @@ Nothing is patched here; `sweep` computes the effects exactly.
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import einops
 import numpy as np
 import pandas as pd
+import scipy.special
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -27,12 +28,18 @@ from role_lens._run.tokens import Batch, pad_left
 from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, model_name
+from role_lens.patches.hooks import attached
+from role_lens.patches.patch import Patch, combined
 from role_lens.questions.question import Question
 from role_lens.scoring.asked import AskedQuestions, Asker
 from role_lens.scoring.asking import Asking
 from role_lens.scoring.items import Item
 from role_lens.scoring.method import METHODS, ScoringMethod
 from role_lens.vectors import RoleVectors, check_vectors
+
+Estimated = Literal["margin", "logprob"]
+"""What is estimated: the change of the mean margin, or of the mean log p(correct)."""
+Weights: TypeAlias = Float[Tensor, " _"]
 
 
 @has_model_to_itself
@@ -43,25 +50,29 @@ def attribute(
     asking: Asking = Asking(),
     *,
     contrasts: Sequence[str] | None = None,
+    score: Estimated = "margin",
     compute: Compute = Compute(),
 ) -> pd.DataFrame:
     """Estimate the effect of adding each direction at its own layer, at all tokens.
 
-    With f the log of p(correct) normalised over the options, and x_l,t the residual stream entering
+    With f the mean margin (see `role_lens.scoring.margins`), and x_l,t the residual stream entering
     block l at token t, adding c·d changes f by c · Σ_t ∂f/∂x_l,t · d, to first order (attribution
-    patching, Nanda 2023; Syed et al. 2023, arXiv 2310.10348). One forward and one backward pass
-    give it for all roles, positions and layers. It leaves out how f curves: it is best for small
-    coefficients, and worst where the addition is large beside the stream itself.
+    patching, Nanda 2023; Syed et al. 2023, arXiv 2310.10348). Two forward passes and a backward one
+    give it for all roles, positions and layers: the first says how f depends on the options'
+    scores. It leaves out how f curves: it is best for small coefficients, and worst where the
+    addition is large beside the stream itself.
 
     Args:
         asking: scoring, layout, system message and examples.
         contrasts: which directions; None for all that the vectors have.
+        score: what f is the mean of: the `margin`, or the `logprob` of the right option, normalised
+            over the options, in nats.
         compute: batches and progress.
 
     Returns:
         One row per direction: `kind` (add), `contrast, role, position, layer, coefficient` (1),
-        `effect` (mean over questions of the estimated change of `logprob_correct`, in nats per unit
-        of the coefficient) and `sem`, its standard error over questions.
+        `effect` (estimated change of the mean margin per unit of the coefficient) and `sem`, its
+        standard error over questions.
 
     Raises:
         RoleLensError: no questions, a prompt longer than the model's context, vectors of another
@@ -81,7 +92,7 @@ def attribute(
     directions = torch.stack([vectors.directions(contrast) for contrast in contrasts])
     total = torch.zeros(directions.shape[:-1], dtype=torch.float64)
     square = torch.zeros_like(total)
-    for gradients in question_gradients(Asker(model, asking, compute).ask(questions)):
+    for gradients in question_gradients(Asker(model, asking, compute).ask(questions), score):
         effects = einops.einsum(
             gradients,
             directions,
@@ -93,10 +104,17 @@ def attribute(
     return _table(vectors, contrasts, total, square, len(questions))
 
 
-def question_gradients(asked: AskedQuestions) -> Iterator[Float[Tensor, "question layer d_model"]]:
-    """Gradients of f (see `attribute`) with respect to the residual stream entering each block.
+def question_gradients(
+    asked: AskedQuestions, score: Estimated = "margin", *, patch: Patch | None = None
+) -> Iterator[Float[Tensor, "question layer d_model"]]:
+    """Gradients of f (see `attribute`) with respect to the residual stream entering each block,
+    times the number of questions, through each question's own options.
 
     They are summed over tokens, and come in batches of questions, longest first.
+
+    Args:
+        patch: an addition to all tokens, under which f and its gradients are taken; there are none
+            for the layers before its own, which are zero. None for the unpatched model.
 
     Raises:
         RoleLensError: no questions, or a model that carries hooks.
@@ -112,13 +130,14 @@ def question_gradients(asked: AskedQuestions) -> Iterator[Float[Tensor, "questio
             f"the effects of directions can't be estimated on {model_name(model)}, which doesn't "
             "ignore padding, for questions of different lengths: sweep without screening"
         )
+    weights = _weights(asked, score, patch)
     size = [len(sequences) * max(map(len, sequences)) for sequences in rows]
     order = sorted(range(len(items)), key=lambda i: (-size[i], i))
     with tqdm(total=len(items), desc="attribution", disable=not asked.progress) as bar:
         while order:
             some = order[: budget.rows(size[order[0]])]
-            batch = [(rows[i], items[i], asked.questions[i].answer) for i in some]
-            run = partial(_batch_gradients, model, batch, method)
+            batch = [(rows[i], items[i], weights[i]) for i in some]
+            run = partial(_batch_gradients, model, batch, method, patch)
             gradients = attempt(run, budget, len(some))
             if gradients is not None:
                 yield gradients
@@ -126,16 +145,35 @@ def question_gradients(asked: AskedQuestions) -> Iterator[Float[Tensor, "questio
                 bar.update(len(some))
 
 
+def mean_gradient(
+    asked: AskedQuestions, *, patch: Patch | None = None
+) -> Float[Tensor, "layer d_model"]:
+    """The gradient of the mean margin with respect to the residual stream entering each block.
+
+    Args:
+        patch: as for `question_gradients`.
+    """
+    cfg = asked.model.cfg
+    total = torch.zeros((cfg.n_layers, cfg.d_model), dtype=torch.float64)
+    for gradients in question_gradients(asked, patch=patch):
+        total += einops.reduce(gradients.double(), "question layer d -> layer d", "sum")
+    return (total / len(asked)).float()
+
+
 @has_model_to_itself
 @torch.inference_mode(False)
 def _batch_gradients(
-    model: Model, questions: Sequence[tuple[list[list[int]], Item, int]], method: ScoringMethod
+    model: Model,
+    questions: Sequence[tuple[list[list[int]], Item, Weights]],
+    method: ScoringMethod,
+    patch: Patch | None,
 ) -> Float[Tensor, "question layer d_model"]:
     sequences = [ids for rows, _, _ in questions for ids in rows]
     batch = pad_left(model, sequences, range(len(sequences)))
     n_layers = model.cfg.n_layers
     columns = max(len(tokens) for _, item, _ in questions for tokens in item.continuations)
-    streams = _streams(model, batch)
+    streams = _streams(model, batch, patch)
+    first = 0 if patch is None else patch.first_layer
     with torch.enable_grad():
         last = streams[-1][:, -columns:].requires_grad_()
         ones = torch.ones(last.shape[:2], dtype=torch.long, device=last.device)
@@ -148,7 +186,7 @@ def _batch_gradients(
     summed = []
     # Backwards through one block at a time, which is run again for it: the activations inside
     # all blocks together would take far more memory than the streams between them.
-    for layer in reversed(range(n_layers)):
+    for layer in reversed(range(first, n_layers)):
         with torch.enable_grad():
             entering = streams.pop().requires_grad_()
             left, _ = run_blocks(
@@ -158,6 +196,7 @@ def _batch_gradients(
             (gradient,) = torch.autograd.grad(left, entering, gradient)
         summed.append(gradient.float().sum(dim=1).cpu())
         leaving = entering.detach()
+    summed += [torch.zeros_like(summed[0])] * first
     by_row = torch.stack(summed[::-1], dim=1)
     owner = torch.tensor([q for q, (rows, _, _) in enumerate(questions) for _ in rows])
     by_question = torch.zeros((len(questions), *by_row.shape[1:]))
@@ -183,8 +222,11 @@ def _check_block(
 
 
 @torch.no_grad()
-def _streams(model: Model, batch: Batch) -> list[Float[Tensor, "row pos d_model"]]:
-    """The residual stream entering each block, and leaving the last."""
+def _streams(
+    model: Model, batch: Batch, patch: Patch | None
+) -> list[Float[Tensor, "row pos d_model"]]:
+    """The residual stream entering each block, what is added there included, and leaving the
+    last."""
     streams: list[Tensor] = []
 
     def keep(x: Tensor, hook: Any) -> None:
@@ -192,26 +234,44 @@ def _streams(model: Model, batch: Batch) -> list[Float[Tensor, "row pos d_model"
 
     n_layers = model.cfg.n_layers
     hooks = [(f"blocks.{layer}.hook_resid_pre", keep) for layer in range(n_layers)]
-    with hooked(model, hooks):
+    with attached(model, patch), hooked(model, hooks):
         left, _ = run_blocks(model, batch.tokens, batch.mask, stop=n_layers)
     return [*streams, left]
 
 
+@torch.inference_mode(False)
+@torch.no_grad()
+def _weights(asked: AskedQuestions, score: Estimated, patch: Patch | None) -> list[Weights]:
+    """How f, times the number of questions, depends on the score of each option, to first order."""
+    (summed,) = asked.scorer().logprobs([combined(patch)])
+    scores = asked.option_scores(summed)
+    if score == "margin":
+        found = asked.margin_design.gradient(scores) * len(asked)
+    else:
+        share = scipy.special.softmax(np.where(np.isnan(scores), -np.inf, scores), axis=1)
+        found = -share
+        found[np.arange(len(asked)), [one.answer for one in asked.questions]] += 1
+    return [
+        torch.tensor(row[: len(item.continuations)], dtype=torch.float32)
+        for row, item in zip(found, asked.items, strict=True)
+    ]
+
+
 def _objectives(
     logprobs: Float[Tensor, "row columns d_vocab"],
-    questions: Sequence[tuple[list[list[int]], Item, int]],
+    questions: Sequence[tuple[list[list[int]], Item, Weights]],
     method: ScoringMethod,
 ) -> list[Float[Tensor, ""]]:
-    """log p(correct), normalised over the options, of each question."""
+    """For each question its options' scores, each times its weight."""
     results, row = [], 0
-    for rows, item, answer in questions:
+    for rows, item, weights in questions:
         scores = []
         for choice, tokens in enumerate(item.continuations):
             at = row + (choice if len(rows) > 1 else 0)
             steps = torch.arange(logprobs.shape[1] - len(tokens), logprobs.shape[1])
             likelihood = logprobs[at, steps, torch.tensor(tokens)].sum()
             scores.append(method.score(likelihood, len(tokens)))
-        results.append(torch.stack(scores).log_softmax(dim=0)[answer])
+        results.append(torch.stack(scores) @ weights.to(logprobs.device))
         row += len(rows)
     return results
 

@@ -27,7 +27,7 @@ from role_lens.scoring.generated import score_generated
 from role_lens.scoring.generation_options import Generation
 from role_lens.values import shown
 
-_LIKELIHOOD = ("logprob_correct", "choice_mass")
+_LIKELIHOOD = ("margin", "logprob_correct", "choice_mass")
 """Columns of the table that only scoring by likelihood gives."""
 
 
@@ -63,10 +63,12 @@ def evaluate(
 
     Returns:
         One row per patch and question: `patch, question_id, domain, subject, n_choices` (options),
-        `answer, predicted, correct, logprob_correct` (log of p(correct) normalised over the
-        options, in nats), `choice_mass` (probability of all options together), and `logprob_0 …`,
-        the score of each option in nats: for `letter` log p over the whole vocabulary, for `cloze`
-        per token of the option.
+        `answer, predicted, correct, margin` (how far the right option stands above the wrong ones,
+        see `role_lens.scoring.margins`; 0 is chance; missing where these questions can't tell it),
+        `logprob_correct` (log of p(correct) normalised over the options, in nats), `entropy` (over
+        the options, in nats), `choice_mass` (probability of all options together), and `logprob_0
+        …`, the score of each option in nats: for `letter` log p over the whole vocabulary, for
+        `cloze` per token of the option.
 
     Raises:
         RoleLensError: no questions or patches, a prompt longer than the model's context, a patch
@@ -146,8 +148,8 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         One row per patch: `patch, n` (questions), `accuracy` with its standard error over questions
-        `accuracy_se`, beside `chance`; for letters and cloze the mean `logprob_correct` (nats) with
-        `logprob_correct_se`, and `choice_mass`; for generated answers the shares that were
+        `accuracy_se`, beside `chance`; for letters and cloze the mean `margin` with `margin_se`,
+        `logprob_correct` (nats), and `choice_mass`; for generated answers the shares that were
         `truncated` and `unreadable`. Standard errors are of each patch alone: differences between
         patches are paired by question, and far more certain (`role_lens.statistics`).
 
@@ -169,7 +171,7 @@ def summarize(table: pd.DataFrame) -> pd.DataFrame:
         means |= {"truncated": "truncated", "unreadable": "unreadable"}
     else:
         means |= {name: name for name in _LIKELIHOOD}
-        errors |= {"logprob_correct_se": "logprob_correct"}
+        errors |= {"margin_se": "margin"}
     by_patch = table.groupby("patch", sort=False)
     columns = {}
     for name, column in means.items():

@@ -20,9 +20,11 @@ from role_lens.scoring.answers.letters import read_letter
 from role_lens.scoring.answers.numbers import read_number
 from role_lens.scoring.generation_options import Generation, Style
 
-_LEAD = {"direct": 'Answer only with "', "chain": 'Think step by step. Finish with "'}
-_LETTER_FORM = 'The answer is (X)", where X is the letter of the correct answer.'
-_NUMBER_FORM = 'The answer is N", where N is a number.'
+_LEAD = {
+    "direct": 'Answer only with "The answer is {}"',
+    "chain": 'Think step by step. Finish with "The answer is {}"',
+    "boxed": 'Reason step by step, and finish with "\\boxed{{{}}}"',
+}
 
 
 def score_generated(
@@ -98,9 +100,12 @@ def score_generated(
 def question_prompt(question: Question | NumericQuestion, style: Style) -> str:
     """The question, its options, and in which form to answer."""
     if isinstance(question, NumericQuestion):
-        return f"{question.question.strip()}\n\n{_LEAD[style]}{_NUMBER_FORM}"
+        form = f"{_LEAD[style].format('N')}, where N is a number."
+        return f"{question.question.strip()}\n\n{form}"
     choices = "\n".join(lettered(question))
-    return f"{question.question.strip()}\n{choices}\n\n{_LEAD[style]}{_LETTER_FORM}"
+    letter = "X" if style == "boxed" else "(X)"
+    form = f"{_LEAD[style].format(letter)}, where X is the letter of the correct answer."
+    return f"{question.question.strip()}\n{choices}\n\n{form}"
 
 
 def _read(question: Question | NumericQuestion, text: str, truncated: bool) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from typing import Literal, get_args
 from role_lens.checks import set_temperature, whole_number
 from role_lens.errors import RoleLensError
 
-Style = Literal["direct", "chain"]
+Style = Literal["direct", "chain", "boxed"]
 
-_LENGTH: dict[Style, int] = {"direct": 32, "chain": 512}
+_LENGTH: dict[Style, int] = {"direct": 32, "chain": 512, "boxed": 512}
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Generation:
     """
 
     style: Style = "direct"
-    """Ask for the answer alone (`direct`), or to think step by step before it (`chain`: chain of
-    thought, Kojima et al. 2022, arXiv 2205.11916)."""
+    """Ask for the answer alone (`direct`), to think step by step before it (`chain`: chain of
+    thought, Kojima et al. 2022, arXiv 2205.11916), or to do so and write it into a LaTeX box
+    (`boxed`), as mathematics questions are often put."""
     max_new_tokens: int | None = None
-    """Longest answer, in tokens; None for 32 (direct) or 512 (chain)."""
+    """Longest answer, in tokens; None for 32 (direct) or 512 (chain and boxed)."""
     temperature: float = 0.0
     """0 takes the likeliest token (greedy decoding); else tokens are drawn from softmax(logits /
     temperature)."""

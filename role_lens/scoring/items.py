@@ -71,14 +71,14 @@ def tokenize_question(model: Model, question: Question, asking: Asking) -> Item:
             f"question {question.id} is one of the examples, with its answer: ask others"
         )
     chat = has_chat_template(model)
-    text = _text(method, question, shots, asking, chat=chat)
     turn = assistant_turn(model, asking.system)
     if chat:
-        text = chat_text(model, text, asking.system)
+        text = _conversation(model, method, question, shots, asking)
         _warn_of_thinking(text, turn)
         text += turn.header
-    elif asking.system is not None:
-        text = f"{asking.system}\n\n{text}"
+    else:
+        head = "" if asking.system is None else f"{asking.system}\n\n"
+        text = head + _in_one(method, question, shots, asking)
     answers = [turn.lead + answer for answer in method.answers(question)]
     prompt, continuations = encode_continuations(model, text, answers, special=not chat)
     check_length(model, len(prompt), question.question, following=max(map(len, continuations)) - 1)
@@ -96,18 +96,39 @@ def _warn_of_thinking(text: str, turn: AssistantTurn) -> None:
         )
 
 
-def _text(
+def _conversation(
+    model: Model,
     method: ScoringMethod,
     question: Question,
     examples: Sequence[Question],
     asking: Asking,
-    *,
-    chat: bool,
 ) -> str:
-    """The examples with their answers, and the question, which may stand bare in a chat unless
-    examples show another form."""
-    if chat and not examples and method.bare is not None:
-        return method.bare(question)
+    """The examples as turns that were answered, and the question as the next one.
+
+    Small chat models are confused by examples in one turn with the question. A template that takes
+    no answers gets them there all the same.
+
+    Warns:
+        UserWarning: the template takes no answers.
+    """
+
+    def ask(one: Question) -> str:
+        return method.bare(one) if method.bare else method.ask(one, asking.template)
+
+    earlier = [(ask(e), method.answers(e)[e.answer]) for e in examples]
+    try:
+        return chat_text(model, ask(question), asking.system, earlier)
+    except RoleLensError as error:
+        if not earlier:
+            raise
+        warn(f"examples stand in one turn with the question, since {error}")
+    return chat_text(model, _in_one(method, question, examples, asking), asking.system)
+
+
+def _in_one(
+    method: ScoringMethod, question: Question, examples: Sequence[Question], asking: Asking
+) -> str:
+    """The examples with their answers, and the question, as one text."""
     ask = method.ask
     shots = [f"{ask(e, asking.template)} {method.answers(e)[e.answer]}" for e in examples]
     return "\n\n".join([*shots, ask(question, asking.template)])

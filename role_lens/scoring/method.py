@@ -36,8 +36,10 @@ class ScoringMethod:
     score: Callable[[Scores, Scores], Scores]
     """Gives what options are compared by, in nats, from the log-likelihoods of their texts and
     their numbers of tokens. It takes arrays and tensors, and has to be differentiable."""
+    lettered: bool = False
+    """Whether options are named by letters, among which a model may have preferences."""
     bare: Callable[[Question], str] | None = None
-    """Gives the question as one turn of a chat without examples, where that differs from `ask`."""
+    """Gives the question as one turn of a chat, where that differs from `ask`."""
 
 
 METHODS: Registry[ScoringMethod] = Registry("role_lens.scoring.methods", "METHOD", "scoring")

@@ -7,12 +7,16 @@ from .paired import (
     sign_flip_test,
     smallest_detectable,
 )
+from .random_band import AgainstRandom, PooledExcess, against_random
 from .selection_bias import BestOfMany, best_of_many
 
 __all__ = [
+    "AgainstRandom",
     "Association",
     "BestOfMany",
+    "PooledExcess",
     "SignFlipTest",
+    "against_random",
     "association",
     "best_of_many",
     "bootstrap_interval",

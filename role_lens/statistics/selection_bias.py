@@ -53,7 +53,7 @@ def best_of_many(
         changes: score with the patch minus that without, in any unit, such as 1, 0 and -1 for
             answers that became right, stayed as they were, or became wrong.
         ties: breaks ties: of candidates with the same mean change the one with the largest mean of
-            these is the best, such as changes of log p(correct); None for a random one.
+            these is the best, such as changes of the margin; None for a random one.
         halves: number of random halves.
 
     Examples:

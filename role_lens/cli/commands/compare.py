@@ -1,4 +1,4 @@
-"""`role-lens compare` tests whether role vectors help, beside controls.
+"""`role-lens compare` tests whether role vectors do more than random directions.
 
     role-lens compare --vectors roles.safetensors --roles economist --out economist-verdict
 
@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SHOWN = (
-    *("role", "domain", "contrast", "layer", "position", "coefficient", "n", "baseline_accuracy"),
-    *("persona", "add", "low", "high", "random_low", "random_high"),
-    *("ablate", "shared_matched", "specific_matched", "p_helps_adjusted", "verdict"),
+    *("role", "domain", "contrast", "layer", "position", "n", "baseline", "add", "persona"),
+    *("excess", "excess_low", "excess_high", "p_more", "p_less", "verdict"),
 )
 """Columns of a comparison that are printed; all are in its files."""
 
@@ -56,7 +55,7 @@ def run(
             labels. Without it, the built-in ones if the fit was on these.
         base: Base prompts of the fit. Without it, the built-in ones.
     """
-    from role_lens.experiments.comparison import check_exam
+    from role_lens.experiments.dividing import check_exam
     from role_lens.files import as_path, check_folder
 
     selection = replace(selection, grid=grid)
@@ -72,23 +71,30 @@ def run(
         loaded = loaded.with_prompts(roles, base_prompts)
     check_exam(loaded, exam, selection, plan)  # may refuse, before a model is loaded
     table = rl.compare(options.load(), loaded, exam, out, selection, plan)
-    _show(table, out)
+    _show(table, out, plan.bound)
 
 
-def _show(table: "pd.DataFrame", out: Path) -> None:
+def _show(table: "pd.DataFrame", out: Path, bound: float) -> None:
     import pandas as pd
 
     from role_lens.files import write_table
 
     write_table(out / "comparison.csv", table)
-    rl.reporting.plot_comparison(table, out / "comparison.png")
+    rl.reporting.plot_comparison(table, out / "comparison.png", bound=bound)
     own = table[table["in_domain"]]
     shown = [name for name in SHOWN if name in own.columns]
     say(own[shown].to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
-    counts = rl.experiments.tally(pd.read_parquet(out / "effects.parquet"))
-    say("\nHow many are helped and hurt (p values are adjusted within each line):")
-    say(counts.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
+    effects = pd.read_parquet(out / "effects.parquet")
+    together = rl.experiments.pooled(effects)
+    if len(together):
+        say("\nAll roles together, against their random directions:")
+        say(together.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
+    positive = pd.read_parquet(out / "positive.parquet")
+    if len(positive):
+        say("\nWhat must be found, if anything can be:")
+        say(positive.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
     say(
-        "\nEffects are mean changes of log p(correct), in nats; verdict, interval and p are of the "
-        f"addition.\nOther domains and all conditions: {out.resolve()}"
+        "\nEffects are mean changes of the margin: how far the right option stands above the wrong "
+        "ones, in units of their spread. Excess is the effect of the addition minus the mean of "
+        f"its random directions.\nOther domains and all conditions: {out.resolve()}"
     )

@@ -6,7 +6,9 @@
 All other commands but `demo` read this file.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import role_lens as rl
 from role_lens.reporting.options import Common
@@ -23,7 +25,10 @@ def run(
     options: Common,
     prompts: tuple[str, ...] = ("builtin",),
     base: str = "builtin",
-    finder: str = "difference_of_means",
+    finder: str = "means",
+    layers: tuple[int, ...] | None = None,
+    answers: Path | None = None,
+    sae: Path | None = None,
     system: str | None = None,
 ) -> None:
     """Fit role vectors: a direction for every role, layer and post-instruction token, into a file.
@@ -35,14 +40,18 @@ def run(
         base: Base prompts, which roles are set against: builtin, a .jsonl or a .txt file.
         finder: How more directions are found: a file in `role_lens.finders`. Differences of means
             are there in any case.
+        layers: Layers at which another finder looks for directions. Without them, all, which may
+            take long.
+        answers: A folder written by `role-lens answers`, for finders `answers` and `learned`.
+        sae: A folder of SAELens, for finder `sae`.
         system: System message before every prompt. Without one, the chat template's own.
     """
     from role_lens.files import check_writable
 
-    rl.finders.FINDERS.check(finder)
+    used = _finder(finder, {"layers": layers, "answers": answers, "sae": sae})
     roles, base_prompts = rl.load_roles(*prompts), rl.load_prompts(base)
     check_writable(out)
-    vectors = rl.RoleVectors.fit(options.load(), roles, base_prompts, finder=finder, system=system)
+    vectors = rl.RoleVectors.fit(options.load(), roles, base_prompts, finder=used, system=system)
     vectors.save(out)
     n, few = len(vectors.roles), {r: len(p) for r, p in roles.items() if len(p) < FEW}
     say(f"{n} role{'s' * (n > 1)}, {vectors.n_layers} layers -> {out}")
@@ -53,3 +62,13 @@ def run(
         )
     if n == 1:
         say("A single role has contrast base only: fit others with it, such as builtin.")
+
+
+def _finder(name: str, options: Mapping[str, Any]) -> "rl.finders.Finder":
+    """The finder, with those options that are given."""
+    made = rl.finders.FINDERS[name]
+    given = {option: value for option, value in options.items() if value is not None}
+    for option in given:
+        if not hasattr(made, option):
+            raise rl.RoleLensError(f"finder {name!r} takes no --{option}: leave it out")
+    return made(**given)

@@ -51,7 +51,7 @@ def run(
     baseline, candidates = effects.iloc[0], effects.iloc[1:]
     say(f"baseline: accuracy {baseline['accuracy']:.4g} on {baseline['n']} questions")
     best = candidates.nlargest(10, "effect").drop(columns="n")
-    say(f"\nlargest of {len(candidates)} effects (mean change of log p(correct)):")
+    say(f"\nlargest of {len(candidates)} effects (mean change of the margin):")
     say(best.to_string(index=False, float_format=lambda x: f"{x:.4g}"))
     say(
         "\nThe largest of many is large by chance too: test a choice on other questions.\n"

@@ -1,4 +1,4 @@
-"""Gives the package's own questions: 8 domains of 40, described in `role_lens/data/README.md`."""
+"""Gives the package's own questions: 8 domains of 120, described in `role_lens/data/README.md`."""
 
 from role_lens.prompts import DATA
 from role_lens.questions.question import Question

@@ -10,4 +10,5 @@ METHOD = ScoringMethod(
     ask=question_text,
     answers=lambda question: LETTERS[: len(question.choices)],
     score=lambda likelihood, n_tokens: likelihood,
+    lettered=True,
 )

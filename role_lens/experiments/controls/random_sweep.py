@@ -11,7 +11,7 @@ import pandas as pd
 
 from role_lens._run.exclusive import with_usual_defaults
 from role_lens.checks import whole_number
-from role_lens.experiments.controls import rotation
+from role_lens.experiments.controls.control_directions import rotation
 from role_lens.experiments.options import Grid
 from role_lens.experiments.sweeps import sweep_asked
 from role_lens.scoring.asked import AskedQuestions

@@ -60,6 +60,19 @@ def rotation(vectors: RoleVectors, seed: int, number: int) -> RoleVectors:
     return rotated(vectors, seed=(1_000_000 * seed + number) % (2**61 - 1))
 
 
+def random_directions(d_model: int, n: int, *, seed: int = 0) -> Float[Tensor, "n d_model"]:
+    """Unit vectors drawn uniformly; the first ones are the same however many there are.
+
+    Examples:
+        >>> from role_lens.experiments import random_directions
+        >>> random_directions(32, n=5).norm(dim=-1)
+        tensor([1.0000, 1.0000, 1.0000, 1.0000, 1.0000])
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = [torch.randn(d_model, generator=generator) for _ in range(n)]
+    return unit(torch.stack(drawn)) if drawn else torch.empty((0, d_model))
+
+
 def shuffled_directions(
     role: Float[Tensor, "role_prompt d_model"],
     base: Float[Tensor, "base_prompt d_model"],
@@ -87,6 +100,8 @@ def shuffled_directions(
     for _ in range(n):
         mixed = both[torch.randperm(len(both), generator=generator)]
         directions.append(mixed[: len(role)].mean(dim=0) - mixed[len(role) :].mean(dim=0))
+    if not directions:
+        return torch.empty((0, role.shape[1]))
     return torch.stack(directions).float()
 
 

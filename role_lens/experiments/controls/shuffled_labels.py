@@ -16,7 +16,7 @@ from torch import Tensor
 from role_lens._run.activations import activations_at
 from role_lens._run.tokens import encode_chat
 from role_lens.errors import RoleLensError, warn
-from role_lens.experiments.controls import shuffled_directions
+from role_lens.experiments.controls.control_directions import shuffled_directions
 from role_lens.experiments.selection import Choice
 from role_lens.finders._finder import FitPrompts
 from role_lens.models import Model

@@ -6,11 +6,13 @@ The best of many random directions does more than any one of them. So a directio
 has to be compared with random ones that were chosen too.
 """
 
-from collections.abc import Callable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
@@ -18,10 +20,13 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from role_lens.experiments.candidates import candidates_of
-from role_lens.experiments.controls import rotation
+from role_lens.experiments.condition_kinds import ConditionKind
+from role_lens.experiments.condition_scores import score_conditions
+from role_lens.experiments.conditions import Condition
+from role_lens.experiments.controls.control_directions import rotation
 from role_lens.experiments.options import Selection, TestPlan
 from role_lens.experiments.screening import by_estimate, kept_gradient
-from role_lens.experiments.selection import neutral_kl
+from role_lens.experiments.selection import KLLimit
 from role_lens.experiments.store import TABLE
 from role_lens.experiments.sweeps import open_sweep
 from role_lens.patches.patch import Patch
@@ -72,16 +77,16 @@ def choose_random(
     """Choose random directions for each role of a grid, each the best of as many as the role had.
 
     All of a role's candidates are turned by one random rotation, which keeps their lengths and the
-    angles between them. The best of them within the limits is taken, as `select` does, but by the
-    estimate of its effect alone, from one gradient for all of them. The roles share the rotations,
-    as they share their questions.
+    angles between them. They are screened by estimate, from one gradient for all of them, and those
+    that are left are computed exactly, as `select` does; the best within the limits is taken. The
+    roles share the rotations, as they share their questions.
 
     Args:
         asked: the questions that choose.
         out: run folder of `select`. Choices are kept there, a file for each rotation, so that a
             stopped run goes on where it was.
-        selection: as for `select`. The screened directions are tried in the order of their
-            estimates, and the first within the limit of the KL divergence is taken.
+        selection: as for `select`; what is largest is the mean margin, whatever the objective.
+            With `screen=1` nothing has to be computed exactly at one coefficient.
         plan: the number of random directions, and the seed.
 
     Returns:
@@ -98,27 +103,47 @@ def choose_random(
     """
     selection = selection.within(vectors.n_layers)
     store = open_sweep(asked, vectors, out)
-    # One record: several values would be joined, and 20 and 12 would be the same as 201 and 2.
-    made_of = {"selection": asdict(selection), "n_random": plan.n_random, "seed": plan.seed}
-    key = content_hash(made_of)[:16]
+    key = content_hash({"selection": asdict(selection), "seed": plan.seed})[:16]
+    limit = KLLimit(asked, selection)
 
     @cache
     def gradient() -> Float[Tensor, "layer d_model"]:
         return kept_gradient(store, asked)
 
     @cache
-    def kl() -> Callable[[Patch], float]:
-        return neutral_kl(asked, selection.neutral)
+    def screened(number: int) -> dict[str, list[Patch]]:
+        turned = rotation(vectors, plan.seed, number)
+        ranked = by_estimate(
+            turned,
+            candidates_of(turned, selection.grid),
+            gradient(),
+            selection.grid.screen,
+            allowed=limit.allows(turned),
+        )
+        return {role: [one.patch(turned) for one in some] for role, some in ranked.items()}
+
+    @cache
+    def exact() -> dict[tuple[Any, ...], float]:
+        several = {
+            (role, f"{number}/{place}"): patch
+            for number in range(plan.n_random)
+            for role, patches in screened(number).items()
+            if len(patches) > 1
+            for place, patch in enumerate(patches)
+        }
+        return _mean_margins(asked, several, store.path / "random")
 
     def choose(number: int) -> pd.DataFrame:
-        turned = rotation(vectors, plan.seed, number)
-        candidates = candidates_of(turned, selection.grid)
-        ranked = by_estimate(turned, candidates, gradient(), selection.grid.screen)
         chosen = []
-        for role, of_role in ranked.items():
-            for candidate in of_role:
-                patch = candidate.patch(turned)
-                if selection.max_kl is None or kl()(patch) <= selection.max_kl:
+        for role, patches in screened(number).items():
+            ranked = list(patches)
+            if len(patches) > 1:
+                means = np.array([exact()[role, f"{number}/{i}"] for i in range(len(patches))])
+                # One without a margin is never chosen, as for the role itself.
+                order = np.argsort(np.nan_to_num(-means, nan=np.inf), kind="stable")
+                ranked = [patches[place] for place in order if np.isfinite(means[place])]
+            for patch in ranked:
+                if limit.allows_patch(patch):
                     (layer,) = patch.layers
                     chosen.append((role, number, layer, patch.value, patch.direction.tolist()))
                     break
@@ -133,3 +158,24 @@ def choose_random(
         for table in tables
         for role, number, layer, value, direction in table.itertuples(index=False, name=None)
     ]
+
+
+def random_conditions(chosen: Sequence[RandomChoice]) -> list[Condition]:
+    """Conditions of the null band: each adds one of the random directions."""
+    return [
+        Condition(ConditionKind.RANDOM, one.role, str(one.number), (one.patch,)) for one in chosen
+    ]
+
+
+def _mean_margins(
+    asked: AskedQuestions, patches: Mapping[tuple[str, str], Patch], out: Path
+) -> dict[tuple[Any, ...], float]:
+    """The mean margin under each patch, by role and number."""
+    if not patches:
+        return {}
+    conditions = [
+        Condition(ConditionKind.RANDOM, *names, patches=(patch,))
+        for names, patch in patches.items()
+    ]
+    scores = score_conditions(asked, conditions, out, domain="", in_domain=True)
+    return dict(zip(patches, scores.margin.mean(axis=1).tolist(), strict=True))
