@@ -308,14 +308,11 @@ def written(
 def judge_texts(prepared: Prepared, table: pd.DataFrame) -> pd.DataFrame:
     """With the rank of the role among all names, the log-likelihood per token, and repetition."""
     names = sorted({*prepared.means.roles, *load_roles("builtin")})
-    different = list(dict.fromkeys(table["text"]))
-    likelihoods = role_likelihoods(prepared.model, different, names)
-    row = {text: number for number, text in enumerate(different)}
-    plain = [row[text] for text in table["text"][table["what"] == "plain"]]
-    found = ranks(likelihoods, likelihoods[plain].mean(axis=0))
+    likelihoods = role_likelihoods(prepared.model, list(table["text"]), names)
+    found = ranks(likelihoods, likelihoods[(table["what"] == "plain").to_numpy()].mean(axis=0))
     own = [
-        np.nan if pd.isna(one.role) else found[row[one.text], names.index(one.role)]
-        for one in table.itertuples()
+        np.nan if pd.isna(role) else found[number, names.index(role)]
+        for number, role in enumerate(table["role"])
     ]
     return table.assign(
         rank=own,

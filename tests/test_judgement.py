@@ -249,3 +249,26 @@ def test_verdict():
     assert verdict(near) == "no more than random: within ± 0.07"
     assert verdict(near, bound=0.06) == "can't be told from random: -0.05 to 0.07"
     assert "nothing to judge" in verdict(Finding(**interval, **more, knows=False))
+
+
+def test_a_verdict_says_what_share_of_a_learned_addition_it_is():
+    near = {"excess": 0.01, "low": -0.05, "high": 0.07, "effect": 0.03}
+    learned = Finding(**near, learned=0.3, learned_low=0.1)
+    assert verdict(learned) == (
+        "no more than random: within ± 0.07; 10% of what a learned addition of its length "
+        "does (0.3)"
+    )
+    in_vain = Finding(**near, learned=0.3, learned_low=-0.1)
+    assert verdict(in_vain).endswith("; a learned addition of its length isn't shown to help")
+
+
+def test_a_learned_addition_stands_beside_its_role_alone():
+    effects = {**EFFECTS, ("learned", "poet", None): 0.4}
+    judged = judge([scores("d", True, effects)], permutations=100)
+    table = summary(judged, {"poet": "d", "cook": "d"}).set_index("role")
+    poet = table.loc["poet"]
+    assert poet["learned_low"] < poet["learned"] < poet["learned_high"]
+    share = f"{poet['add'] / poet['learned']:.0%} of what a learned addition"
+    assert share in poet["verdict"]
+    assert np.isnan(table.loc["cook", "learned_low"])
+    assert "learned" not in table.loc["cook", "verdict"]

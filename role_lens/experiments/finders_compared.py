@@ -29,7 +29,10 @@ from role_lens.values import shown
 from role_lens.vectors import RoleVectors, check_vectors
 
 _OF_FINDERS = ("excess", "excess_low", "excess_high", "n_random", "p_more", "p_less", "verdict")
-_ALONE = ("contrast", "layer", "position", "coefficient", "persona", "neutral_persona")
+_ALONE = (
+    *("contrast", "layer", "position", "coefficient", "persona", "neutral_persona"),
+    *("learned", "learned_low", "learned_high"),
+)
 
 
 def compare_finders(

@@ -43,7 +43,8 @@ def role_likelihoods(
     system: str | None = None,
     compute: Compute = Compute(),
 ) -> Float[ndarray, "text role"]:
-    """How likely each role's name is as the answer to what a text is about.
+    """How likely each role's name is as the answer to what a text is about; equal texts are judged
+    once.
 
     Args:
         model: the role judge, any model of `load_model`; without patches.
@@ -66,13 +67,15 @@ def role_likelihoods(
     """
     if len(roles) < 2:
         raise RoleLensError(f"a ranking needs at least two roles, got {list(roles)}")
+    number = {text: i for i, text in enumerate(dict.fromkeys(texts))}
     questions = [
-        Question(str(number), _ASK.format(text=text.strip()), tuple(roles), 0, "text", "text")
-        for number, text in enumerate(texts)
+        Question(str(i), _ASK.format(text=text.strip()), tuple(roles), 0, "text", "text")
+        for text, i in number.items()
     ]
     asking = Asking("cloze", system=system)
     table = evaluate(model, questions, {"none": None}, asking, compute=compute)
-    return table[[f"logprob_{i}" for i in range(len(roles))]].to_numpy(dtype=np.float64)
+    found = table[[f"logprob_{i}" for i in range(len(roles))]].to_numpy(dtype=np.float64)
+    return found[[number[text] for text in texts]]
 
 
 def ranks(
@@ -152,7 +155,7 @@ def judged(
     system: str | None = None,
     compute: Compute = Compute(),
 ) -> Int[ndarray, "text role"]:
-    """Rank of each role for each text, as the unchanged model sees it; equal texts are judged once.
+    """Rank of each role for each text, as the unchanged model sees it.
 
     This is `ranks` of `role_likelihoods`.
 
@@ -178,10 +181,7 @@ def judged(
         >>> found.shape, found[0].tolist() == found[2].tolist()
         ((3, 3), True)
     """
-    different = list(dict.fromkeys(texts))
-    likelihoods = role_likelihoods(model, different, roles, system=system, compute=compute)
-    row = {text: number for number, text in enumerate(different)}
-    return ranks(likelihoods, usual)[[row[text] for text in texts]]
+    return ranks(role_likelihoods(model, texts, roles, system=system, compute=compute), usual)
 
 
 def own_ranks(found: Int[ndarray, "text role"], truth: Sequence[int]) -> Int[ndarray, " text"]:

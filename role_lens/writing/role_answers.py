@@ -11,7 +11,6 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
@@ -89,7 +88,8 @@ def write_answers(
         written = [text for text in plain["answer"] if text]
         if not written:
             raise RoleLensError("all plain answers are empty: ask other questions")
-        usual = store.keep("usual.npy", partial(_usual, model, written, among, compute), ARRAY)
+        judge = partial(role_likelihoods, model, roles=among, compute=compute)
+        usual = store.keep("usual.npy", lambda: judge(written).mean(axis=0), ARRAY)
         found = [WrittenAnswer(None, None, q, a, bool(a)) for q, a in _texts(plain)]
         for role in names:
             own = store.keep(
@@ -151,21 +151,5 @@ def _in_role(
     table = pd.concat(
         [_written(model, system, options, compute) for system in systems], ignore_index=True
     )
-    likelihoods = _likelihoods(model, list(table["answer"]), among, compute)
+    likelihoods = role_likelihoods(model, list(table["answer"]), among, compute=compute)
     return table.assign(rank=ranks(likelihoods, usual)[:, list(among).index(role)])
-
-
-def _usual(
-    model: Model, texts: Sequence[str], among: Sequence[str], compute: Compute
-) -> Float[ndarray, " role"]:
-    return _likelihoods(model, texts, among, compute).mean(axis=0)
-
-
-def _likelihoods(
-    model: Model, texts: Sequence[str], among: Sequence[str], compute: Compute
-) -> Float[ndarray, "text role"]:
-    """Of each role's name for each text; equal texts are judged once."""
-    different = list(dict.fromkeys(texts))
-    found = role_likelihoods(model, different, among, compute=compute)
-    row = {text: number for number, text in enumerate(different)}
-    return np.stack([found[row[text]] for text in texts])

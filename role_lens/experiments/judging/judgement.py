@@ -282,8 +282,13 @@ def _with_verdicts(table: pd.DataFrame, bound: float, judge_all: bool) -> pd.Dat
         f"too few random directions to tell: {int(n)}, and {MIN_CONTROLS} are needed"
         for n in table.loc[few, "n_random"]
     ]
+    learned = table[table["kind"] == ConditionKind.LEARNED.value].set_index(["domain", "role"])
     for i in table.index[table["excess"].notna()]:
         row = table.loc[i]
+        ceiling = {}
+        if row["kind"] == ConditionKind.ADD.value and (row["domain"], row["role"]) in learned.index:
+            best = learned.loc[(row["domain"], row["role"])]
+            ceiling = {"learned": best["effect"], "learned_low": best["low"]}
         found = Finding(
             excess=row["excess"],
             low=row["excess_low"],
@@ -296,6 +301,8 @@ def _with_verdicts(table: pd.DataFrame, bound: float, judge_all: bool) -> pd.Dat
             p_hurts=row["p_hurts_adjusted"],
             knows=bool(row["judged"]),
             needs_question=not row["beyond_blind_low"] <= 0,
+            effect=row["effect"],
+            **ceiling,
         )
         table.loc[i, "verdict"] = verdict(found, bound=bound)
     return table

@@ -56,8 +56,9 @@ def summary(
     Returns:
         `role, domain, in_domain, n` (questions), `baseline_accuracy, baseline` (mean margin); the
         effects of all tested kinds and pairs side by side; the range of the kinds that have several
-        conditions, such as `random_low, random_high`; and for the addition the columns of `judge`
-        from `low` on.
+        conditions, such as `random_low, random_high`; for the addition the columns of `judge` from
+        `low` on; and where additions were learned the interval of their effects, `learned_low,
+        learned_high`.
 
     Examples:
         >>> import numpy as np
@@ -84,7 +85,11 @@ def summary(
     ]
     columns = ["n", "baseline_accuracy", "baseline"]
     added = effects[effects["kind"] == _ADD].set_index(_PLACE)
-    table = pd.concat([added[columns], wide, *ranges, added[_OF_ADDITION]], axis=1).reset_index()
+    parts = [added[columns], wide, *ranges, added[_OF_ADDITION]]
+    best = effects[effects["kind"] == ConditionKind.LEARNED.value].set_index(_PLACE)
+    if len(best):
+        parts.append(best[["low", "high"]].add_prefix("learned_"))
+    table = pd.concat(parts, axis=1).reset_index()
     absent = [
         {
             "role": role,

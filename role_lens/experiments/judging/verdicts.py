@@ -8,6 +8,7 @@ help.
 """
 
 from dataclasses import dataclass
+from math import isnan, nan
 
 LEVEL = 0.05
 """The level of all tests: 5 %."""
@@ -48,6 +49,12 @@ class Finding:
     """Whether the unchanged model knows anything here."""
     needs_question: bool = True
     """Whether it does more with the text of the questions than without."""
+    effect: float = nan
+    """Effect against the unchanged model."""
+    learned: float = nan
+    """Effect of the addition that was learned at the same layer and length, if any was."""
+    learned_low: float = nan
+    """Lower end of its interval."""
 
     @property
     def is_more(self) -> bool:
@@ -79,6 +86,10 @@ def verdict(found: Finding, *, bound: float = BOUND) -> str:
     """
     if not found.knows:
         return NOTHING_TO_JUDGE
+    return _beside_random(found, bound) + _beside_learned(found)
+
+
+def _beside_random(found: Finding, bound: float) -> str:
     interval = f"({found.low:.2g} to {found.high:.2g})"
     if found.is_more:
         helps = found.p_helps <= LEVEL
@@ -93,3 +104,13 @@ def verdict(found: Finding, *, bound: float = BOUND) -> str:
     if farthest <= bound:
         return f"no more than random: within ± {farthest:.2g}"
     return f"can't be told from random: {found.low:.2g} to {found.high:.2g}"
+
+
+def _beside_learned(found: Finding) -> str:
+    """What share it is of the most that any addition there is known to do."""
+    if isnan(found.learned):
+        return ""
+    if not found.learned_low > 0:
+        return "; a learned addition of its length isn't shown to help"
+    share = found.effect / found.learned
+    return f"; {share:.0%} of what a learned addition of its length does ({found.learned:.2g})"
