@@ -22,6 +22,7 @@ from matplotlib.figure import Figure
 from role_lens import (
     NEUTRAL_PERSONA,
     Grid,
+    RoleLensError,
     RoleVectors,
     Selection,
     chat_text,
@@ -173,7 +174,15 @@ def choose(prepared: Prepared) -> dict[str, Choice]:
         Grid(contrasts=None, screen=2 if quick else 10), max_kl=None if quick else config.max_kl
     )
     folder = config.setup.out / "selection"
-    return select_by_domain(prepared.choosing, prepared.vectors, folder, selection, prepared.homes)
+    choices = select_by_domain(
+        prepared.choosing, prepared.vectors, folder, selection, prepared.homes
+    )
+    if not choices:
+        raise RoleLensError(
+            "no role has a direction whose KL divergence is within the limit: raise max_kl, in "
+            "another folder"
+        )
+    return choices
 
 
 def effect_table(prepared: Prepared, choices: Mapping[str, Choice]) -> pd.DataFrame:

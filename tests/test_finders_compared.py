@@ -1,5 +1,7 @@
 """Several ways of finding directions in one comparison: what is judged together, and what not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -98,3 +100,20 @@ def test_nothing_to_judge_and_what_is_refused(llama, tmp_path):
     for wrong in ({}, vectors, {"means": None}):
         with pytest.raises(RoleLensError):
             compare_finders(llama, wrong, exam, tmp_path / "other")
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_way_without_a_direction_within_the_limit_leaves_the_others(llama, tmp_path):
+    found = {
+        name: RoleVectors.fit(llama, ROLES, BASE, finder=name, positions=[-1], compute=QUIET)
+        for name in ("means", "pca")
+    }
+    wild = found["pca"]
+    found["pca"] = replace(wild, found={"pca": 1000.0 * wild.found["pca"]})
+    exam = Exam(TEST, VALIDATION, domains=HOMES)
+    limited = replace(SELECTION, max_kl=1.0)
+    with pytest.warns(UserWarning, match="no direction of poet, cook is within the limit"):
+        table = compare_finders(llama, found, exam, tmp_path, limited, PLAN, QUIET)
+    verdicts = table.set_index(["finder", "role"])["verdict"]
+    assert (verdicts["pca"] == "no direction was chosen").all()
+    assert verdicts["means"].str.contains("random").all()

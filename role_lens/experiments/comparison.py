@@ -113,9 +113,9 @@ def compare(
             comparison (the message names what differs), and all that `select` and `sweep` raise.
 
     Warns:
-        UserWarning: fewer random directions of some role than planned were within the limit of the
-            KL divergence, the prompts of the fit aren't known, or the chat template takes no system
-            message.
+        UserWarning: no direction of some role, or fewer of its random directions than planned, were
+            within the limit of the KL divergence, the prompts of the fit aren't known, or the chat
+            template takes no system message.
 
     Examples:
         >>> exam = Exam(many_questions, domains={"poet": "verse"})
@@ -192,6 +192,12 @@ def _choose(prepared: Prepared, vectors: RoleVectors) -> _Chosen:
     selection = prepared.selection
     unguarded = select_by_domain(prepared.choosing, vectors, out, prepared.unguarded, homes)
     choices = select_by_domain(prepared.choosing, vectors, out, selection, homes)
+    without = [role for role in homes if role not in choices]
+    if without:
+        warn(
+            f"no direction of {', '.join(without)} is within the limit of the KL divergence, so "
+            "none was chosen: raise max_kl, or try more candidates, in another run folder"
+        )
     random: dict[str, list[RandomChoice]] = {role: [] for role in choices}
     for domain in sorted({homes[role] for role in choices}):
         own = selection.of_roles([role for role in choices if homes[role] == domain])

@@ -198,7 +198,7 @@ def select_by_domain(
         homes: role -> its own domain.
 
     Raises:
-        RoleLensError: nothing was chosen for any role, and all that `select` raises.
+        RoleLensError: all that `select` raises.
 
     Examples:
         >>> from role_lens.experiments import select_by_domain
@@ -213,11 +213,6 @@ def select_by_domain(
         own = selection.of_roles([role for role in homes if homes[role] == domain])
         best = select_asked(some, vectors, folder_of(out, domain), own)
         chosen |= {role: choice for role, choice in best.items() if choice is not None}
-    if not chosen:
-        raise RoleLensError(
-            "no role has a direction whose KL divergence is within the limit: raise max_kl, or try "
-            "more candidates, in another run folder"
-        )
     return chosen
 
 
