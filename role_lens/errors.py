@@ -36,6 +36,10 @@ class TooLongError(RoleLensError):
     """Raised when a prompt takes more tokens than the model's context."""
 
 
+class UnreadableError(RoleLensError):
+    """Raised when a role judge's answer names no role, or several."""
+
+
 def first_line(error: Exception) -> str:
     """The first line of another library's error message, or the error's type where it says
     nothing."""

@@ -34,7 +34,7 @@ class Writer(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         content = body["messages"][0]["content"]
         if content.startswith("Text:"):
-            answer = "nurse" if "nurse" in content.split("\n\n")[1] else "none"
+            answer = "nurse" if "nurse" in content.split("\n\n")[1] else self.server.otherwise
         else:
             self.server.requests.append(content)
             answer = self.server.answer(len(self.server.requests) - 1, content)
@@ -53,7 +53,7 @@ class Writer(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     server = HTTPServer(("127.0.0.1", 0), Writer)
-    server.requests = []
+    server.requests, server.otherwise = [], "none"
     server.answer = lambda number, content: BAD[number % len(BAD)]
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield server
@@ -87,6 +87,16 @@ def test_a_writer_that_answers_badly(server, endpoint, tmp_path):
     ]
     assert write_prompts(endpoint, "beekeeper", tmp_path, options) == written
     assert len(server.requests) == 16  # all is read
+
+
+def test_what_a_role_judge_says_and_cannot_be_read_is_no_answer(server, endpoint, tmp_path):
+    words = iter(("Does wax melt?", "Who helps a nurse?", *["Is honey sweet?"] * 30))
+    server.answer = lambda number, content: next(words)
+    server.otherwise = "It seems to be about bees."
+    options = PromptOptions(n=2, tries=1, like=("Will it do?", "Who is it?"))
+    written = write_prompts(endpoint, "beekeeper", tmp_path, options)
+    assert written.prompts == ()
+    assert "no answer" in written.account()
 
 
 def test_a_stopped_run_goes_on(server, endpoint, tmp_path):

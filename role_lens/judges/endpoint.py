@@ -8,16 +8,18 @@ Texts and names of roles are sent to the address that is given, and nowhere else
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from role_lens.endpoint import Ask, Endpoint, asking
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, UnreadableError
 from role_lens.experiments.store import TABLE, Store
 from role_lens.files import make_folder
 from role_lens.scoring.identity import content_hash
+from role_lens.values import shown
 
 _ASK = (
     "Text:\n\n{text}\n\nWhich one of these is the text most clearly about: {roles}? "
@@ -42,8 +44,8 @@ def ask_endpoint(
         endpoint: where it is asked.
 
     Returns:
-        The role of each text, spelled as in `roles`; None where the role judge names none of them,
-        or several.
+        The role of each text, spelled as in `roles`; None where the role judge names none of them
+        alone.
 
     Raises:
         RoleLensError: the endpoint can't be reached, refuses, redirects elsewhere, or answers in
@@ -57,10 +59,12 @@ def ask_endpoint(
             ...
         role_lens.errors.RoleLensError: the role judge at http://127.0.0.1:9/chat/completions ...
     """
-    judged = {}
+    judged: dict[str, str | None] = {}
     with asking(endpoint, "role judge") as ask:
         for text in dict.fromkeys(texts):
-            judged[text] = named_role(ask, text, roles)
+            judged[text] = None
+            with suppress(UnreadableError):
+                judged[text] = named_role(ask, text, roles)
     return [judged[text] for text in texts]
 
 
@@ -126,12 +130,19 @@ def ask_and_keep(
 
 
 def named_role(ask: Ask, text: str, roles: Sequence[str]) -> str | None:
-    """The role that a text is about, as a role judge that `ask` asks says; None for none of them or
-    several.
+    """The role that a text is about, as a role judge that `ask` asks says; None for none of them.
 
     Raises:
+        UnreadableError: it says something else.
         RoleLensError: as `ask`.
     """
     answer = ask(_ASK.format(text=text, roles=", ".join(roles)))
     said = re.sub(r"^(an?|the) ", "", answer.strip().strip(".\"'*`").casefold())
-    return next((role for role in roles if role.casefold() == said), None)
+    for role in roles:
+        if role.casefold() == said:
+            return role
+    if re.match(r"none\b", said):
+        return None
+    raise UnreadableError(
+        f"the role judge's answer must be the name of a role alone, or none, got {shown(answer)}"
+    )

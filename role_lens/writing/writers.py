@@ -113,7 +113,8 @@ class EndpointWriter:
     def in_role(
         self, texts: Sequence[str], role: str, among: Sequence[str], within: float
     ) -> list[bool | None]:
-        """Whether the endpoint names the role, or none."""
+        """Whether the endpoint names the role, or says that it is none; None where its answer can't
+        be read."""
         return _answers(
             self.endpoint,
             "role judge",
