@@ -18,10 +18,12 @@ For the addition that helps most with questions see `role_lens.experiments.learn
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import einops
 import numpy as np
@@ -30,11 +32,12 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import trange
 
+from role_lens._run.ascent import Ascent, ascend
 from role_lens._run.exclusive import has_model_to_itself
 from role_lens._run.fingerprint import fingerprint
 from role_lens._run.partial_pass import run_blocks
 from role_lens._run.tokens import check_length, encode_chat, pad_left
-from role_lens.checks import real_number, whole_number
+from role_lens.checks import whole_number
 from role_lens.errors import RoleLensError, warn
 from role_lens.files import as_path, atomic_write, make_folder
 from role_lens.finders._finder import Directions, Finder, FitData
@@ -87,21 +90,13 @@ class Learned(Finder):
             )
         object.__setattr__(self, "answers", str(self.answers))
         set_layers(self)
-        for name, least in (("steps", 1), ("patience", 1), ("seed", 0)):
-            number = whole_number(getattr(self, name), name, least=least)
-            object.__setattr__(self, name, number)
-        for name in ("rate", "momentum"):
-            value = real_number(getattr(self, name), name)
-            if not 0 <= value <= 1:
-                raise RoleLensError(f"{name} must be between 0 and 1, got {value:g}")
-            object.__setattr__(self, name, value)
-        if self.rate == 0 or self.momentum == 1:
-            raise RoleLensError(
-                f"rate must be above 0 and momentum below 1, got {self.rate:g} and "
-                f"{self.momentum:g}"
-            )
-        if self.length is not None and not real_number(self.length, "length") > 0:
-            raise RoleLensError(f"length must be above 0, got {self.length:g}")
+        object.__setattr__(self, "seed", whole_number(self.seed, "seed", least=0))
+        self._ascent(1.0 if self.length is None else self.length)  # checks them
+
+    def _ascent(self, length: float) -> Ascent:
+        return Ascent(
+            length, self.steps, self.rate, self.momentum, self.patience, least=-math.log(2)
+        )
 
     def find(self, data: FitData) -> Directions:
         """Learn a vector for every role.
@@ -152,34 +147,25 @@ class Learned(Finder):
         train = [pair for pair in pairs if pair.question not in apart]
         model = data.model
         plain = [_differences(model, some, layer) for some in (train, held)]
-        vector = torch.zeros(model.cfg.d_model)
-        moved, best, since = torch.zeros_like(vector), (-math.log(2), vector), 0
         options = {**asdict(self), "layers": layer, "answers": None}
         made_of = [options, role, bound, fingerprint(model), [pair.tokens for pair in pairs]]
         key = hashlib.sha256(json.dumps(made_of, default=str).encode()).hexdigest()[:16]
         kept = _Kept(as_path(self.answers), key)
         bar = trange(self.steps, desc=f"learning {role}", disable=not data.compute.progress)
-        for number in bar:
-            state = kept.read(number)
-            if state is None:
-                gradient = _gradient(model, train, plain[0], layer, vector)
-                if not gradient.any():
-                    break
-                moved = self.momentum * moved + (1 - self.momentum) * gradient / gradient.norm()
-                rate = bound * self.rate * 0.1 ** (number / max(1, self.steps - 1))
-                vector = vector + rate * moved / moved.norm()
-                vector = vector * min(1.0, bound / float(vector.norm()))
-                gain = _gain(model, held, plain[1], layer, vector)
-                kept.write(number, vector, moved, gain)
-            else:
-                vector, moved, gain = state
-            best, since = ((gain, vector), 0) if gain > best[0] else (best, since + 1)
-            if since == self.patience:
-                break
-        if not best[1].any():
+        found = ascend(
+            self._ascent(bound),
+            torch.zeros(model.cfg.d_model),
+            lambda vector: _gradient(model, train, plain[0], layer, vector),
+            lambda vector: _gain(model, held, plain[1], layer, vector),
+            partial(
+                kept.keep,
+                bar=trange(self.steps, desc=f"learning {role}", disable=not data.compute.progress),
+            ),
+        )
+        if not found.any():
             warn(f"nothing learned for {role} at layer {layer} is better than no addition")
-            return torch.full_like(vector, torch.nan)
-        return best[1]
+            return torch.full_like(found, torch.nan)
+        return found
 
 
 @dataclass(frozen=True)
@@ -203,19 +189,17 @@ class _Kept:
         folder = self.answers if self.answers.is_dir() else self.answers.parent
         return folder / "learned" / f"{self.key}-{number}.npy"
 
-    def read(self, number: int) -> tuple[Tensor, Tensor, float] | None:
-        try:
-            vector, moved, gain = torch.from_numpy(np.load(self._file(number)))
-        except (OSError, ValueError, EOFError):
-            return None  # none yet, or damaged
-        return vector, moved, float(gain[0])
-
-    def write(self, number: int, vector: Tensor, moved: Tensor, gain: float) -> None:
+    def keep(self, number: int, make: Callable[[], Tensor], *, bar: Any) -> Tensor:
+        """A step that was kept, or else made and kept."""
+        bar.update(number + 1 - bar.n)
         file = self._file(number)
+        with suppress(OSError, ValueError, EOFError):  # none yet, or damaged
+            return torch.from_numpy(np.load(file))
+        rows = make()
         make_folder(file.parent)
-        rows = torch.stack([vector, moved, torch.full_like(vector, gain)])
         with atomic_write(file) as temporary, open(temporary, "wb") as opened:
             np.save(opened, rows.numpy())
+        return rows
 
 
 def _pairs(model: Model, answers: Sequence[WrittenAnswer], role: str) -> list[_Pair]:

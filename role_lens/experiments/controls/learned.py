@@ -5,19 +5,17 @@
 If even that does little on other questions, no addition at that layer and length does much.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy import ndarray
+from torch import Tensor
 
-from role_lens.checks import real_number, whole_number
-from role_lens.errors import RoleLensError
-from role_lens.experiments.store import ARRAY, Store, open_store
+from role_lens._run.ascent import Ascent, ascend
+from role_lens.experiments.store import ARRAY, open_store
 from role_lens.patches.patch import Patch
 from role_lens.questions.splits import split_questions
 from role_lens.scoring.asked import AskedQuestions
@@ -51,16 +49,11 @@ class Learning:
     """Of the division of the questions."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "patience"):
-            whole_number(getattr(self, name), name, least=1)
-        for name in ("rate", "momentum"):
-            value = real_number(getattr(self, name), name)
-            if not 0 <= value <= 1:
-                raise RoleLensError(f"{name} must be between 0 and 1, got {value}")
-        if self.rate == 0 or self.momentum == 1:
-            raise RoleLensError(
-                f"rate must be above 0 and momentum below 1, got {self.rate} and {self.momentum}"
-            )
+        self.ascent(1.0)  # checks them
+
+    def ascent(self, length: float) -> Ascent:
+        """These steps, up to a length."""
+        return Ascent(length, self.steps, self.rate, self.momentum, self.patience)
 
 
 def learn_addition(
@@ -97,73 +90,26 @@ def learn_addition(
         >>> patch.layers, float(patch.direction.norm()) <= 1.001
         ((1,), True)
     """
-    bound = real_number(length, "length")
-    if not bound > 0:
-        raise RoleLensError(f"length must be above 0, got {length}")
+    ascent = learning.ascent(length)
     held, train = split_questions(choosing.questions, 1 / 3, seed=learning.seed)
     asked, rest = choosing.asker.ask(train), choosing.asker.ask(held)
     store = open_store(out, {"run": "learned", **choosing.identity})
-    made_of = {"layer": layer, "length": bound, "learning": asdict(learning)}
-    steps = list(_steps(asked, rest, store, layer, bound, learning, content_hash(made_of)[:16]))
-    best = max(steps, key=lambda step: step.held)
-    return Patch.add(torch.from_numpy(best.vector), layer=layer)
+    made_of = {"layer": layer, "length": float(length), "learning": asdict(learning)}
+    key = content_hash(made_of)[:16]
 
+    def addition(vector: Float[Tensor, " d_model"]) -> Patch:
+        return Patch.add(vector, layer=layer)
 
-@dataclass(frozen=True, eq=False)
-class _Step:
-    """The vector after a step, the direction it moved along, and the margin held out."""
+    def gradient(vector: Float[Tensor, " d_model"]) -> Float[Tensor, " d_model"]:
+        return mean_gradient(asked, patch=addition(vector) if vector.any() else None)[layer]
 
-    vector: Float[ndarray, " d_model"]
-    moved: Float[ndarray, " d_model"]
-    held: float
+    def gain(vector: Float[Tensor, " d_model"]) -> float:
+        (scores,) = rest.scorer().logprobs([(addition(vector),)])
+        return float(np.mean(rest.score_columns(scores)["margin"]))
 
-    def to_array(self) -> Float[ndarray, "3 d_model"]:
-        """As one array, which a store keeps."""
-        return np.stack([self.vector, self.moved, np.full_like(self.vector, self.held)])
+    def keep(number: int, make: Callable[[], Float[Tensor, "3 d_model"]]) -> Tensor:
+        file = f"step-{key}-{number}.npy"
+        return torch.from_numpy(store.keep(file, lambda: make().numpy(), ARRAY))
 
-    @staticmethod
-    def of_array(array: Float[ndarray, "3 d_model"]) -> "_Step":
-        """Back from that."""
-        return _Step(array[0], array[1], float(array[2, 0]))
-
-
-def _steps(
-    asked: AskedQuestions,
-    rest: AskedQuestions,
-    store: Store,
-    layer: int,
-    bound: float,
-    learning: Learning,
-    key: str,
-) -> Iterator[_Step]:
-    zero = np.zeros(asked.model.cfg.d_model, dtype=np.float32)
-    last, best, since = _Step(zero, zero, -np.inf), -np.inf, 0
-    for number in range(learning.steps):
-        rate = bound * learning.rate * 0.1 ** (number / max(1, learning.steps - 1))
-        make = partial(_step, last, asked, rest, layer, bound, rate, learning.momentum)
-        last = _Step.of_array(store.keep(f"step-{key}-{number}.npy", make, ARRAY))
-        yield last
-        best, since = (last.held, 0) if last.held > best else (best, since + 1)
-        if since == learning.patience:
-            break
-
-
-def _step(
-    last: _Step,
-    asked: AskedQuestions,
-    rest: AskedQuestions,
-    layer: int,
-    bound: float,
-    rate: float,
-    momentum: float,
-) -> Float[ndarray, "3 d_model"]:
-    """The next step, as an array."""
-    patch = Patch.add(torch.from_numpy(last.vector), layer=layer) if last.vector.any() else None
-    gradient = mean_gradient(asked, patch=patch)[layer].numpy()
-    moved = momentum * last.moved + (1 - momentum) * gradient / np.linalg.norm(gradient)
-    vector = last.vector + rate * moved / np.linalg.norm(moved)
-    vector *= min(1.0, bound / float(np.linalg.norm(vector)))
-    addition = Patch.add(torch.from_numpy(vector), layer=layer)
-    (scores,) = rest.scorer().logprobs([(addition,)])
-    held = float(np.mean(rest.score_columns(scores)["margin"]))
-    return _Step(vector, moved, held).to_array()
+    zero = torch.zeros(choosing.model.cfg.d_model)
+    return addition(ascend(ascent, zero, gradient, gain, keep))
