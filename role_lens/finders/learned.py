@@ -157,10 +157,7 @@ class Learned(Finder):
             torch.zeros(model.cfg.d_model),
             lambda vector: _gradient(model, train, plain[0], layer, vector),
             lambda vector: _gain(model, held, plain[1], layer, vector),
-            partial(
-                kept.keep,
-                bar=trange(self.steps, desc=f"learning {role}", disable=not data.compute.progress),
-            ),
+            partial(kept.keep, bar=bar),
         )
         if not found.any():
             warn(f"nothing learned for {role} at layer {layer} is better than no addition")
