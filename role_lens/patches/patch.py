@@ -10,6 +10,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import einops
@@ -179,6 +180,48 @@ class Patch:
         return Patch.of(
             "cap", direction, layer=layer, value=value, tokens=tokens, fingerprint=fingerprint
         )
+
+    def save(self, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
+        """Write the patch to a safetensors file, whose header says in words what it does.
+
+        Args:
+            path: the file, such as nurse.safetensors.
+            about: what else is known of it, as JSON values.
+
+        Raises:
+            RoleLensError: something that is not JSON, a file that can't be written.
+
+        Examples:
+            >>> vectors.add("poet", layer=1).save(folder / "poet.safetensors")
+            >>> Patch.load(folder / "poet.safetensors").layers
+            (1,)
+        """
+        from role_lens.patches.patch_file import write_patches  # which writes patches
+
+        write_patches(path, self, about)
+
+    @staticmethod
+    def load(path: str | Path) -> "Patch":
+        """Read a patch that `save` wrote.
+
+        Raises:
+            RoleLensError: the file is missing, damaged, or holds several patches that act together,
+                which `role_lens.patches.read_patches` reads.
+
+        Examples:
+            >>> vectors.ablate("cook", layer=2).save(folder / "no-cook.safetensors")
+            >>> Patch.load(folder / "no-cook.safetensors").kind
+            'ablate'
+        """
+        from role_lens.patches.patch_file import read_patches
+
+        patches = read_patches(path).patches
+        if len(patches) > 1:
+            raise RoleLensError(
+                f"{path} holds {len(patches)} patches that act together: read them with "
+                "role_lens.patches.read_patches"
+            )
+        return patches[0]
 
     def on(self, model: Model) -> AbstractContextManager[Model]:
         """Attach the patch to a model for the time of a `with` block.
