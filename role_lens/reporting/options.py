@@ -9,7 +9,7 @@ They import nothing heavy, so that help and mistyped options are answered at onc
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import tyro
 
@@ -22,9 +22,11 @@ from role_lens.scoring.asking import Asking
 
 if TYPE_CHECKING:
     from role_lens.models import Model
-    from role_lens.patches import Patches
+    from role_lens.patches import Patch
+    from role_lens.patches.patch import Combined
     from role_lens.vectors import RoleVectors
 
+Named = TypeVar("Named")
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
@@ -65,11 +67,31 @@ class ModelOptions:
 
 @dataclass(frozen=True)
 class PatchOptions:
-    """Which direction, and what is done with it."""
+    """Which direction and what is done with it, or a patch from a file.
 
-    vectors: Path
-    """A file written by `role-lens fit`."""
-    spec: DirectionSpec
+    Examples:
+        >>> from role_lens.reporting.options import PatchOptions
+        >>> vectors.ablate("cook", layer=2).save(folder / "no-cook.safetensors")
+        >>> PatchOptions(patch=folder / "no-cook.safetensors").patches()
+        {'baseline': (), 'no-cook': (Patch(ablate, tokens all, |d| 1),)}
+    """
+
+    vectors: Path | None = None
+    """A file written by `role-lens fit`, of which --role and --layer name a direction."""
+    patch: Path | None = None
+    """A file written by `role-lens export` or `Patch.save`, in the place of --vectors."""
+    role: str | None = None
+    """One of the roles of the vectors."""
+    layer: int | None = None
+    """The layer whose input the direction was read from, counted from 0."""
+    position: int = DirectionSpec.position
+    """The token that the direction was read from, counted from the end of the formatted prompt: -1
+    is the last."""
+    contrast: str = DirectionSpec.contrast
+    """What the role is set against: the `base` prompts, the other `roles`, or what another finder
+    calls its contrast."""
+    coefficient: float | None = None
+    """How many times the raw direction; without it, once."""
     kinds: tuple[str, ...] = ("add",)
     """What is done with the direction: add, ablate, clamp, cap. Each kind is tried alone."""
     value: float | None = None
@@ -78,13 +100,43 @@ class PatchOptions:
     """Which tokens are changed: all, prompt, generated, last (of the prompt), answer (the last of
     the prompt and all generated), not_first, or a span such as prompt[1:4] or answer[:3]."""
 
-    def patches(self) -> "dict[str, Patches]":
-        """Patches by name: `baseline`, which is the unchanged model, and a patch of each kind.
+    def patches(self) -> "dict[str, Combined]":
+        """Patches by name: `baseline`, which is the unchanged model, and a patch of each kind, or
+        what the file holds under its name.
 
         Raises:
-            RoleLensError: a coefficient or value that none of the kinds takes, a file that holds no
-                vectors, and as `RoleVectors.patch`.
+            RoleLensError: neither a patch nor vectors with a role and a layer, or both; a
+                coefficient or value that none of the kinds takes; a file that holds no vectors or
+                no patch; and as `RoleVectors.patch`.
         """
+        if self.patch is not None:
+            return {"baseline": (), self.patch.stem: self._from_file(self.patch)}
+        self._check()
+        vectors = rl.RoleVectors.load(_named(self.vectors))
+        return {"baseline": (), **{self.label(k): (self._patch(vectors, k),) for k in self.kinds}}
+
+    @property
+    def spec(self) -> DirectionSpec:
+        """The direction that is named.
+
+        Raises:
+            RoleLensError: no role or no layer is named.
+        """
+        times = 1.0 if self.coefficient is None else self.coefficient
+        role, layer = _named(self.role), _named(self.layer)
+        return DirectionSpec(role, layer, self.position, self.contrast, times)
+
+    def _from_file(self, file: Path) -> "Combined":
+        given = [
+            f"--{name}"
+            for name, default in vars(PatchOptions()).items()
+            if name != "patch" and getattr(self, name) != default
+        ]
+        if given:
+            raise RoleLensError(f"--patch is all that is done: leave out {', '.join(given)}")
+        return rl.patches.read_patches(file).patches
+
+    def _check(self) -> None:
         if not self.kinds or len({*self.kinds}) < len(self.kinds):
             raise RoleLensError(
                 f"--kinds needs at least one kind, each named once; got {list(self.kinds)}"
@@ -101,11 +153,6 @@ class PatchOptions:
                 f"--coefficient is not for --kinds {' '.join(numbers)}"
                 + (" with a --value" if self.value is not None else "")
             )
-        vectors = rl.RoleVectors.load(self.vectors)
-        named: dict[str, Patches] = {"baseline": None}
-        for kind in self.kinds:
-            named[self.label(kind)] = self._patch(vectors, kind)
-        return named
 
     def label(self, kind: str) -> str:
         """What a patch is called in tables: kind, coefficient, and the direction's address."""
@@ -114,7 +161,7 @@ class PatchOptions:
             return f"{kind} to {self.value:g} {self.spec.alone}"
         return f"{kind} {self.spec if number else self.spec.alone}"
 
-    def _patch(self, vectors: "RoleVectors", kind: str) -> "Patches":
+    def _patch(self, vectors: "RoleVectors", kind: str) -> "Patch":
         value = self.value if KINDS[kind].number == "value" else None
         return vectors.patch(kind, self.spec, value=value, tokens=self.tokens)
 
@@ -178,6 +225,14 @@ class QuestionOptions:
         # Made here and not in a field: tyro takes an error of a record in a record for its own.
         shots = () if self.examples is None else tuple(rl.load_questions(self.examples))
         return Asking(self.scoring, self.template, self.system, shots)
+
+
+def _named(value: "Named | None") -> "Named":
+    if value is None:
+        raise RoleLensError(
+            "name a direction with --vectors, --role and --layer, or a file with --patch"
+        )
+    return value
 
 
 def _json(text: str) -> Any:
