@@ -1,26 +1,134 @@
+"""Patches in other programs' files: what is read from them is what the patch adds."""
+
 import numpy as np
 import pytest
+import torch
 
-from role_lens import DirectionSpec, RoleLensError
-from role_lens.interop import EXPORTS, export_vectors
-
-
-def test_numpy_archive(vectors, tmp_path):
-    """Each direction times its coefficient, under its address."""
-    specs = [DirectionSpec("poet", 1, coefficient=2.5), DirectionSpec("cook", 2, -2, "roles")]
-    export_vectors(vectors, specs, tmp_path / "v.npz")
-    kept = np.load(tmp_path / "v.npz")
-    assert kept.files == ["2.5 x poet@1 (base, position -1)", "1 x cook@2 (roles, position -2)"]
-    expected = 2.5 * vectors.direction("poet", layer=1).numpy()
-    np.testing.assert_allclose(kept[kept.files[0]], expected, rtol=1e-6)
+from role_lens import Exam, Grid, Patch, RoleLensError, Selection, TestPlan, compare
+from role_lens.cli import main
+from role_lens.experiments import judged_patch
+from role_lens.interop import EXPORTS, ImportOptions, export_patch, import_vectors
+from role_lens.patches import read_patches
 
 
-def test_refused(vectors, tmp_path):
-    spec = DirectionSpec("poet", layer=1)
+def additions_of(vectors):
+    return (
+        vectors.add("poet", layer=2, coefficient=2.5),
+        vectors.add("cook", layer=2, coefficient=-1.0),
+    )
+
+
+@pytest.mark.parametrize("ending", ["gguf", "npz"])
+def test_what_is_added_is_read_back(llama, vectors, tmp_path, ending):
+    """Several patches are summed, coefficients multiplied in; our layer is the other's block."""
+    both = additions_of(vectors)
+    export_patch(both, tmp_path / f"v.{ending}")
+    theirs = import_vectors(llama, tmp_path / f"v.{ending}", ImportOptions(role="v"))
+    read = theirs.add("v", layer=2, contrast="imported")
+    want = 2.5 * vectors.direction("poet", layer=2) - vectors.direction("cook", layer=2)
+    torch.testing.assert_close(read.direction, want)
+    assert theirs.direction("v", layer=1, contrast="imported").isnan().all()
+
+
+def test_a_control_vector_says_what_llama_cpp_reads(vectors, tmp_path):
+    from gguf import GGUFReader
+
+    about = {"model": "tiny"}
+    export_patch(vectors.add("poet", layer=2), tmp_path / "v.gguf", about=about)
+    reader = GGUFReader(tmp_path / "v.gguf")
+    (tensor,) = reader.tensors
+    assert (tensor.name, tensor.tensor_type.name, tensor.shape.tolist()) == (
+        "direction.1",
+        "F32",
+        [32],
+    )
+    fields = {name: field.contents() for name, field in reader.fields.items()}
+    assert fields["general.architecture"] == "controlvector"
+    assert fields["controlvector.model_hint"] == "tiny"
+    assert fields["controlvector.layer_count"] == 1
+
+
+def test_what_a_format_cannot_express_is_refused(vectors, tmp_path):
+    poet = vectors.direction("poet", layer=1)
+    for patch, said in (
+        (Patch.ablate(poet), "can only add, .* kind 'ablate' can't be expressed"),
+        (Patch.add(poet, layer=2, tokens="last"), "tokens='last' can't be expressed"),
+        (Patch.add(poet, layer=(2, 1)), "layer 1 can't be expressed: take a direction of a later"),
+        ((), "at least one patch to export, got none"),
+        (
+            (Patch.add(poet, layer=2), Patch.add(poet, layer=2, coefficient=-1.0)),
+            "what is added at layer 2 is zero",
+        ),
+        ((Patch.add(poet, layer=2), Patch.add(torch.ones(4), layer=2)), "of different widths"),
+    ):
+        with pytest.raises(RoleLensError, match=said):
+            export_patch(patch, tmp_path / "v.gguf")
     with pytest.raises(RoleLensError, match=f"unknown export format 'txt': .*{EXPORTS.names[0]}"):
-        export_vectors(vectors, [spec], tmp_path / "v.txt")
-    with pytest.raises(RoleLensError, match="at least one direction to export, got none"):
-        export_vectors(vectors, [], tmp_path / "v.npz")
-    with pytest.raises(RoleLensError, match="unknown role 'king'"):
-        export_vectors(vectors, [DirectionSpec("king", 1)], tmp_path / "v.npz")
+        export_patch(Patch.add(poet, layer=2), tmp_path / "v.txt")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_patch_of_any_kind_is_a_file_of_this_package(vectors, tmp_path):
+    export_patch(vectors.ablate("poet", layer=1), tmp_path / "p.safetensors", about={"x": 1})
+    saved = read_patches(tmp_path / "p.safetensors")
+    assert saved.patches[0].kind == "ablate"
+    assert saved.about == {"x": 1}
+
+
+@pytest.fixture(scope="module")
+def compared(llama, vectors, tmp_path_factory):
+    from role_lens import Compute, Question
+
+    words = [("a", "b", "c"), ("d", "e", "f")]
+    questions = [
+        Question(f"q{i}", f"What is {i}?", words[i % 2], i % 3, "s", "verse") for i in range(44)
+    ]
+    folder = tmp_path_factory.mktemp("compared")
+    plan = TestPlan(n_shuffled=0, max_off_domain=0, judge_all=True, positive_controls=False)
+    selection = Selection(Grid(roles=("poet",), layers=(2,), contrasts=("base",)), max_kl=None)
+    exam = Exam(questions, domains={"poet": "verse"})
+    table = compare(llama, vectors, exam, folder, selection, plan, Compute(progress=False))
+    return folder, table
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_verdict_goes_with_the_patch(compared, vectors, tmp_path, capsys):
+    folder, table = compared
+    saved = judged_patch(folder, vectors, "Poet")
+    row = table.iloc[0]
+    assert saved.about["verdict"]["verdict"] == row["verdict"]
+    assert saved.about["verdict"]["excess"] == row["excess"]
+    assert saved.about["conditions"]["asking"]["scoring"] == "letter"
+    want = vectors.add("poet", layer=2, position=int(row["position"]), contrast="base")
+    assert torch.equal(saved.patches[0].direction, want.direction)
+    vectors.save(tmp_path / "v.safetensors")
+    command = ["export", "--vectors", f"{tmp_path}/v.safetensors", "--role", "poet"]
+    command += ["--comparison", str(folder)]
+    assert main([*command, "--out", f"{tmp_path}/p.safetensors"]) == 0
+    assert f"Verdict: {row['verdict']}" in capsys.readouterr().out
+    assert read_patches(tmp_path / "p.safetensors").about == saved.about
+    assert main([*command, "--layer", "2", "--out", f"{tmp_path}/q.safetensors"]) == 2
+    assert "--comparison has chosen the direction: leave out --layer" in capsys.readouterr().err
+    with pytest.raises(RoleLensError, match="has no role 'cook': it has poet"):
+        judged_patch(folder, vectors, "cook")
+    with pytest.raises(RoleLensError, match="holds no comparison that has ended"):
+        judged_patch(tmp_path, vectors, "poet")
+
+
+def test_the_command(vectors, tmp_path, capsys):
+    vectors.save(tmp_path / "v.safetensors")
+    command = ["export", "--vectors", f"{tmp_path}/v.safetensors", "--role", "poet", "--layer", "2"]
+    assert main([*command, "--coefficient", "3", "--out", f"{tmp_path}/p.npz"]) == 0
+    assert "Patch(add, layers [2], value 3, tokens all" in capsys.readouterr().out
+    (array,) = np.load(tmp_path / "p.npz").values()
+    np.testing.assert_allclose(array, 3 * vectors.direction("poet", layer=2).numpy(), rtol=1e-6)
+    assert main([*command, "--kinds", "ablate", "--out", f"{tmp_path}/p.safetensors"]) == 0
+    again = ["export", "--patch", f"{tmp_path}/p.safetensors", "--out", f"{tmp_path}/again.gguf"]
+    assert main(again) == 2
+    assert "kind 'ablate' can't be expressed" in capsys.readouterr().err
+    assert main([*again, "--role", "poet"]) == 2
+    assert "--patch is all that is done: leave out --role" in capsys.readouterr().err
+    assert main([*command, "--kinds", "add", "ablate", "--out", f"{tmp_path}/p.npz"]) == 2
+    assert "one kind goes into a file" in capsys.readouterr().err
+    assert main(["export", "--out", f"{tmp_path}/p.npz"]) == 2
+    assert "name a direction with --vectors, --role and --layer" in capsys.readouterr().err

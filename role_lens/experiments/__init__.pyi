@@ -21,6 +21,7 @@ from .controls.null_band import RandomChoice, choose_random
 from .controls.personas import choose_personas
 from .controls.random_sweep import sweep_random
 from .finders_compared import compare_finders
+from .judged_patch import judged_patch
 from .judging.calibration import Declared, World, declared
 from .judging.effects import DomainScores, measure
 from .judging.judgement import judge, knowledge
@@ -61,6 +62,7 @@ __all__ = [
     "folder_of",
     "judge",
     "judged_conditions",
+    "judged_patch",
     "knowledge",
     "learn_addition",
     "measure",

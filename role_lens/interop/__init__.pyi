@@ -1,4 +1,5 @@
-from .export import EXPORTS, export_vectors
+from .additions import additions
+from .export import EXPORTS, export_patch
 from .import_options import ImportOptions
 from .imported import CONTRAST, IMPORTS, import_vectors
 from .lm_eval import TaskResults, evaluate_tasks
@@ -12,8 +13,9 @@ __all__ = [
     "ImportOptions",
     "TaskOptions",
     "TaskResults",
+    "additions",
     "evaluate_tasks",
-    "export_vectors",
+    "export_patch",
     "import_vectors",
     "write_task",
 ]

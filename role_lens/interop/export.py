@@ -1,52 +1,54 @@
-"""Writes directions in the file formats of other programs.
+"""Writes patches in the file formats of other programs.
 
-    export_vectors(vectors, [DirectionSpec("economist", layer=15)], "economist.npz")
+    export_patch(vectors.add("nurse", layer=15), "nurse.gguf")
 
 The formats are the files in `role_lens.interop.exports`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from role_lens._registry import Registry
-from role_lens.direction_spec import DirectionSpec
 from role_lens.errors import RoleLensError
 from role_lens.files import as_path
-from role_lens.vectors import RoleVectors
+from role_lens.patches.patch import Combined, Patches, combined
 
-Writer: TypeAlias = Callable[[RoleVectors, Sequence[DirectionSpec], Path], None]
+Writer: TypeAlias = Callable[[Combined, Path, Mapping[str, Any]], None]
 
 EXPORTS: Registry[Writer] = Registry("role_lens.interop.exports", "write", "export format")
 """The file formats, by name; `EXPORTS.names` lists them."""
 
 
-def export_vectors(
-    vectors: RoleVectors,
-    specs: Sequence[DirectionSpec],
+def export_patch(
+    patches: Patches,
     path: str | Path,
     format: str | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write some directions, each times its coefficient, to a file that other programs read.
+    """Write a patch, or several that act together, to a file that other programs read.
 
     Args:
-        vectors: fitted ones.
-        specs: which directions, and their coefficients.
+        patches: one or more.
         path: the file.
         format: a name in `EXPORTS`; None for that of the file's ending.
+        about: what else is known of the patch, as JSON values; formats that have a place for it
+            hold it.
 
     Raises:
-        RoleLensError: no directions, one that the vectors don't have, a zero direction, a
-            coefficient that is None, an unknown format, a file that can't be written.
+        RoleLensError: no patch, one that the format can't express (the message names what can), an
+            unknown format, a file that can't be written.
 
     Examples:
-        >>> from role_lens.interop import export_vectors
-        >>> export_vectors(vectors, [DirectionSpec("poet", layer=1)], folder / "poet.npz")
+        >>> from role_lens.interop import export_patch
+        >>> export_patch(vectors.add("poet", layer=2), folder / "poet.gguf")
         >>> import numpy as np
+        >>> export_patch(vectors.add("poet", layer=2), folder / "poet.npz")
         >>> np.load(folder / "poet.npz").files
-        ['1 x poet@1 (base, position -1)']
+        ['blocks.2.hook_resid_pre']
     """
-    if not specs:
-        raise RoleLensError("expected at least one direction to export, got none")
+    several = combined(patches)
+    if not several:
+        raise RoleLensError("expected at least one patch to export, got none")
     target = as_path(path)
-    EXPORTS[format or target.suffix.removeprefix(".")](vectors, specs, target)
+    EXPORTS[format or target.suffix.removeprefix(".")](several, target, dict(about or {}))

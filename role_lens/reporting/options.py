@@ -9,7 +9,7 @@ They import nothing heavy, so that help and mistyped options are answered at onc
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from role_lens.patches.patch import Combined
     from role_lens.vectors import RoleVectors
 
-Named = TypeVar("Named")
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
@@ -110,9 +109,10 @@ class PatchOptions:
                 no patch; and as `RoleVectors.patch`.
         """
         if self.patch is not None:
-            return {"baseline": (), self.patch.stem: self._from_file(self.patch)}
+            self.refuse_but("patch", why="--patch is all that is done")
+            return {"baseline": (), self.patch.stem: rl.patches.read_patches(self.patch).patches}
         self._check()
-        vectors = rl.RoleVectors.load(_named(self.vectors))
+        vectors = rl.RoleVectors.load(self.given("vectors"))
         return {"baseline": (), **{self.label(k): (self._patch(vectors, k),) for k in self.kinds}}
 
     @property
@@ -123,18 +123,32 @@ class PatchOptions:
             RoleLensError: no role or no layer is named.
         """
         times = 1.0 if self.coefficient is None else self.coefficient
-        role, layer = _named(self.role), _named(self.layer)
-        return DirectionSpec(role, layer, self.position, self.contrast, times)
+        place = self.given("role"), self.given("layer")
+        return DirectionSpec(*place, self.position, self.contrast, times)
 
-    def _from_file(self, file: Path) -> "Combined":
-        given = [
-            f"--{name}"
-            for name, default in vars(PatchOptions()).items()
-            if name != "patch" and getattr(self, name) != default
-        ]
+    def given(self, name: str) -> Any:
+        """An option that has to be given.
+
+        Raises:
+            RoleLensError: it isn't.
+        """
+        value = getattr(self, name)
+        if value is None:
+            raise RoleLensError(
+                "name a direction with --vectors, --role and --layer, or a file with --patch"
+            )
+        return value
+
+    def refuse_but(self, *names: str, why: str) -> None:
+        """Refuse all options but some.
+
+        Raises:
+            RoleLensError: another one is given.
+        """
+        usual = vars(PatchOptions())
+        given = [f"--{k}" for k in usual if k not in names and getattr(self, k) != usual[k]]
         if given:
-            raise RoleLensError(f"--patch is all that is done: leave out {', '.join(given)}")
-        return rl.patches.read_patches(file).patches
+            raise RoleLensError(f"{why}: leave out {', '.join(given)}")
 
     def _check(self) -> None:
         if not self.kinds or len({*self.kinds}) < len(self.kinds):
@@ -225,14 +239,6 @@ class QuestionOptions:
         # Made here and not in a field: tyro takes an error of a record in a record for its own.
         shots = () if self.examples is None else tuple(rl.load_questions(self.examples))
         return Asking(self.scoring, self.template, self.system, shots)
-
-
-def _named(value: "Named | None") -> "Named":
-    if value is None:
-        raise RoleLensError(
-            "name a direction with --vectors, --role and --layer, or a file with --patch"
-        )
-    return value
 
 
 def _json(text: str) -> Any:

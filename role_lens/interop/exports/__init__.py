@@ -1,6 +1,6 @@
-"""The file formats in which directions leave the package, one file each: `npz`.
+"""The file formats in which patches leave the package, one file each: `safetensors`, `gguf`, `npz`.
 
-    export_vectors(vectors, [DirectionSpec("economist", layer=15)], "economist.npz")
+    export_patch(vectors.add("economist", layer=15), "economist.gguf")
 
-A file defines `write(vectors, specs, path)`; its name is the name of the format.
+A file defines `write(patches, path, about)`; its name is the name of the format.
 """

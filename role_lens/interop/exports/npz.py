@@ -1,26 +1,26 @@
-"""Writes directions as numpy's own archive: an array for each direction, by its address.
+"""Writes additions as numpy's own archive: an array for each layer, by its hook point.
 
-    np.load("roles.npz")["1 x economist@15 (base, position -1)"]    # d_model numbers, float32
+    np.load("nurse.npz")["blocks.15.hook_resid_pre"]    # d_model numbers, float32
 
-Each array is the raw direction times its coefficient, in the residual stream's units.
+Each array is what is added to the input of its block, coefficient multiplied in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from role_lens.direction_spec import DirectionSpec
 from role_lens.files import atomic_write
-from role_lens.vectors import RoleVectors
+from role_lens.interop.additions import additions
+from role_lens.patches.patch import Combined
 
 
-def write(vectors: RoleVectors, specs: Sequence[DirectionSpec], path: Path) -> None:
-    """Write coefficient times each raw direction, under the direction's address."""
-    arrays: dict[str, Any] = {}
-    for spec in specs:
-        patch = vectors.patch("add", spec)
-        arrays[str(spec)] = (patch.value * patch.direction).numpy()
+def write(patches: Combined, path: Path, about: Mapping[str, Any]) -> None:
+    """Write what is added at each layer; there is no place for what is known of it."""
+    arrays: dict[str, Any] = {
+        f"blocks.{layer}.hook_resid_pre": whole.numpy()
+        for layer, whole in additions(patches, "a numpy archive").items()
+    }
     with atomic_write(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, **arrays)

@@ -1,0 +1,104 @@
+"""Takes what a comparison chose and judged for a role, as a patch with its verdict.
+
+    saved = judged_patch("verdict", vectors, "economist")
+    saved.about["verdict"]["verdict"]    # 'no more than random: within ± 0.06'
+
+So what leaves the package carries what was found out about it, and under which conditions.
+"""
+
+import json
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from role_lens.direction_spec import DirectionSpec
+from role_lens.errors import RoleLensError
+from role_lens.files import as_path
+from role_lens.patches.patch_file import SavedPatches
+from role_lens.prompts import role_name
+from role_lens.scoring.identity import hash_of_vectors
+from role_lens.values import shown
+from role_lens.vectors import RoleVectors
+
+_TOLD = (
+    *("domain", "n", "baseline", "baseline_accuracy", "add", "low", "high", "accuracy_change"),
+    *("excess", "excess_low", "excess_high", "n_random", "p_more", "p_less", "p_helps_adjusted"),
+    *("p_hurts_adjusted", "persona", "neutral_persona", "verdict"),
+)
+"""Columns of a comparison that go with the patch."""
+
+
+def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPatches:
+    """The addition that a comparison chose for a role, with the verdict on it.
+
+    Args:
+        folder: run folder of `compare`.
+        vectors: the role vectors that were compared.
+        role: one of the roles that were judged.
+
+    Returns:
+        The addition, and about it: `role`, `direction` (its address), `model`, `vectors` (their
+        hash), `verdict` (effects on the role's own domain, in margins, and the verdict in words),
+        and `conditions` (how questions were asked, and versions of the packages).
+
+    Raises:
+        RoleLensError: the folder holds no comparison that ended, or one of other vectors; no
+            direction was chosen for the role.
+
+    Examples:
+        >>> from role_lens.experiments import judged_patch
+        >>> exam = Exam(many_questions, domains={"poet": "verse"})
+        >>> selection = Selection(Grid(roles=("poet",), layers=(1,)), max_kl=None)
+        >>> plan = TestPlan(n_shuffled=0, max_off_domain=0, judge_all=True)
+        >>> quiet = Compute(progress=False)
+        >>> table = compare(model, vectors, exam, folder / "run", selection, plan, quiet)
+        >>> saved = judged_patch(folder / "run", vectors, "poet")
+        >>> saved.patches[0].layers, saved.about["verdict"]["domain"]
+        ((1,), 'verse')
+    """
+    place = as_path(folder)
+    try:
+        record = json.loads((place / "comparison.json").read_text(encoding="utf-8"))
+        table = pd.read_parquet(place / "comparison.parquet")
+    except (OSError, ValueError) as error:
+        raise RoleLensError(
+            f"{place} holds no comparison that has ended: `role-lens compare` makes one"
+        ) from error
+    if record["vectors"] != hash_of_vectors(vectors):
+        raise RoleLensError(f"{place} is a comparison of other vectors")
+    name = role_name(role)
+    rows = table[table["in_domain"].astype(bool) & (table["role"] == name)].to_dict("records")
+    if not rows:
+        known = ", ".join(table.loc[table["in_domain"].astype(bool), "role"])
+        raise RoleLensError(f"{place} has no role {shown(name)}: it has {known}")
+    (row,) = rows
+    if pd.isna(row["layer"]):
+        raise RoleLensError(f"{place}: nothing to hand over for {name}: {row['verdict']}")
+    spec = DirectionSpec(
+        name, int(row["layer"]), int(row["position"]), row["contrast"], float(row["coefficient"])
+    )
+    about = {
+        **about_direction(vectors, spec),
+        "verdict": {key: _plain(row[key]) for key in _TOLD if key in row},
+        "conditions": {"asking": record["asking"], "versions": record["versions"]},
+    }
+    return SavedPatches((vectors.patch("add", spec),), about)
+
+
+def about_direction(vectors: RoleVectors, spec: DirectionSpec) -> dict[str, Any]:
+    """What is known of a direction, as JSON values, for the file of its patch."""
+    return {
+        "role": spec.role,
+        "direction": asdict(spec),
+        "model": vectors.provenance.get("model"),
+        "vectors": hash_of_vectors(vectors),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """A value of a table as a JSON value."""
+    value = value.item() if hasattr(value, "item") else value
+    return None if value is pd.NA or (isinstance(value, float) and math.isnan(value)) else value

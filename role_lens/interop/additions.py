@@ -1,0 +1,49 @@
+"""Sums up what patches add at each layer, for runtimes that can add and nothing else.
+
+additions(vectors.add("nurse", layer=15), "llama.cpp")    # {15: d_model numbers}
+"""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from role_lens.errors import RoleLensError
+from role_lens.patches.patch import Patches, combined
+
+
+def additions(patches: Patches, what: str) -> dict[int, Float[Tensor, " d_model"]]:
+    """What is added to the input of each layer, coefficients multiplied in.
+
+    Args:
+        patches: one or several that act together, of which all must add, and to all tokens.
+        what: who is to do it, for messages.
+
+    Raises:
+        RoleLensError: no patch, or one that can't be expressed as an addition to all tokens.
+
+    Examples:
+        >>> from role_lens.interop import additions
+        >>> both = Patch.add(torch.ones(2), layer=1), Patch.add(torch.ones(2), layer=(1, 2))
+        >>> additions(both, "llama.cpp")
+        {1: tensor([2., 2.]), 2: tensor([1., 1.])}
+    """
+    found: dict[int, Tensor] = {}
+    several = combined(patches)
+    if not several:
+        raise RoleLensError("expected at least one patch to export, got none")
+    for patch in several:
+        if patch.kind != "add" or patch.tokens != "all":
+            whose = f"kind {patch.kind!r}" if patch.kind != "add" else f"tokens={patch.tokens!r}"
+            raise RoleLensError(
+                f"{what} can only add, and to all tokens, so that a patch with {whose} can't be "
+                "expressed: hand it over as a file of role_lens (a .safetensors file)"
+            )
+        if len({one.direction.shape for one in several}) > 1:
+            raise RoleLensError("the patches are of models of different widths")
+        for layer in patch.layers:
+            whole = patch.value * patch.direction
+            found[layer] = found[layer] + whole if layer in found else whole
+    for layer, whole in found.items():
+        if not bool(torch.isfinite(whole).all()) or not whole.any():
+            raise RoleLensError(f"what is added at layer {layer} is zero or not finite")
+    return dict(sorted(found.items()))
