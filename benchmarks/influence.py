@@ -24,6 +24,7 @@ from role_lens import (
     RoleVectors,
     activations_at,
     encode_chat,
+    evaluate,
     load_model,
     load_prompts,
     load_questions,
@@ -73,10 +74,10 @@ def main(config: Config) -> None:
     model = load_model(config.model)
     roles, base = load_roles("builtin"), load_prompts("builtin")
     vectors = RoleVectors.load(config.vectors).with_prompts(roles, base)
-    questions = load_questions("builtin", domain=config.domain)
-    asked = Asker(model, Asking(config.scoring)).ask(
-        sample_questions(questions, config.n_questions, seed=config.seed)
+    questions = sample_questions(
+        load_questions("builtin", domain=config.domain), config.n_questions, seed=config.seed
     )
+    asked = Asker(model, Asking(config.scoring)).ask(questions)
     spec = DirectionSpec(config.role, layer=config.layer, position=config.position)
     table = influence(asked, vectors, spec)
     n_role, n_base = len(roles[config.role]), len(base)
@@ -93,18 +94,20 @@ def main(config: Config) -> None:
         for texts in (roles[config.role], base)
     )
 
-    def patch(kind: str, left_out: list[int]) -> tuple[Patch, ...]:
+    def patch(kind: str, left_out: list[int]) -> Patch:
         keep = {
             "role": np.setdiff1d(np.arange(n_role), left_out if kind == "role" else []),
             "base": np.setdiff1d(np.arange(n_base), left_out if kind == "base" else []),
         }
         direction = own[keep["role"]].mean(dim=0) - others[keep["base"]].mean(dim=0)
-        return (Patch.add(direction, layer=spec.layer),)
+        return Patch.add(direction, layer=spec.layer)
 
     tried = [(kind, [one]) for kind, one in singles] + [("role", some) for some in sets]
     tried += [("role", turning)] if turning else []
-    scores = asked.scorer().logprobs([(), patch("role", []), *(patch(*one) for one in tried)])
-    means = [float(asked.score_columns(one)["margin"].mean()) for one in scores]
+    patches: dict[str, Patch | None] = {"none": None, "whole": patch("role", [])}
+    patches |= {str(i): patch(*one) for i, one in enumerate(tried)}
+    scores = evaluate(model, questions, patches, Asking(config.scoring))
+    means = scores.groupby("patch", sort=False)["margin"].mean().to_numpy()
     whole, exact = means[1] - means[0], np.array(means[2:]) - means[1]
 
     single = table.set_index(["kind", "prompt"])["influence"]
