@@ -1,9 +1,9 @@
 """Takes role vectors and questions to other programs, and other programs' vectors.
 
-    from role_lens.interop import evaluate_tasks, export_vectors, import_vectors, write_task
+    from role_lens.interop import evaluate_tasks, export_patch, import_vectors, write_task
 
 `evaluate_tasks` runs any task of lm-eval on a patched model, `write_task` makes a task of
-questions, `export_vectors` writes directions in other file formats, `import_vectors` reads them. To
+questions, `export_patch` writes patches in other file formats, `import_vectors` reads them. To
 add a file format is to add a file to `role_lens.interop.exports` or `imports`.
 """
 
