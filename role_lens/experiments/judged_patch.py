@@ -89,7 +89,13 @@ def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPa
 
 
 def about_direction(vectors: RoleVectors, spec: DirectionSpec) -> dict[str, Any]:
-    """What is known of a direction, as JSON values, for the file of its patch."""
+    """What is known of a direction, as JSON values, for the file of its patch.
+
+    Examples:
+        >>> from role_lens.experiments import about_direction
+        >>> about_direction(vectors, DirectionSpec("poet", layer=1))["direction"]["layer"]
+        1
+    """
     return {
         "role": spec.role,
         "direction": asdict(spec),

@@ -1,4 +1,5 @@
 from .additions import additions
+from .baking import bake
 from .export import EXPORTS, export_patch
 from .import_options import ImportOptions
 from .imported import CONTRAST, IMPORTS, import_vectors
@@ -14,6 +15,7 @@ __all__ = [
     "TaskOptions",
     "TaskResults",
     "additions",
+    "bake",
     "evaluate_tasks",
     "export_patch",
     "import_vectors",

@@ -22,7 +22,7 @@ from role_lens.scoring.asking import Asking
 
 if TYPE_CHECKING:
     from role_lens.models import Model
-    from role_lens.patches import Patch
+    from role_lens.patches import Patch, SavedPatches
     from role_lens.patches.patch import Combined
     from role_lens.vectors import RoleVectors
 
@@ -79,6 +79,9 @@ class PatchOptions:
     """A file written by `role-lens fit`, of which --role and --layer name a direction."""
     patch: Path | None = None
     """A file written by `role-lens export` or `Patch.save`, in the place of --vectors."""
+    comparison: Path | None = None
+    """Run folder of `role-lens compare`: the direction is taken that it chose for --role, and its
+    verdict goes with it."""
     role: str | None = None
     """One of the roles of the vectors."""
     layer: int | None = None
@@ -108,12 +111,33 @@ class PatchOptions:
                 coefficient or value that none of the kinds takes; a file that holds no vectors or
                 no patch; and as `RoleVectors.patch`.
         """
-        if self.patch is not None:
-            self.refuse_but("patch", why="--patch is all that is done")
-            return {"baseline": (), self.patch.stem: rl.patches.read_patches(self.patch).patches}
+        if self.patch is not None or self.comparison is not None:
+            name = self.given("role") if self.patch is None else self.patch.stem
+            return {"baseline": (), name: self.saved().patches}
         self._check()
         vectors = rl.RoleVectors.load(self.given("vectors"))
         return {"baseline": (), **{self.label(k): (self._patch(vectors, k),) for k in self.kinds}}
+
+    def saved(self) -> "SavedPatches":
+        """The one patch that is named, or what the file holds, with what is known of it.
+
+        Raises:
+            RoleLensError: as `patches`, and several kinds.
+        """
+        if self.patch is not None:
+            self._refuse_but("patch", why="--patch is all that is done")
+            return rl.patches.read_patches(self.patch)
+        if self.comparison is not None:
+            why = "--comparison has chosen the direction"
+            self._refuse_but("vectors", "role", "comparison", why=why)
+            vectors = rl.RoleVectors.load(self.given("vectors"))
+            return rl.experiments.judged_patch(self.comparison, vectors, self.given("role"))
+        self._check()
+        if len(self.kinds) > 1:
+            raise RoleLensError(f"one kind goes into a file, got --kinds {' '.join(self.kinds)}")
+        vectors = rl.RoleVectors.load(self.given("vectors"))
+        about = rl.experiments.about_direction(vectors, self.spec)
+        return rl.patches.SavedPatches((self._patch(vectors, self.kinds[0]),), about)
 
     @property
     def spec(self) -> DirectionSpec:
@@ -135,16 +159,13 @@ class PatchOptions:
         value = getattr(self, name)
         if value is None:
             raise RoleLensError(
-                "name a direction with --vectors, --role and --layer, or a file with --patch"
+                "name a direction with --vectors, --role and --layer (or --comparison), or a file "
+                "with --patch"
             )
         return value
 
-    def refuse_but(self, *names: str, why: str) -> None:
-        """Refuse all options but some.
-
-        Raises:
-            RoleLensError: another one is given.
-        """
+    def _refuse_but(self, *names: str, why: str) -> None:
+        """Refuse all options but some."""
         usual = vars(PatchOptions())
         given = [f"--{k}" for k in usual if k not in names and getattr(self, k) != usual[k]]
         if given:

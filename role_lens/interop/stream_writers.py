@@ -1,0 +1,122 @@
+"""Lists which parameters of an architecture write to the residual stream, by their names.
+
+    WRITERS["gpt2"].matrices    # patterns of the weights whose output is added to the stream
+
+Of architectures that are not listed weights can't be baked. Those with norms after attention and
+MLP (Gemma 2 and 3, OLMo 2 and 3) are not: what such a norm writes is no linear map of any weight.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class StreamWriters:
+    """Parameters that write to the residual stream; patterns are regular expressions."""
+
+    embedding: str
+    """The token embedding, a row for each token."""
+    matrices: tuple[str, ...]
+    """Weights whose output is added to the stream."""
+    biases: tuple[str, ...] = ()
+    """Biases that are added to it, and embeddings of positions."""
+    output_first: bool = True
+    """Whether a weight's output is its first axis, as in torch; else its last, as in GPT-2."""
+    unembedding: str = "lm_head.weight"
+    """Under which name an unembedding that isn't tied is read."""
+    mlp_bias: str | None = None
+    """The bias of a block's MLP, with {layer} for its number."""
+    made_biases: tuple[str, ...] = ()
+    """Biases that are made where there are none: all that loading then expects."""
+    made_config: dict[str, Any] = field(default_factory=dict)
+    """What the configuration has to say then."""
+    plain_config: dict[str, Any] = field(default_factory=dict)
+    """What it has to say for all of this, or nothing at all."""
+
+    @property
+    def rows(self) -> tuple[str, ...]:
+        """Patterns of what holds vectors of the stream as its rows, or is one."""
+        return (re.escape(self.embedding), *self.biases)
+
+
+_LLAMA_MATRICES = (
+    r"model\.layers\.\d+\.self_attn\.o_proj\.weight",
+    r"model\.layers\.\d+\.mlp\.down_proj\.weight",
+)
+_LLAMA_BIASES = (
+    r"model\.layers\.\d+\.self_attn\.o_proj\.bias",
+    r"model\.layers\.\d+\.mlp\.down_proj\.bias",
+)
+_MLP = r"model\.layers\.\d+\.mlp\.(gate|up|down)_proj\.bias"
+_ATTENTION_OUT = r"model\.layers\.\d+\.self_attn\.o_proj\.bias"
+_AS_LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "mlp_bias": True}
+
+
+def _like_llama(**more: Any) -> StreamWriters:
+    return StreamWriters(
+        "model.embed_tokens.weight",
+        _LLAMA_MATRICES,
+        _LLAMA_BIASES,
+        mlp_bias="model.layers.{layer}.mlp.down_proj.bias",
+        **more,
+    )
+
+
+WRITERS: dict[str, StreamWriters] = {
+    "llama": _like_llama(made_biases=(_MLP,), made_config={"mlp_bias": True}),
+    # The same computation as Llama's, which has a place for biases that these lack.
+    "mistral": _like_llama(
+        made_biases=(_MLP,),
+        made_config=_AS_LLAMA,
+        plain_config={"sliding_window": None},
+    ),
+    "qwen2": _like_llama(
+        made_biases=(_MLP, _ATTENTION_OUT),
+        made_config={**_AS_LLAMA, "attention_bias": True},
+        plain_config={"use_sliding_window": False},
+    ),
+    "qwen3": StreamWriters("model.embed_tokens.weight", _LLAMA_MATRICES, _LLAMA_BIASES),
+    "gpt2": StreamWriters(
+        "transformer.wte.weight",
+        (
+            r"transformer\.h\.\d+\.attn\.c_proj\.weight",
+            r"transformer\.h\.\d+\.mlp\.c_proj\.weight",
+        ),
+        (
+            r"transformer\.wpe\.weight",
+            r"transformer\.h\.\d+\.attn\.c_proj\.bias",
+            r"transformer\.h\.\d+\.mlp\.c_proj\.bias",
+        ),
+        output_first=False,
+        mlp_bias="transformer.h.{layer}.mlp.c_proj.bias",
+    ),
+    "gpt_neox": StreamWriters(
+        "gpt_neox.embed_in.weight",
+        (
+            r"gpt_neox\.layers\.\d+\.attention\.dense\.weight",
+            r"gpt_neox\.layers\.\d+\.mlp\.dense_4h_to_h\.weight",
+        ),
+        (
+            r"gpt_neox\.layers\.\d+\.attention\.dense\.bias",
+            r"gpt_neox\.layers\.\d+\.mlp\.dense_4h_to_h\.bias",
+        ),
+        unembedding="embed_out.weight",
+        mlp_bias="gpt_neox.layers.{layer}.mlp.dense_4h_to_h.bias",
+    ),
+    "opt": StreamWriters(
+        "model.decoder.embed_tokens.weight",
+        (
+            r"model\.decoder\.layers\.\d+\.self_attn\.out_proj\.weight",
+            r"model\.decoder\.layers\.\d+\.fc2\.weight",
+        ),
+        (
+            r"model\.decoder\.embed_positions\.weight",
+            r"model\.decoder\.layers\.\d+\.self_attn\.out_proj\.bias",
+            r"model\.decoder\.layers\.\d+\.fc2\.bias",
+        ),
+        mlp_bias="model.decoder.layers.{layer}.fc2.bias",
+        plain_config={"do_layer_norm_before": True, "_remove_final_layer_norm": False},
+    ),
+}
+"""By `model_type` of a configuration."""
