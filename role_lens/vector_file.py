@@ -57,6 +57,8 @@ def read_vectors(path: str | Path) -> dict[str, Any]:
             f"no vectors at {path}: `role-lens fit` or `RoleVectors.fit` makes some"
         )
     metadata, tensors = read_safetensors(path)
+    if "role_lens_patches" in metadata:
+        raise RoleLensError(f"{path} holds a patch and no role vectors: give it as a patch")
     try:
         header = json.loads(metadata["role_lens"])
         version = header.pop("format")

@@ -1,5 +1,7 @@
 """Patches in other programs' files: what is read from them is what the patch adds."""
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -33,7 +35,7 @@ def test_what_is_added_is_read_back(llama, vectors, tmp_path, ending):
 def test_a_control_vector_says_what_llama_cpp_reads(vectors, tmp_path):
     from gguf import GGUFReader
 
-    about = {"model": "tiny"}
+    about = {"model": "tiny", "role": "poet"}
     export_patch(vectors.add("poet", layer=2), tmp_path / "v.gguf", about=about)
     reader = GGUFReader(tmp_path / "v.gguf")
     (tensor,) = reader.tensors
@@ -46,6 +48,10 @@ def test_a_control_vector_says_what_llama_cpp_reads(vectors, tmp_path):
     assert fields["general.architecture"] == "controlvector"
     assert fields["controlvector.model_hint"] == "tiny"
     assert fields["controlvector.layer_count"] == 1
+    assert json.loads(fields["role_lens.about"]) == about
+    export_patch(vectors.add("poet", layer=2), tmp_path / "w.GGUF")
+    hint = GGUFReader(tmp_path / "w.GGUF").fields["controlvector.model_hint"]
+    assert hint.contents() == "unknown"  # repeng refuses a file without one
 
 
 def test_what_a_format_cannot_express_is_refused(vectors, tmp_path):
@@ -59,7 +65,7 @@ def test_what_a_format_cannot_express_is_refused(vectors, tmp_path):
             (Patch.add(poet, layer=2), Patch.add(poet, layer=2, coefficient=-1.0)),
             "what is added at layer 2 is zero",
         ),
-        ((Patch.add(poet, layer=2), Patch.add(torch.ones(4), layer=2)), "of different widths"),
+        ((Patch.add(poet, layer=2), Patch.add(torch.ones(4), layer=2)), r"of \[4, 32\] dimensions"),
     ):
         with pytest.raises(RoleLensError, match=said):
             export_patch(patch, tmp_path / "v.gguf")
@@ -105,7 +111,7 @@ def test_the_verdict_goes_with_the_patch(compared, vectors, tmp_path, capsys):
     command = ["export", "--vectors", f"{tmp_path}/v.safetensors", "--role", "poet"]
     command += ["--comparison", str(folder)]
     assert main([*command, "--out", f"{tmp_path}/p.safetensors"]) == 0
-    assert f"Verdict: {row['verdict']}" in capsys.readouterr().out
+    assert f": {row['verdict']}" in capsys.readouterr().out
     assert read_patches(tmp_path / "p.safetensors").about == saved.about
     assert main([*command, "--layer", "2", "--out", f"{tmp_path}/q.safetensors"]) == 2
     assert "--comparison has chosen the direction: leave out --layer" in capsys.readouterr().err
@@ -113,6 +119,11 @@ def test_the_verdict_goes_with_the_patch(compared, vectors, tmp_path, capsys):
         judged_patch(folder, vectors, "cook")
     with pytest.raises(RoleLensError, match="holds no comparison that has ended"):
         judged_patch(tmp_path, vectors, "poet")
+    for record in ([], {}, {"vectors": "x"}):
+        (tmp_path / "comparison.json").write_text(json.dumps(record))
+        table.to_parquet(tmp_path / "comparison.parquet")
+        with pytest.raises(RoleLensError, match="holds no comparison that has ended"):
+            judged_patch(tmp_path, vectors, "poet")
 
 
 def test_the_command(vectors, tmp_path, capsys):
@@ -130,5 +141,12 @@ def test_the_command(vectors, tmp_path, capsys):
     assert "--patch is all that is done: leave out --role" in capsys.readouterr().err
     assert main([*command, "--kinds", "add", "ablate", "--out", f"{tmp_path}/p.npz"]) == 2
     assert "one kind goes into a file" in capsys.readouterr().err
-    assert main(["export", "--out", f"{tmp_path}/p.npz"]) == 2
-    assert "name a direction with --vectors, --role and --layer" in capsys.readouterr().err
+    for given, said in (
+        ([], "--vectors is missing: name a direction with --vectors, --role and --layer"),
+        (command[1:3], "--role is missing"),
+        ([*command[1:3], "--comparison", "c"], "--role and --comparison"),
+    ):
+        assert main(["export", "--out", f"{tmp_path}/p.npz", *given]) == 2
+        assert said in capsys.readouterr().err
+    assert main([*command, "--out", f"{tmp_path}/p"]) == 2
+    assert "has no ending that names a format" in capsys.readouterr().err

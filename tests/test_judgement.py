@@ -255,11 +255,13 @@ def test_a_verdict_says_what_share_of_a_learned_addition_it_is():
     near = {"excess": 0.01, "low": -0.05, "high": 0.07, "effect": 0.03}
     learned = Finding(**near, learned=0.3, learned_low=0.1)
     assert verdict(learned) == (
-        "no more than random: within ± 0.07; 10% of what a learned addition of its length "
-        "does (0.3)"
+        "no more than random: within ± 0.07; a learned addition no longer than it gains 0.3 over "
+        "the unchanged model, and it 0.03 (10% of that)"
     )
     in_vain = Finding(**near, learned=0.3, learned_low=-0.1)
-    assert verdict(in_vain).endswith("; a learned addition of its length isn't shown to help")
+    assert verdict(in_vain).endswith("; a learned addition no longer than it isn't shown to help")
+    worse = Finding(**{**near, "effect": -0.1}, learned=0.3, learned_low=0.1)
+    assert verdict(worse).endswith("; a learned addition no longer than it gains 0.3")
 
 
 def test_a_learned_addition_stands_beside_its_role_alone():
@@ -268,7 +270,7 @@ def test_a_learned_addition_stands_beside_its_role_alone():
     table = summary(judged, {"poet": "d", "cook": "d"}).set_index("role")
     poet = table.loc["poet"]
     assert poet["learned_low"] < poet["learned"] < poet["learned_high"]
-    share = f"{poet['add'] / poet['learned']:.0%} of what a learned addition"
+    share = f"({poet['add'] / poet['learned']:.0%} of that)"
     assert share in poet["verdict"]
     assert np.isnan(table.loc["cook", "learned_low"])
     assert "learned" not in table.loc["cook", "verdict"]

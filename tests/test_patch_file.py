@@ -1,6 +1,7 @@
 """Patches as files: what is read back is what was written, and what can't be read is refused."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -42,8 +43,9 @@ def test_a_patch_is_read_as_it_was_written(llama, vectors, kind, tmp_path):
     for name in ("kind", "layers", "value", "tokens", "fingerprint"):
         assert getattr(read, name) == getattr(patch, name)
     read.check(llama)
-    words = header_of(file)["words"]
-    assert set(words) == {"layers", "direction", "sign", "tokens", kind}
+    (words,) = (one["words"] for one in header_of(file)["patches"])
+    assert words["change"].startswith("x ")
+    assert "as Python cuts lists, [1:-1]" in words["tokens"]
 
 
 def test_several_act_together(llama, vectors, tmp_path):
@@ -87,7 +89,7 @@ def test_files_of_something_else(vectors, tmp_path):
     with pytest.raises(RoleLensError, match="no patch at"):
         Patch.load(tmp_path / "none.safetensors")
     vectors.save(tmp_path / "v.safetensors")
-    with pytest.raises(RoleLensError, match="holds role vectors: name a role and a layer"):
+    with pytest.raises(RoleLensError, match="holds role vectors and no patch: give it as vectors"):
         Patch.load(tmp_path / "v.safetensors")
     save_file({"x": torch.ones(2)}, tmp_path / "x.safetensors")
     with pytest.raises(RoleLensError, match="holds no patches"):
@@ -97,3 +99,27 @@ def test_files_of_something_else(vectors, tmp_path):
     with pytest.raises(RoleLensError, match="about must be of JSON values"):
         vectors.add("poet", layer=1).save(tmp_path / "p.safetensors", about={"x": float("nan")})
     assert not (tmp_path / "p.safetensors").exists()
+    vectors.add("poet", layer=1).save(tmp_path / "p.safetensors")
+    with pytest.raises(RoleLensError, match="holds a patch and no role vectors"):
+        RoleVectors.load(tmp_path / "p.safetensors")
+
+
+def test_one_direction_in_several_patches(vectors, tmp_path):
+    patch = vectors.add("poet", layer=1)
+    write_patches(tmp_path / "p.safetensors", (patch, replace(patch, layers=(2,))))
+    assert [one.layers for one in read_patches(tmp_path / "p.safetensors").patches] == [(1,), (2,)]
+
+
+@pytest.mark.parametrize("direction", [torch.ones(32).half(), torch.ones(2, 16), torch.tensor(1.0)])
+def test_directions_of_another_type_or_shape(vectors, tmp_path, direction):
+    file = tmp_path / "p.safetensors"
+    vectors.add("poet", layer=1).save(file)
+    save_file({"direction.0": direction}, file, metadata={PATCHES: json.dumps(header_of(file))})
+    with pytest.raises(RoleLensError, match="a direction must be one row of"):
+        read_patches(file)
+
+
+def test_a_header_without_end(tmp_path):
+    save_file({"direction.0": torch.ones(4)}, tmp_path / "p", metadata={PATCHES: "[" * 200_000})
+    with pytest.raises(RoleLensError, match="its header is damaged"):
+        read_patches(tmp_path / "p")

@@ -45,9 +45,11 @@ class Ascent:
 
     def __post_init__(self) -> None:
         for name in ("steps", "patience"):
-            whole_number(getattr(self, name), name, least=1)
+            number = whole_number(getattr(self, name), name, least=1)
+            object.__setattr__(self, name, number)
         for name in ("rate", "momentum"):
             value = real_number(getattr(self, name), name)
+            object.__setattr__(self, name, value)
             if not 0 <= value <= 1:
                 raise RoleLensError(f"{name} must be between 0 and 1, got {value:g}")
         if self.rate == 0 or self.momentum == 1:
@@ -55,7 +57,8 @@ class Ascent:
                 f"rate must be above 0 and momentum below 1, got {self.rate:g} and "
                 f"{self.momentum:g}"
             )
-        if not real_number(self.length, "length") > 0:
+        object.__setattr__(self, "length", real_number(self.length, "length"))
+        if not self.length > 0:
             raise RoleLensError(f"length must be above 0, got {self.length:g}")
 
 
@@ -66,33 +69,46 @@ def ascend(
     gain: Callable[[Float[Tensor, " d_model"]], float],
     keep: Kept,
 ) -> Float[Tensor, " d_model"]:
-    """Climb from zero, and give the vector with the largest gain; zero if no step exceeds `least`
-    or there is nothing to climb.
+    """Climb from zero, and give the vector with the largest gain; zero if no step exceeds `least`,
+    or the gradient is zero.
 
     Args:
         zero: where it begins.
         gradient: of a vector.
         gain: what a vector is worth on what is held out.
         keep: keeps each step by its number: the vector, the direction of the step, and its gain.
+
+    Raises:
+        RoleLensError: a gradient or a gain that isn't finite.
     """
 
     def step(number: int, vector: Tensor, moved: Tensor) -> Tensor:
         slope = gradient(vector)
+        _check_finite(slope)
         if not slope.any():
-            return torch.stack([vector, moved, torch.full_like(vector, torch.nan)])
+            return torch.stack([vector, torch.zeros_like(moved), torch.zeros_like(vector)])
         moved = ascent.momentum * moved + (1 - ascent.momentum) * slope / slope.norm()
         rate = ascent.length * ascent.rate * 0.1 ** (number / max(1, ascent.steps - 1))
         vector = vector + rate * moved / moved.norm()
         vector = vector * min(1.0, ascent.length / float(vector.norm()))
-        return torch.stack([vector, moved, torch.full_like(vector, gain(vector))])
+        gains = torch.full_like(vector, gain(vector))
+        _check_finite(gains)
+        return torch.stack([vector, moved, gains])
 
     vector, moved, best, since = zero, torch.zeros_like(zero), (ascent.least, zero), 0
     for number in range(ascent.steps):
         vector, moved, gains = keep(number, partial(step, number, vector, moved))
-        if gains.isnan().any():
+        if not moved.any():  # there is nothing to climb
             break
         worth = float(gains[0])
         best, since = ((worth, vector), 0) if worth > best[0] else (best, since + 1)
         if since == ascent.patience:
             break
     return best[1]
+
+
+def _check_finite(tensor: Tensor) -> None:
+    if not bool(tensor.isfinite().all()):
+        raise RoleLensError(
+            "nothing can be learned: a gradient or a gain isn't finite; take a model in float32"
+        )

@@ -21,14 +21,17 @@ from role_lens.patches.patch_file import SavedPatches
 from role_lens.prompts import role_name
 from role_lens.scoring.identity import hash_of_vectors
 from role_lens.values import shown
-from role_lens.vectors import RoleVectors
+from role_lens.vectors import RoleVectors, check_vectors
 
 _TOLD = (
     *("domain", "n", "baseline", "baseline_accuracy", "add", "low", "high", "accuracy_change"),
     *("excess", "excess_low", "excess_high", "n_random", "p_more", "p_less", "p_helps_adjusted"),
-    *("p_hurts_adjusted", "persona", "neutral_persona", "verdict"),
+    *("p_hurts_adjusted", "p_question_more", "p_question_less", "knowledge", "p_knows"),
+    *("blind_effect", "beyond_blind_low", "beyond_blind_high", "detectable_excess", "persona"),
+    *("neutral_persona", "learned", "learned_low", "learned_high", "verdict"),
 )
 """Columns of a comparison that go with the patch."""
+_CONDITIONS = ("model", "asking", "selection", "plan", "versions")
 
 
 def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPatches:
@@ -42,7 +45,7 @@ def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPa
     Returns:
         The addition, and about it: `role`, `direction` (its address), `model`, `vectors` (their
         hash), `verdict` (effects on the role's own domain, in margins, and the verdict in words),
-        and `conditions` (how questions were asked, and versions of the packages).
+        and `conditions` (model, how questions were asked, selection, plan, versions of packages).
 
     Raises:
         RoleLensError: the folder holds no comparison that ended, or one of other vectors; no
@@ -59,22 +62,31 @@ def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPa
         >>> saved.patches[0].layers, saved.about["verdict"]["domain"]
         ((1,), 'verse')
     """
+    check_vectors(vectors)
     place = as_path(folder)
     try:
         record = json.loads((place / "comparison.json").read_text(encoding="utf-8"))
         table = pd.read_parquet(place / "comparison.parquet")
-    except (OSError, ValueError) as error:
+        of_vectors, conditions = record["vectors"], {name: record[name] for name in _CONDITIONS}
+        table = table[table["in_domain"].astype(bool)].set_index("role")
+        missing = {"layer", "verdict", "domain"} - {*table.columns}
+        if missing:
+            raise KeyError(*missing)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise RoleLensError(
             f"{place} holds no comparison that has ended: `role-lens compare` makes one"
         ) from error
-    if record["vectors"] != hash_of_vectors(vectors):
-        raise RoleLensError(f"{place} is a comparison of other vectors")
+    if of_vectors != (own := hash_of_vectors(vectors)):
+        raise RoleLensError(
+            f"{place} is a comparison of other vectors (hash {str(of_vectors)[:12]}, these have "
+            f"{own[:12]}): take the file that was compared"
+        )
     name = role_name(role)
-    rows = table[table["in_domain"].astype(bool) & (table["role"] == name)].to_dict("records")
-    if not rows:
-        known = ", ".join(table.loc[table["in_domain"].astype(bool), "role"])
-        raise RoleLensError(f"{place} has no role {shown(name)}: it has {known}")
-    (row,) = rows
+    if name not in table.index:
+        raise RoleLensError(
+            f"{place} has no role {shown(name)}: it has {', '.join(map(str, table.index))}"
+        )
+    row = table.loc[[name]].iloc[0]
     if pd.isna(row["layer"]):
         raise RoleLensError(f"{place}: nothing to hand over for {name}: {row['verdict']}")
     spec = DirectionSpec(
@@ -82,8 +94,8 @@ def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPa
     )
     about = {
         **about_direction(vectors, spec),
-        "verdict": {key: _plain(row[key]) for key in _TOLD if key in row},
-        "conditions": {"asking": record["asking"], "versions": record["versions"]},
+        "verdict": {key: _plain(row[key]) for key in _TOLD if key in row.index},
+        "conditions": conditions,
     }
     return SavedPatches((vectors.patch("add", spec),), about)
 

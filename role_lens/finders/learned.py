@@ -91,7 +91,9 @@ class Learned(Finder):
         object.__setattr__(self, "answers", str(self.answers))
         set_layers(self)
         object.__setattr__(self, "seed", whole_number(self.seed, "seed", least=0))
-        self._ascent(1.0 if self.length is None else self.length)  # checks them
+        checked = self._ascent(1.0 if self.length is None else self.length)
+        for name in ("steps", "rate", "momentum", "patience"):
+            object.__setattr__(self, name, getattr(checked, name))
 
     def _ascent(self, length: float) -> Ascent:
         return Ascent(
@@ -159,6 +161,7 @@ class Learned(Finder):
             lambda vector: _gain(model, held, plain[1], layer, vector),
             partial(kept.keep, bar=bar),
         )
+        bar.close()
         if not found.any():
             warn(f"nothing learned for {role} at layer {layer} is better than no addition")
             return torch.full_like(found, torch.nan)
@@ -188,11 +191,13 @@ class _Kept:
 
     def keep(self, number: int, make: Callable[[], Tensor], *, bar: Any) -> Tensor:
         """A step that was kept, or else made and kept."""
-        bar.update(number + 1 - bar.n)
         file = self._file(number)
         with suppress(OSError, ValueError, EOFError):  # none yet, or damaged
-            return torch.from_numpy(np.load(file))
+            vector, moved, gains = torch.from_numpy(np.load(file))
+            bar.update(number + 1 - bar.n)
+            return torch.stack([vector, moved, gains])
         rows = make()
+        bar.update(number + 1 - bar.n)
         make_folder(file.parent)
         with atomic_write(file) as temporary, open(temporary, "wb") as opened:
             np.save(opened, rows.numpy())

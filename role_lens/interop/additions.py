@@ -1,6 +1,8 @@
 """Sums up what patches add at each layer, for runtimes that can add and nothing else.
 
-additions(vectors.add("nurse", layer=15), "llama.cpp")    # {15: d_model numbers}
+    additions(vectors.add("nurse", layer=15), "llama.cpp")    # {15: d_model numbers}
+
+Other kinds of patch, and masks of tokens, are refused.
 """
 
 import torch
@@ -11,12 +13,12 @@ from role_lens.errors import RoleLensError
 from role_lens.patches.patch import Patches, combined
 
 
-def additions(patches: Patches, what: str) -> dict[int, Float[Tensor, " d_model"]]:
+def additions(patches: Patches, runtime: str) -> dict[int, Float[Tensor, " d_model"]]:
     """What is added to the input of each layer, coefficients multiplied in.
 
     Args:
         patches: one or several that act together, of which all must add, and to all tokens.
-        what: who is to do it, for messages.
+        runtime: what is to do it, for messages.
 
     Raises:
         RoleLensError: no patch, or one that can't be expressed as an addition to all tokens.
@@ -31,19 +33,27 @@ def additions(patches: Patches, what: str) -> dict[int, Float[Tensor, " d_model"
     several = combined(patches)
     if not several:
         raise RoleLensError("expected at least one patch to export, got none")
+    widths = {len(one.direction) for one in several}
+    if len(widths) > 1:
+        raise RoleLensError(
+            f"patches that act together must be of one model, got directions of {sorted(widths)} "
+            "dimensions"
+        )
     for patch in several:
         if patch.kind != "add" or patch.tokens != "all":
             whose = f"kind {patch.kind!r}" if patch.kind != "add" else f"tokens={patch.tokens!r}"
             raise RoleLensError(
-                f"{what} can only add, and to all tokens, so that a patch with {whose} can't be "
+                f"{runtime} can only add, and to all tokens, so that a patch with {whose} can't be "
                 "expressed: hand it over as a file of role_lens (a .safetensors file)"
             )
-        if len({one.direction.shape for one in several}) > 1:
-            raise RoleLensError("the patches are of models of different widths")
         for layer in patch.layers:
             whole = patch.value * patch.direction
             found[layer] = found[layer] + whole if layer in found else whole
     for layer, whole in found.items():
-        if not bool(torch.isfinite(whole).all()) or not whole.any():
-            raise RoleLensError(f"what is added at layer {layer} is zero or not finite")
+        if not bool(torch.isfinite(whole).all()):
+            raise RoleLensError(f"what is added at layer {layer} is not finite: lower coefficients")
+        if not whole.any():
+            raise RoleLensError(
+                f"what is added at layer {layer} is zero: the coefficient is, or patches cancel"
+            )
     return dict(sorted(found.items()))

@@ -13,6 +13,7 @@ from role_lens._registry import Registry
 from role_lens.errors import RoleLensError
 from role_lens.files import as_path
 from role_lens.patches.patch import Combined, Patches, combined
+from role_lens.patches.patch_file import about_of
 
 Writer: TypeAlias = Callable[[Combined, Path, Mapping[str, Any]], None]
 
@@ -51,4 +52,10 @@ def export_patch(
     if not several:
         raise RoleLensError("expected at least one patch to export, got none")
     target = as_path(path)
-    EXPORTS[format or target.suffix.removeprefix(".")](several, target, dict(about or {}))
+    name = format or target.suffix.removeprefix(".").lower()
+    if not name:
+        raise RoleLensError(
+            f"{target} has no ending that names a format: give it one of "
+            f"{', '.join(EXPORTS.names)}, or name the format"
+        )
+    EXPORTS[name](several, target, about_of(about))

@@ -27,7 +27,8 @@ class PatchKind:
 
     Examples:
         >>> from role_lens.patches import PatchKind, projection, shifted
-        >>> mirror = PatchKind(lambda x, u, _: shifted(x, -2 * projection(x, u), u), number=None)
+        >>> mirrored = lambda x, u, _: shifted(x, -2 * projection(x, u), u)
+        >>> mirror = PatchKind(mirrored, number=None, formula="x - 2 (x.u) u")
         >>> mirror.hook_points((1,), model)
         ['blocks.1.hook_resid_pre']
     """
@@ -39,6 +40,9 @@ class PatchKind:
     """What the number of such a patch is: how many times the direction is added (`coefficient`); a
     projection on the unit direction, by default the mean one of the role's prompts times the
     coefficient (`value`); or None, where there is no number."""
+    formula: str
+    """The change in symbols, for who reads a patch's file: x is the stream, d the raw direction, u
+    the unit vector along it, value the number."""
     raw: bool = False
     """Whether it takes the raw direction; else it takes the unit vector along it."""
     everywhere: bool = False

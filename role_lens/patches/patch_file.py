@@ -16,28 +16,28 @@ from typing import Any
 
 import torch
 from safetensors.torch import save
+from torch import Tensor
 
 from role_lens.errors import RoleLensError
 from role_lens.files import as_path, atomic_write
 from role_lens.patches.kind import KINDS
 from role_lens.patches.patch import Combined, Patch, Patches, combined
+from role_lens.patches.token_masks import meaning
 from role_lens.values import errors_of, shown
 from role_lens.vector_file import read_safetensors
 
 FORMAT = 1
 PATCHES = "role_lens_patches"
 """The key of the header."""
+_AT_LAYERS = "the input of each of the layers"
+_EVERYWHERE = (
+    "the input of every block, what its attention and its MLP write (after their norms, if there "
+    "are some), the stream between the two, and the stream after the last block"
+)
 _WORDS = {
-    "layers": "layer l is the residual stream entering block l, counted from 0: TransformerLens's "
-    "blocks.{l}.hook_resid_pre, which for l > 0 is the output of block l - 1",
-    "direction": "add: raw, not multiplied by the value; other kinds: the unit vector u; float32",
+    "layers": "layer l is the residual stream x entering block l, counted from 0: TransformerLens's"
+    " blocks.{l}.hook_resid_pre, which for l > 0 is the output of block l - 1",
     "sign": "a direction of role_lens points from the contrast to the role",
-    "add": "x + value * direction, at the input of the layers",
-    "ablate": "x - (x.u) u, at the input of every block, on what its attention and MLP write "
-    "(after their norms, if there are some), between the two, and after the last block",
-    "clamp": "x + (value - x.u) u, at the input of the layers",
-    "cap": "x + min(0, value - x.u) u, at the input of the layers",
-    "tokens": "which tokens are changed: see role_lens.patches.TokenMask",
 }
 
 
@@ -80,7 +80,6 @@ def write_patches(
     several = combined(patches)
     if not several:
         raise RoleLensError("expected a patch to write, got None: the unchanged model is no patch")
-    kinds = {patch.kind for patch in several}
     header = {
         "format": FORMAT,
         "patches": [
@@ -90,23 +89,45 @@ def write_patches(
                 "value": patch.value,
                 "tokens": patch.tokens,
                 "fingerprint": patch.fingerprint and list(patch.fingerprint),
+                "words": _words(patch),
             }
             for patch in several
         ],
-        "words": {name: text for name, text in _WORDS.items() if name in {*_GENERAL, *kinds}},
-        "about": dict(about or {}),
+        "words": _WORDS,
+        "about": about_of(about),
     }
     try:
         text = json.dumps(header, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise RoleLensError(f"about must be of JSON values, got {shown(about)}: {error}") from error
-    tensors = {f"direction.{i}": patch.direction.contiguous() for i, patch in enumerate(several)}
+    tensors = {f"direction.{i}": patch.direction.clone() for i, patch in enumerate(several)}
     content = save(tensors, metadata={PATCHES: text})
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
-_GENERAL = ("layers", "direction", "sign", "tokens")
+def about_of(about: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What is known of a patch, as a dictionary.
+
+    Raises:
+        RoleLensError: it is no mapping.
+    """
+    if about is not None and not isinstance(about, Mapping):
+        raise RoleLensError(
+            f"about must be a mapping, such as {{'role': 'nurse'}}, got {shown(about)}"
+        )
+    return dict(about or {})
+
+
+def _words(patch: Patch) -> dict[str, str]:
+    """What a patch does, for who reads its file."""
+    kind = KINDS[patch.kind]
+    return {
+        "change": f"{kind.formula}, in float32",
+        "direction": "d, not multiplied by the value" if kind.raw else "the unit vector u",
+        "where": _EVERYWHERE if kind.everywhere else _AT_LAYERS,
+        "tokens": meaning(patch.tokens),
+    }
 
 
 def read_patches(path: str | Path) -> SavedPatches:
@@ -126,8 +147,14 @@ def read_patches(path: str | Path) -> SavedPatches:
         raise RoleLensError(f"no patch at {file}: `role-lens export` or `Patch.save` makes one")
     metadata, tensors = read_safetensors(file)
     if PATCHES not in metadata:
-        kind = "role vectors: name a role and a layer" if "role_lens" in metadata else "no patches"
-        raise RoleLensError(f"{file} holds {kind}")
+        if "role_lens" in metadata:
+            raise RoleLensError(
+                f"{file} holds role vectors and no patch: give it as vectors, with a role and a "
+                "layer"
+            )
+        raise RoleLensError(
+            f"{file} holds no patches: `role-lens import` reads directions of other programs"
+        )
     with errors_of(str(file)):
         try:
             header = json.loads(metadata[PATCHES])
@@ -139,9 +166,9 @@ def read_patches(path: str | Path) -> SavedPatches:
                 _patch(tensors[f"direction.{i}"], **one) for i, one in enumerate(header["patches"])
             )
             about = dict(header["about"])
-        except (KeyError, TypeError, ValueError) as error:
-            if isinstance(error, RoleLensError):
-                raise
+        except RoleLensError:
+            raise
+        except (KeyError, TypeError, ValueError, RecursionError) as error:
             raise RoleLensError(f"its header is damaged ({error!r})") from error
         if not patches:
             raise RoleLensError("it holds no patches")
@@ -149,8 +176,19 @@ def read_patches(path: str | Path) -> SavedPatches:
 
 
 def _patch(
-    direction: Any, kind: str, layers: Any, value: Any, tokens: Any, fingerprint: Any
+    direction: Tensor,
+    kind: str,
+    layers: Any,
+    value: Any,
+    tokens: Any,
+    fingerprint: Any,
+    words: Any,
 ) -> Patch:
+    if direction.dtype != torch.float32 or direction.ndim != 1:
+        raise RoleLensError(
+            f"a direction must be one row of torch.float32, got {direction.dtype} of shape "
+            f"{tuple(direction.shape)}"
+        )
     made = Patch.of(
         kind,
         direction,

@@ -31,6 +31,14 @@ TokenMask: TypeAlias = Annotated[str, "a token mask"]
 - a span, as Python cuts lists: `prompt[1:-2]` of the prompt's tokens, those of the chat template
   included, or `answer[:3]` of those of `answer`, which is counted from 0."""
 
+_MEANINGS = {
+    "all": "all tokens",
+    "prompt": "the prompt's tokens, those of the chat template included",
+    "generated": "the tokens after the prompt's last one",
+    "last": "the prompt's last token",
+    "answer": "the prompt's last token and all after it, from which an answer is predicted",
+    "not_first": "all tokens but the first of the text",
+}
 _SPAN = re.compile(r"(prompt|answer)\[(-?\d{0,9}):(-?\d{0,9})\]")
 
 
@@ -53,6 +61,19 @@ def check_tokens(tokens: TokenMask) -> None:
             f"tokens={tokens!r} counts from the end of the answer, which isn't known while it is "
             "written: count from its beginning"
         )
+
+
+def meaning(tokens: TokenMask) -> str:
+    """What a token mask means, in words, for who reads a patch's file."""
+    span = _span(tokens)
+    if span is None:
+        return _MEANINGS[tokens]
+    kind, begin, end = span
+    return f"{_MEANINGS[kind]}: of these, as Python cuts lists, [{_of(begin)}:{_of(end)}]"
+
+
+def _of(bound: int | None) -> str:
+    return "" if bound is None else str(bound)
 
 
 def changes_first_answer(tokens: TokenMask) -> bool:

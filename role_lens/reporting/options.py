@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from role_lens.patches.patch import Combined
     from role_lens.vectors import RoleVectors
 
+BASELINE = "baseline"
+"""What the unchanged model is called."""
 Dtype = Literal["float32", "bfloat16", "float16"]
 
 
@@ -113,10 +115,11 @@ class PatchOptions:
         """
         if self.patch is not None or self.comparison is not None:
             name = self.given("role") if self.patch is None else self.patch.stem
-            return {"baseline": (), name: self.saved().patches}
+            name = f"{name} (patch)" if name == BASELINE else name
+            return {BASELINE: (), name: self.saved().patches}
         self._check()
         vectors = rl.RoleVectors.load(self.given("vectors"))
-        return {"baseline": (), **{self.label(k): (self._patch(vectors, k),) for k in self.kinds}}
+        return {BASELINE: (), **{self.label(k): (self._patch(vectors, k),) for k in self.kinds}}
 
     def saved(self) -> "SavedPatches":
         """The one patch that is named, or what the file holds, with what is known of it.
@@ -134,9 +137,12 @@ class PatchOptions:
             return rl.experiments.judged_patch(self.comparison, vectors, self.given("role"))
         self._check()
         if len(self.kinds) > 1:
-            raise RoleLensError(f"one kind goes into a file, got --kinds {' '.join(self.kinds)}")
+            raise RoleLensError(
+                f"one kind goes into a file, got --kinds {' '.join(self.kinds)}: run once for each"
+            )
         vectors = rl.RoleVectors.load(self.given("vectors"))
-        about = rl.experiments.about_direction(vectors, self.spec)
+        one_of = self.spec if KINDS[self.kinds[0]].number == "coefficient" else self.spec.alone
+        about = rl.experiments.about_direction(vectors, one_of)
         return rl.patches.SavedPatches((self._patch(vectors, self.kinds[0]),), about)
 
     @property
@@ -158,9 +164,10 @@ class PatchOptions:
         """
         value = getattr(self, name)
         if value is None:
+            rest = "--comparison" if self.comparison is not None else "--layer"
+            other = "" if self.comparison is not None else ", or a file with --patch"
             raise RoleLensError(
-                "name a direction with --vectors, --role and --layer (or --comparison), or a file "
-                "with --patch"
+                f"--{name} is missing: name a direction with --vectors, --role and {rest}{other}"
             )
         return value
 
@@ -172,6 +179,7 @@ class PatchOptions:
             raise RoleLensError(f"{why}: leave out {', '.join(given)}")
 
     def _check(self) -> None:
+        self.given("vectors")
         if not self.kinds or len({*self.kinds}) < len(self.kinds):
             raise RoleLensError(
                 f"--kinds needs at least one kind, each named once; got {list(self.kinds)}"

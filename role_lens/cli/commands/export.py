@@ -34,5 +34,6 @@ def run(
     check_writable(out)
     saved = patching.saved()
     rl.interop.export_patch(saved.patches, out, to, saved.about)
-    said = saved.about.get("verdict", {}).get("verdict")
-    say(f"{', '.join(map(repr, saved.patches))} -> {out}" + (f"\nVerdict: {said}" if said else ""))
+    say(f"{', '.join(map(repr, saved.patches))} -> {out}")
+    if said := saved.about.get("verdict", {}).get("verdict"):
+        say(f"Verdict, which is in the file where its format has a place for it: {said}")

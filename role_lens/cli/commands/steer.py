@@ -41,6 +41,9 @@ def run(
     sampling = rl.Sampling(temperature, seed)
     patches = patching.patches()
     model = options.load()
+    for several in patches.values():
+        for patch in several:
+            patch.check(model)  # before the long part
     texts = [
         rl.generate(
             model,

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from role_lens._run.ascent import Ascent, ascend
+from role_lens.errors import RoleLensError
 from role_lens.experiments.store import ARRAY, open_store
 from role_lens.patches.patch import Patch
 from role_lens.questions.splits import split_questions
@@ -49,7 +50,9 @@ class Learning:
     """Of the division of the questions."""
 
     def __post_init__(self) -> None:
-        self.ascent(1.0)  # checks them
+        checked = self.ascent(1.0)
+        for name in ("steps", "rate", "momentum", "patience"):
+            object.__setattr__(self, name, getattr(checked, name))
 
     def ascent(self, length: float) -> Ascent:
         """These steps, up to a length."""
@@ -79,7 +82,8 @@ def learn_addition(
         learning: steps, rate and when to stop.
 
     Raises:
-        RoleLensError: a length that isn't positive, too few questions, a folder of another run.
+        RoleLensError: a length that isn't positive, too few questions, a folder of another run, or
+            nothing that could be learned.
 
     Examples:
         >>> from role_lens.experiments import Learning, learn_addition
@@ -112,4 +116,10 @@ def learn_addition(
         return torch.from_numpy(store.keep(file, lambda: make().numpy(), ARRAY))
 
     zero = torch.zeros(choosing.model.cfg.d_model)
-    return addition(ascend(ascent, zero, gradient, gain, keep))
+    found = ascend(ascent, zero, gradient, gain, keep)
+    if not found.any():
+        raise RoleLensError(
+            f"no addition at layer {layer} changes the margin of these questions: name another "
+            "layer, or leave learning out (steps 0)"
+        )
+    return addition(found)

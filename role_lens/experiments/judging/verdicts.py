@@ -111,6 +111,9 @@ def _beside_learned(found: Finding) -> str:
     if isnan(found.learned):
         return ""
     if not found.learned_low > 0:
-        return "; a learned addition of its length isn't shown to help"
-    share = found.effect / found.learned
-    return f"; {share:.0%} of what a learned addition of its length does ({found.learned:.2g})"
+        return "; a learned addition no longer than it isn't shown to help"
+    learned = f"a learned addition no longer than it gains {found.learned:.2g}"
+    if not found.effect > 0:
+        return f"; {learned}"
+    share = f"{found.effect / found.learned:.0%} of that"
+    return f"; {learned} over the unchanged model, and it {found.effect:.2g} ({share})"

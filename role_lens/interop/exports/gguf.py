@@ -5,10 +5,12 @@
 llama.cpp adds `direction.N` to the output of block N, which is the input of our layer N + 1, for
 all tokens; of block 0 it takes none. So layers of 2 and more can be handed over, and at scale 1 the
 control vector does what the patch does. repeng reads the same file (`ControlVector.import_gguf`).
+What is known of the patch, such as its verdict, is the key `role_lens.about`, which nothing needs.
 Architectures for which llama.cpp builds no control vectors ignore it without a word (llama.cpp
 #20541).
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -37,8 +39,11 @@ def write(patches: Combined, path: Path, about: Mapping[str, Any]) -> None:
         )
     with atomic_write(path) as temporary:
         writer = GGUFWriter(temporary, _ARCHITECTURE)
-        writer.add_string(f"{_ARCHITECTURE}.model_hint", str(about.get("model", "")))
+        # repeng and EasySteer refuse a file without a hint, and GGUFWriter leaves out empty ones.
+        writer.add_string(f"{_ARCHITECTURE}.model_hint", str(about.get("model") or "unknown"))
         writer.add_uint32(f"{_ARCHITECTURE}.layer_count", len(layers))
+        if about:
+            writer.add_string("role_lens.about", json.dumps(about, ensure_ascii=False))
         for layer, whole in layers.items():
             writer.add_tensor(f"direction.{layer - 1}", whole.numpy())
         writer.write_header_to_file()

@@ -14,4 +14,4 @@ def _ablate(stream: Stream, directions: Directions, values: Values) -> Stream:
     return shifted(stream, -projection(stream, directions), directions)
 
 
-KIND = PatchKind(_ablate, number=None, everywhere=True)
+KIND = PatchKind(_ablate, number=None, formula="x - (x.u) u", everywhere=True)

@@ -11,4 +11,4 @@ def _add(stream: Stream, directions: Directions, values: Values) -> Stream:
     return shifted(stream, values[:, None, None], directions)
 
 
-KIND = PatchKind(_add, number="coefficient", raw=True)
+KIND = PatchKind(_add, number="coefficient", formula="x + value d", raw=True)

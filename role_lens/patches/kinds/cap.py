@@ -12,4 +12,4 @@ def _cap(stream: Stream, directions: Directions, values: Values) -> Stream:
     return shifted(stream, along.minimum(values[:, None, None]) - along, directions)
 
 
-KIND = PatchKind(_cap, number="value")
+KIND = PatchKind(_cap, number="value", formula="x + min(0, value - x.u) u")

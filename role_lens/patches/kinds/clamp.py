@@ -11,4 +11,4 @@ def _clamp(stream: Stream, directions: Directions, values: Values) -> Stream:
     return shifted(stream, values[:, None, None] - projection(stream, directions), directions)
 
 
-KIND = PatchKind(_clamp, number="value")
+KIND = PatchKind(_clamp, number="value", formula="x + (value - x.u) u")
