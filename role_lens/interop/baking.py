@@ -257,6 +257,7 @@ class _Parts:
         names = {1: "model.safetensors"} if n == 1 else names
         for number, name in names.items():
             self._file(number).rename(self.folder / name)
+            (self.folder / name).chmod(0o644)  # safetensors leaves them to their owner
         if n > 1:
             weight_map = {name: names[number] for name, number in self.places.items()}
             index = {"metadata": {"total_size": self.total}, "weight_map": weight_map}
