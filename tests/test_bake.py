@@ -10,7 +10,7 @@ from tiny_families import with_random_weights
 
 from role_lens import Patch, RoleLensError, RoleVectors, load_model
 from role_lens.cli import main
-from role_lens.interop import bake
+from role_lens.interop import bake, export_patch
 
 MISTRAL = (
     *("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "sliding_window"),
@@ -74,6 +74,47 @@ def test_baked_weights_do_what_the_hooks_do(architecture, changes, kind, tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {"model", "baked"}
 
 
+@pytest.mark.parametrize("kind", ["add", "ablate", "clamp", "add at 0"])
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "gpt2", "pythia", "opt"])
+def test_lm_eval_does_what_the_hooks_do(architecture, kind, tmp_path):
+    """Its own `steered` model, on the file that is written for it."""
+    from lm_eval.models.hf_steered import SteeredModel
+
+    source = saved(architecture, tmp_path / "model")
+    model = load_model(source)
+    direction = torch.randn(model.cfg.d_model, generator=torch.Generator().manual_seed(1))
+    patch = {
+        "add": Patch.add(direction, layer=(1, 2), coefficient=1.5),
+        "ablate": Patch.ablate(direction),
+        "clamp": Patch.clamp(direction, layer=2, value=3.0),
+        "add at 0": Patch.add(direction, layer=0),
+    }[kind]
+    export_patch(patch, tmp_path / "p.pt", about={"model": str(source)})
+    theirs = SteeredModel(str(source), str(tmp_path / "p.pt"), device="cpu", batch_size=1)
+    with torch.inference_mode():
+        found = theirs._model_call(TOKENS)
+    torch.testing.assert_close(found.float(), logits(model, patch), atol=1e-4, rtol=1e-4)
+
+
+def test_what_lm_eval_cannot_do_is_refused(tmp_path):
+    source = saved("gpt2", tmp_path / "model")
+    one = torch.ones(32)
+    for patch, said in (
+        (Patch.cap(one, layer=1, value=1.0), "kind 'cap' can't be expressed"),
+        (Patch.ablate(one, tokens="prompt"), "kind 'ablate' can't be expressed"),
+        (Patch.clamp(one, layer=0, value=1.0), "a sum of embeddings, which lm-eval can't clamp"),
+        (
+            (Patch.add(one, layer=1), Patch.clamp(one, layer=1, value=1.0)),
+            "one change of h.0, and there are several",
+        ),
+    ):
+        with pytest.raises(RoleLensError, match=said):
+            export_patch(patch, tmp_path / "p.pt", about={"model": str(source)})
+    with pytest.raises(RoleLensError, match="say which"):
+        export_patch(Patch.add(one, layer=1), tmp_path / "p.pt")
+    assert not (tmp_path / "p.pt").exists()
+
+
 def test_large_models_are_written_in_parts(tmp_path):
     """Read from several files, and written to several, in their own type."""
     model = tiny_hf("llama").to(torch.bfloat16)
@@ -123,7 +164,7 @@ def test_other_models_and_places_are_refused(tmp_path):
         bake(other, patch, tmp_path / "baked")
     with pytest.raises(RoleLensError, match="exists: name a new folder"):
         bake(source, patch, other)
-    with pytest.raises(RoleLensError, match="'gemma3_text' can't be baked, only those"):
+    with pytest.raises(RoleLensError, match="of architecture 'gemma3_text' isn't known"):
         bake(saved("gemma3", tmp_path / "gemma"), patch, tmp_path / "baked")
     with pytest.raises(RoleLensError, match="is no local model: download it first"):
         bake("org/model", patch, tmp_path / "baked")

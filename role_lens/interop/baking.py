@@ -28,11 +28,14 @@ from torch import Tensor
 from role_lens.errors import RoleLensError, first_line
 from role_lens.files import as_path, make_folder
 from role_lens.interop.additions import additions
-from role_lens.interop.stream_writers import WRITERS, StreamWriters
-from role_lens.loading.folders import local_folder
+from role_lens.interop.stream_writers import (
+    StreamWriters,
+    config_of,
+    folder_of_model,
+    writers_of,
+)
 from role_lens.models import load_model
 from role_lens.patches.patch import Combined, Patches, combined
-from role_lens.values import shown
 
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = re.compile(r".*\.(safetensors|bin|pt|pth|gguf|h5|msgpack)$|.*\.index\.json$")
@@ -78,19 +81,8 @@ def bake(
         raise RoleLensError("expected a patch to bake, got none")
     if target.exists():
         raise RoleLensError(f"{target} exists: name a new folder")
-    folder = local_folder(source)
-    if folder is None:
-        raise RoleLensError(
-            f"{shown(str(source))} is no local model: download it first, with `hf download`"
-        )
-    config = _config(folder)
-    kind = str(config.get("model_type"))
-    if kind not in WRITERS:
-        raise RoleLensError(
-            f"weights of architecture {kind!r} can't be baked, only those of {', '.join(WRITERS)}: "
-            "hand the patch over as a file, or as a control vector for llama.cpp"
-        )
-    writers = WRITERS[kind]
+    folder, writers = folder_of_model(source), writers_of(source)
+    config = config_of(folder)
     weights = _Weights(_files(folder), writers.embedding.split(".")[0] + ".", writers.unembedding)
     known = {name for names in weights.names().values() for name in names}
     if writers.embedding not in known:
@@ -121,13 +113,6 @@ def bake(
         with suppress(OSError):
             shutil.rmtree(temporary)
     return target
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads((folder / "config.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise RoleLensError(f"{folder} has no readable config.json: {error}") from error
 
 
 def _check_fits(source: str | Path, patches: Combined) -> None:

@@ -5,7 +5,7 @@
         --out nurse.safetensors
 
 The ending of the file says which format it is: .safetensors (this package: any kind of patch, with
-what is known of it), .gguf (llama.cpp and repeng), .npz (numpy).
+what is known of it), .gguf (llama.cpp and repeng), .pt (lm-eval's `steered`), .npz (numpy).
 """
 
 from pathlib import Path
@@ -22,18 +22,22 @@ def run(
     out: Path,
     patching: Annotated[PatchOptions, tyro.conf.arg(name="")],
     to: str | None = None,
+    model: str | None = None,
 ) -> None:
     """Write a patch to a file that this or another program reads.
 
     Args:
         out: The file.
-        to: Format: safetensors, gguf or npz. Without it, that of the file's ending.
+        to: Format: safetensors, gguf, npz or pt. Without it, that of the file's ending.
+        model: For pt, whose file names modules: the packaged model, a local folder, or a .gguf
+            file. Without it, the model that the vectors are of.
     """
     from role_lens.files import check_writable
 
     check_writable(out)
     saved = patching.saved()
-    rl.interop.export_patch(saved.patches, out, to, saved.about)
+    about = saved.about if model is None else {**saved.about, "model": model}
+    rl.interop.export_patch(saved.patches, out, to, about)
     say(f"{', '.join(map(repr, saved.patches))} -> {out}")
     if said := saved.about.get("verdict", {}).get("verdict"):
         say(f"Verdict, which is in the file where its format has a place for it: {said}")

@@ -1,4 +1,5 @@
-"""The file formats in which patches leave the package, one file each: `safetensors`, `gguf`, `npz`.
+"""The file formats in which patches leave the package, one file each: `safetensors`, `gguf`,
+`npz`, `pt`.
 
     export_patch(vectors.add("economist", layer=15), "economist.gguf")
 
