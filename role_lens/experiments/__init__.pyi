@@ -21,7 +21,7 @@ from .controls.null_band import RandomChoice, choose_random
 from .controls.personas import choose_personas
 from .controls.random_sweep import sweep_random
 from .finders_compared import compare_finders
-from .judged_patch import about_direction, judged_patch
+from .handed_over import about_direction, judged_patch
 from .judging.calibration import Declared, World, declared
 from .judging.effects import DomainScores, measure
 from .judging.judgement import judge, knowledge

@@ -1,8 +1,8 @@
-from .additions import additions
 from .baking import bake
 from .export import EXPORTS, export_patch
 from .import_options import ImportOptions
 from .imported import CONTRAST, IMPORTS, import_vectors
+from .layer_additions import additions
 from .lm_eval import TaskResults, evaluate_tasks
 from .lm_eval_options import TaskOptions
 from .lm_eval_task import write_task

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from role_lens.errors import RoleLensError, first_line
 from role_lens.files import as_path, make_folder
-from role_lens.interop.additions import additions
+from role_lens.interop.layer_additions import additions
 from role_lens.interop.stream_writers import (
     StreamWriters,
     config_of,

@@ -17,7 +17,7 @@ from typing import Any
 
 from role_lens.errors import RoleLensError
 from role_lens.files import atomic_write
-from role_lens.interop.additions import additions
+from role_lens.interop.layer_additions import additions
 from role_lens.patches.patch import Combined
 
 _ARCHITECTURE = "controlvector"

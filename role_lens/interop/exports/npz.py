@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from role_lens.files import atomic_write
-from role_lens.interop.additions import additions
+from role_lens.interop.layer_additions import additions
 from role_lens.patches.patch import Combined
 
 

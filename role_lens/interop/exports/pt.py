@@ -16,7 +16,7 @@ import torch
 
 from role_lens.errors import RoleLensError
 from role_lens.files import atomic_write
-from role_lens.interop.additions import additions
+from role_lens.interop.layer_additions import additions
 from role_lens.interop.stream_writers import StreamWriters, parameters_of, writers_of
 from role_lens.patches.patch import Combined
 
