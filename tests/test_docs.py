@@ -37,7 +37,7 @@ TEMPLATE = (
 ONLY_READ = re.compile(
     r"qwen\.gguf|arc_(easy|challenge)|--questions mmlu|load_questions\(\"mmlu\"|--out does-it-help"
     r"|\"does-it-help\"|--out (beekeeper-|economist-)?verdict\b"
-    r"|--comparison does-it-help"
+    r"|--comparison does-it-help|from steering_vectors"
     r"|path/to/qwen3|my_prompts|happy\.(gguf|safetensors)"
 )
 # No test needs a graphics card, a type that CPUs may be slow in, or long texts.
