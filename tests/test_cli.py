@@ -103,7 +103,8 @@ def test_version(capsys):
 
 def test_commands_are_the_files_of_a_folder(capsys):
     assert set(COMMANDS) == {
-        *("answers", "compare", "demo", "evaluate", "fit", "import", "info", "lm_eval", "prompts"),
+        *("answers", "bake", "compare", "demo", "evaluate", "export", "fit", "import", "info"),
+        *("lm_eval", "prompts"),
         *("steer", "sweep"),
     }
     with pytest.raises(SystemExit) as stop:

@@ -39,7 +39,7 @@ class Writer(BaseHTTPRequestHandler):
             self.server.requests.append(content)
             answer = self.server.answer(len(self.server.requests) - 1, content)
         if answer == "time out":
-            time.sleep(0.6)
+            time.sleep(2.5)
         payload = json.dumps({"choices": [{"message": {"content": answer}}]}).encode()
         self.send_response(200)
         self.end_headers()
@@ -64,7 +64,7 @@ def server():
 @pytest.fixture
 def endpoint(server):
     url = f"http://127.0.0.1:{server.server_port}/v1"
-    return Endpoint(url, "writer", timeout=0.3, retries=0)
+    return Endpoint(url, "writer", timeout=2.0, retries=0)
 
 
 LIKE = ("What is a good name for a cat?",) * 3
