@@ -9,6 +9,7 @@ needs the environment that `fetch_llama_cpp.sh` makes, and nothing of this packa
 import ctypes
 import importlib.util
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ class Program:
     def __init__(self, path: str) -> None:
         from llama_cpp_py_sync import Llama
 
-        self.llama: Any = Llama(path, n_ctx=_CONTEXT)
+        # More threads than cores wait for each other in loops.
+        self.llama: Any = Llama(path, n_ctx=_CONTEXT, n_threads=len(os.sched_getaffinity(0)))
         self.lib, self.ffi, self.context = self.llama._lib, self.llama._ffi, self.llama._ctx
 
     def steer(self, rows: np.ndarray | None) -> None:
