@@ -47,7 +47,7 @@ INSTEAD = {
     "tokens 256": "tokens 16",
     "role-lens answers ": "role-lens answers --within 1 ",  # the stand-in is no judge
 }
-ENVIRONMENT = re.compile(r"^(cd |git |python3? -m venv|\.venv/bin/)")
+ENVIRONMENT = re.compile(r"^(cd |git |python3? -m venv|\.venv/bin/|benchmarks/\w+\.sh )")
 
 
 pytestmark = pytest.mark.long
