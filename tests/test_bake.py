@@ -115,6 +115,19 @@ def test_what_lm_eval_cannot_do_is_refused(tmp_path):
     assert not (tmp_path / "p.pt").exists()
 
 
+def test_a_window_is_no_matter_to_an_ablation(tmp_path):
+    """Only biases need the same computation as Llama's, which has no windows."""
+    source = saved("mistral", tmp_path / "model")
+    config = json.loads((source / "config.json").read_text()) | {"sliding_window": 4}
+    (source / "config.json").write_text(json.dumps(config))
+    patch = Patch.ablate(torch.arange(32).float())
+    baked = load_model(bake(source, patch, tmp_path / "baked"))
+    want = logits(load_model(source), patch)
+    torch.testing.assert_close(logits(baked), want, atol=1e-4, rtol=1e-4)
+    with pytest.raises(RoleLensError, match="weights with sliding_window = 4 can't be baked"):
+        bake(source, Patch.add(torch.ones(32), layer=1), tmp_path / "more")
+
+
 def test_large_models_are_written_in_parts(tmp_path):
     """Read from several files, and written to several, in their own type."""
     model = tiny_hf("llama").to(torch.bfloat16)

@@ -135,7 +135,9 @@ def _change(
     patches: Combined, writers: StreamWriters, config: Mapping[str, Any], known: set[str]
 ) -> tuple[Change, dict[str, Any]]:
     """What is done to each tensor, and what the configuration says then."""
-    for name, wanted in writers.plain_config.items():
+    adds = any(patch.kind == "add" and max(patch.layers) > 0 for patch in patches)
+    needed = {**writers.required_config, **(writers.plain_config if adds else {})}
+    for name, wanted in needed.items():
         if config.get(name, wanted) != wanted:
             raise RoleLensError(
                 f"weights with {name} = {config[name]!r} can't be baked: hand the patch over as a "

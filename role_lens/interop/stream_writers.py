@@ -45,7 +45,9 @@ class StreamWriters:
     made_config: dict[str, Any] = field(default_factory=dict)
     """What the configuration has to say then."""
     plain_config: dict[str, Any] = field(default_factory=dict)
-    """What it has to say for all of this, or nothing at all."""
+    """What it has to say for such biases, or nothing at all."""
+    required_config: dict[str, Any] = field(default_factory=dict)
+    """What it has to say for anything to be changed, or nothing at all."""
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -140,7 +142,7 @@ WRITERS: dict[str, StreamWriters] = {
         ),
         positions="model.decoder.embed_positions.weight",
         mlp_bias="model.decoder.layers.{layer}.fc2.bias",
-        plain_config={"do_layer_norm_before": True, "_remove_final_layer_norm": False},
+        required_config={"do_layer_norm_before": True, "_remove_final_layer_norm": False},
     ),
 }
 """By `model_type` of a configuration."""
