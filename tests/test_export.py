@@ -54,6 +54,14 @@ def test_a_control_vector_says_what_llama_cpp_reads(vectors, tmp_path):
     assert hint.contents() == "unknown"  # repeng refuses a file without one
 
 
+@pytest.mark.parametrize("ending", ["gguf", "npz", "safetensors"])
+def test_what_is_no_json_is_refused_by_all_formats(vectors, tmp_path, ending):
+    for about in ({"verdict": float("nan")}, {"model": object()}):
+        with pytest.raises(RoleLensError, match="about must be of JSON values"):
+            export_patch(vectors.add("poet", layer=2), tmp_path / f"v.{ending}", about=about)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_a_format_cannot_express_is_refused(vectors, tmp_path):
     poet = vectors.direction("poet", layer=1)
     for patch, said in (

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import absent
 from tiny import QUIET
 
 from role_lens import RoleVectors, load_prompts, load_roles
@@ -20,7 +21,7 @@ def test_a_control_vector_does_what_the_patch_does(packaged, tmp_path):
     """On the packaged file, whose quantised arithmetic differs, and on the same weights as 32-bit
     numbers, where hardly anything does."""
     if not FETCHED.exists():
-        pytest.skip("llama.cpp isn't there: `make llama-cpp` fetches it")
+        absent("llama.cpp isn't there: `make llama-cpp` fetches it")
     prompts = {"economist": load_roles("builtin")["economist"][:16]}
     base = load_prompts("builtin")[:16]
     RoleVectors.fit(packaged, prompts, base, positions=[-1], compute=QUIET).save(tmp_path / "v.st")
@@ -31,6 +32,6 @@ def test_a_control_vector_does_what_the_patch_does(packaged, tmp_path):
     found = json.loads((tmp_path / "agreement.json").read_text())
     exact, quantised = found["unquantised"], found["as it is"]
     assert exact["correlation of changes, lowest"] > 0.999
-    assert exact["largest difference of changes"] < 0.1
+    assert exact["largest difference of changes"] < 0.05
     assert min(exact["same text, plain"], exact["same text, steered"]) > 0.7
     assert quantised["correlation of changes, lowest"] > 0.97

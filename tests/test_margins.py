@@ -194,8 +194,9 @@ def test_entropy_by_hand(llama):
 def test_another_temperature_of_a_model_changes_no_margin(llama):
     asked = Asker(llama, compute=QUIET).ask(QUESTIONS)
     (summed,) = asked.scorer().logprobs([()])
-    usual, warm = (asked.score_columns(summed / temperature) for temperature in (1.0, 1.6))
-    assert warm["margin"] == pytest.approx(usual["margin"], abs=1e-6, rel=1e-6)  # of float32
+    exact = summed.double()  # float32 would round what it divides
+    usual, warm = (asked.score_columns(exact / temperature) for temperature in (1.0, 1.6))
+    np.testing.assert_allclose(warm["margin"], usual["margin"], rtol=0, atol=1e-9)
     assert abs((warm["logprob_correct"] - usual["logprob_correct"]).mean()) > 1e-3
 
 

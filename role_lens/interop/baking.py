@@ -36,6 +36,7 @@ from role_lens.interop.stream_writers import (
 )
 from role_lens.models import load_model
 from role_lens.patches.patch import Combined, Patches, combined
+from role_lens.patches.patch_file import about_of
 
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = re.compile(r".*\.(safetensors|bin|pt|pth|gguf|h5|msgpack)$|.*\.index\.json$")
@@ -76,7 +77,7 @@ def bake(
             ...
         role_lens.errors.RoleLensError: expected a patch to bake, got none
     """
-    several, target = combined(patches), as_path(out)
+    several, target, known_of_it = combined(patches), as_path(out), about_of(about)
     if not several:
         raise RoleLensError("expected a patch to bake, got none")
     if target.exists():
@@ -104,7 +105,7 @@ def bake(
         parts.finish()
         if writers.unembedding in parts.places:
             settings["tie_word_embeddings"] = False
-        _write_rest(folder, temporary, config | settings, several, dict(about or {}))
+        _write_rest(folder, temporary, config | settings, several, known_of_it)
         temporary.chmod(0o755)
         temporary.rename(target)
     except OSError as error:

@@ -96,10 +96,7 @@ def write_patches(
         "words": _WORDS,
         "about": about_of(about),
     }
-    try:
-        text = json.dumps(header, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise RoleLensError(f"about must be of JSON values, got {shown(about)}: {error}") from error
+    text = json.dumps(header, allow_nan=False)
     tensors = {f"direction.{i}": patch.direction.clone() for i, patch in enumerate(several)}
     content = save(tensors, metadata={PATCHES: text})
     with atomic_write(path) as temporary:
@@ -110,12 +107,16 @@ def about_of(about: Mapping[str, Any] | None) -> dict[str, Any]:
     """What is known of a patch, as a dictionary.
 
     Raises:
-        RoleLensError: it is no mapping.
+        RoleLensError: it is no mapping, or not of JSON values.
     """
     if about is not None and not isinstance(about, Mapping):
         raise RoleLensError(
             f"about must be a mapping, such as {{'role': 'nurse'}}, got {shown(about)}"
         )
+    try:
+        json.dumps(about, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise RoleLensError(f"about must be of JSON values, got {shown(about)}: {error}") from error
     return dict(about or {})
 
 

@@ -34,7 +34,7 @@ def write(patches: Combined, path: Path, about: Mapping[str, Any]) -> None:
     layers = additions(patches, "llama.cpp")
     if early := [layer for layer in layers if layer < 2]:
         raise RoleLensError(
-            f"llama.cpp adds nothing before block 2, so that layer {early[0]} can't be expressed: "
+            f"llama.cpp adds to no layer before 2, so that layer {early[0]} can't be expressed: "
             "take a direction of a later layer, or hand it over as a .safetensors or .npz file"
         )
     with atomic_write(path) as temporary:
