@@ -29,6 +29,7 @@ from role_lens.directions import MEAN_CONTRASTS, difference_of_means, unit
 from role_lens.errors import RoleLensError, warn
 from role_lens.finders._finder import Finder, FitPrompts
 from role_lens.finders._fit import fit_means, named_prompts, prompts_hash
+from role_lens.loading.hub_files import VECTORS_FILE, at_hand
 from role_lens.models import Model
 from role_lens.patches.kind import KINDS
 from role_lens.patches.patch import Patch
@@ -497,17 +498,26 @@ class RoleVectors:
 
     @classmethod
     def load(cls, path: str | Path) -> "RoleVectors":
-        """Read vectors from a file that `save` wrote.
+        """Read vectors from a file that `save` wrote, here or on the Hugging Face hub.
+
+        Args:
+            path: a file, or `hf://user/repo`, `hf://user/repo@revision/file`; `provenance["hub"]`
+                then says which commit it was.
 
         Raises:
-            RoleLensError: the file is missing, truncated, or not one of this package's.
+            RoleLensError: the file is missing, truncated, or not one of this package's; the hub
+                hasn't got it, or can't be reached.
 
         Examples:
             >>> vectors.save(folder / "roles.safetensors")
             >>> RoleVectors.load(folder / "roles.safetensors").d_model
             32
         """
-        return cls(**vector_file.read_vectors(path))
+        file = at_hand(path, VECTORS_FILE)
+        fields = vector_file.read_vectors(file.path)
+        if file.origin is not None:
+            fields["provenance"] |= {"hub": file.origin}
+        return cls(**fields)
 
     @property
     def _fingerprint(self) -> tuple[float, ...]:

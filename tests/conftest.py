@@ -77,6 +77,23 @@ def vectors(llama):
 
 
 @pytest.fixture(scope="session")
+def compared(llama, vectors, tmp_path_factory):
+    """A comparison of the poet on questions of verse: its folder and its table."""
+    from role_lens import Compute, Exam, Grid, Question, Selection, TestPlan, compare
+
+    words = [("a", "b", "c"), ("d", "e", "f")]
+    questions = [
+        Question(f"q{i}", f"What is {i}?", words[i % 2], i % 3, "s", "verse") for i in range(44)
+    ]
+    folder = tmp_path_factory.mktemp("compared")
+    plan = TestPlan(n_shuffled=0, max_off_domain=0, judge_all=True, positive_controls=False)
+    selection = Selection(Grid(roles=("poet",), layers=(2,), contrasts=("base",)), max_kl=None)
+    exam = Exam(questions, domains={"poet": "verse"})
+    table = compare(llama, vectors, exam, folder, selection, plan, Compute(progress=False))
+    return folder, table
+
+
+@pytest.fixture(scope="session")
 def packaged():
     """The packaged model; the test is skipped where its wheel is not installed."""
     from role_lens import load_model

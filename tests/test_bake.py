@@ -70,7 +70,7 @@ def test_baked_weights_do_what_the_hooks_do(architecture, changes, kind, tmp_pat
     want = logits(model, patch)
     assert (want - logits(model)).abs().max() > 1e-2
     torch.testing.assert_close(logits(baked), want, atol=1e-4, rtol=1e-4)
-    assert "Patch(" in (tmp_path / "baked" / "README.md").read_text()
+    assert "with a patch in its weights" in (tmp_path / "baked" / "README.md").read_text()
     assert {path.name for path in tmp_path.iterdir()} == {"model", "baked"}
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from role_lens import Exam, Grid, Patch, RoleLensError, Selection, TestPlan, compare
+from role_lens import Patch, RoleLensError
 from role_lens.cli import main
 from role_lens.experiments import judged_patch
 from role_lens.interop import EXPORTS, ImportOptions, export_patch, import_vectors
@@ -87,22 +87,6 @@ def test_a_patch_of_any_kind_is_a_file_of_this_package(vectors, tmp_path):
     saved = read_patches(tmp_path / "p.safetensors")
     assert saved.patches[0].kind == "ablate"
     assert saved.about == {"x": 1}
-
-
-@pytest.fixture(scope="module")
-def compared(llama, vectors, tmp_path_factory):
-    from role_lens import Compute, Question
-
-    words = [("a", "b", "c"), ("d", "e", "f")]
-    questions = [
-        Question(f"q{i}", f"What is {i}?", words[i % 2], i % 3, "s", "verse") for i in range(44)
-    ]
-    folder = tmp_path_factory.mktemp("compared")
-    plan = TestPlan(n_shuffled=0, max_off_domain=0, judge_all=True, positive_controls=False)
-    selection = Selection(Grid(roles=("poet",), layers=(2,), contrasts=("base",)), max_kl=None)
-    exam = Exam(questions, domains={"poet": "verse"})
-    table = compare(llama, vectors, exam, folder, selection, plan, Compute(progress=False))
-    return folder, table
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -21,13 +21,14 @@ from .controls.null_band import RandomChoice, choose_random
 from .controls.personas import choose_personas
 from .controls.random_sweep import sweep_random
 from .finders_compared import compare_finders
-from .handed_over import about_direction, judged_patch
+from .handed_over import about_direction, judged_patch, judged_roles
 from .judging.calibration import Declared, World, declared
 from .judging.effects import DomainScores, measure
 from .judging.judgement import judge, knowledge
 from .judging.summaries import pooled, summary, tally
 from .judging.verdicts import BOUND, LEVEL, Finding, verdict
 from .options import MIN_RANDOM, Exam, Grid, Selection, TestPlan
+from .patch_judged import judge_patch
 from .selection import Choice, best_first, folder_of, select, select_by_domain
 from .store import TABLE, Store, open_store
 from .sweeps import open_sweep, read_changes, read_sweep, sweep, sweep_asked
@@ -62,8 +63,10 @@ __all__ = [
     "declared",
     "folder_of",
     "judge",
+    "judge_patch",
     "judged_conditions",
     "judged_patch",
+    "judged_roles",
     "knowledge",
     "learn_addition",
     "measure",

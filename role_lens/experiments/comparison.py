@@ -38,9 +38,10 @@ from role_lens.experiments.controls.null_band import RandomChoice, choose_random
 from role_lens.experiments.controls.personas import choose_personas
 from role_lens.experiments.controls.shuffled_labels import shuffled_by_role
 from role_lens.experiments.judging.effects import DomainScores
-from role_lens.experiments.judging.judgement import MIN_CONTROLS, judge, knowledge
+from role_lens.experiments.judging.judgement import MIN_CONTROLS, judge
 from role_lens.experiments.judging.summaries import summary
-from role_lens.experiments.judging.verdicts import LEVEL, NOTHING_TO_JUDGE
+from role_lens.experiments.judging.verdicts import NOTHING_TO_JUDGE
+from role_lens.experiments.knowing import domains_without_knowledge
 from role_lens.experiments.options import Exam, Selection, TestPlan
 from role_lens.experiments.prepared import Prepared, prepare
 from role_lens.experiments.selection import CHOICE_COLUMNS, Choice, folder_of, select_by_domain
@@ -164,26 +165,13 @@ class _Chosen:
 def _without_knowledge(prepared: Prepared) -> dict[str, str]:
     """Roles in whose domains the unchanged model knows nothing, and what is said of them; none if
     all are to be judged."""
-    said = {}
-    for test in prepared.tests:
-        if not test.in_domain:
-            continue
-        own = score_conditions(
-            test.asked, [baseline()], test.folder, domain=test.domain, in_domain=True
-        )
-        mean, p = knowledge(own, permutations=prepared.plan.permutations, seed=prepared.plan.seed)
-        if p > LEVEL:
-            said[test.domain] = f"{test.domain} (mean margin {mean:.2g}, p {p:.2g})"
-    if not said:
-        return {}
-    judged = "they are judged nevertheless" if prepared.plan.judge_all else "nothing to judge"
-    warn(
-        f"the unchanged model's answers carry no knowledge of {', '.join(said.values())}: {judged};"
-        " ask other questions, or in another way (scoring)"
+    baselines = (
+        score_conditions(test.asked, [baseline()], test.folder, domain=test.domain, in_domain=True)
+        for test in prepared.tests
+        if test.in_domain
     )
-    if prepared.plan.judge_all:
-        return {}
-    return {role: NOTHING_TO_JUDGE for role, home in prepared.homes.items() if home in said}
+    unjudged = domains_without_knowledge(baselines, prepared.plan)
+    return {role: NOTHING_TO_JUDGE for role, home in prepared.homes.items() if home in unjudged}
 
 
 def _choose(prepared: Prepared, vectors: RoleVectors) -> _Chosen:

@@ -43,6 +43,8 @@ class ConditionKind(Enum):
     """A persona prompt, such as "You are a <role>.", as system message."""
     ADD = "add", "tested"
     """The role's direction, added."""
+    PATCH = "patch", "tested"
+    """A patch as it is, which nothing was chosen for."""
     ADD_UNGUARDED = "add_unguarded", "tested"
     """The direction that is chosen without the guards, from all layers and whatever its KL
     divergence, added; only where it is another one."""
@@ -67,7 +69,8 @@ class ConditionKind(Enum):
     NEUTRAL_PERSONA = "neutral_persona", "shown"
     """The same without a role, such as "You are a person."."""
     RANDOM = "random", "ranged"
-    """Random directions that were chosen as the role's was."""
+    """Random directions that were chosen as the role's was; beside a patch, the same patch with all
+    its directions turned at random."""
     RANDOM_ABLATE = "random_ablate", "ranged"
     """Random directions, ablated from all tokens but the first; the same for all roles."""
     SHUFFLED = "shuffled", "ranged"
@@ -103,13 +106,15 @@ class ConditionKind(Enum):
     @property
     def blind(self) -> bool:
         """Whether it is also asked without the text of the questions."""
-        return self in (ConditionKind.ADD, ConditionKind.ABLATE_NOT_FIRST, ConditionKind.PERSONA)
+        asked_blind = ("ADD", "PATCH", "ABLATE_NOT_FIRST", "PERSONA")
+        return self.name in asked_blind
 
     @property
     def control(self) -> "ConditionKind | None":
         """The kind that it is compared with: the same, done with random directions."""
         controls = {
             ConditionKind.ADD: ConditionKind.RANDOM,
+            ConditionKind.PATCH: ConditionKind.RANDOM,
             ConditionKind.ABLATE_NOT_FIRST: ConditionKind.RANDOM_ABLATE,
         }
         return controls.get(self)

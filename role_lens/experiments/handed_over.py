@@ -31,6 +31,7 @@ _TOLD = (
     *("neutral_persona", "learned", "learned_low", "learned_high", "verdict"),
 )
 """Columns of a comparison that go with the patch."""
+_IN_BRIEF = ("role", "domain", "n", "add", "excess", "excess_low", "excess_high", "verdict")
 _CONDITIONS = ("model", "asking", "selection", "plan", "versions")
 
 
@@ -62,25 +63,9 @@ def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPa
         >>> saved.patches[0].layers, saved.about["verdict"]["domain"]
         ((1,), 'verse')
     """
-    check_vectors(vectors)
     place = as_path(folder)
-    try:
-        record = json.loads((place / "comparison.json").read_text(encoding="utf-8"))
-        table = pd.read_parquet(place / "comparison.parquet")
-        of_vectors, conditions = record["vectors"], {name: record[name] for name in _CONDITIONS}
-        table = table[table["in_domain"].astype(bool)].set_index("role")
-        missing = {"layer", "verdict", "domain"} - {*table.columns}
-        if missing:
-            raise KeyError(*missing)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise RoleLensError(
-            f"{place} holds no comparison that has ended: `role-lens compare` makes one"
-        ) from error
-    if of_vectors != (own := hash_of_vectors(vectors)):
-        raise RoleLensError(
-            f"{place} is a comparison of other vectors (hash {str(of_vectors)[:12]}, these have "
-            f"{own[:12]}): take the file that was compared"
-        )
+    record, table = _comparison(place, vectors)
+    table = table.set_index("role")
     name = role_name(role)
     if name not in table.index:
         raise RoleLensError(
@@ -95,9 +80,61 @@ def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPa
     about = {
         **about_direction(vectors, spec),
         "verdict": {key: _plain(row[key]) for key in _TOLD if key in row.index},
-        "conditions": conditions,
+        "conditions": {name: record[name] for name in _CONDITIONS},
     }
     return SavedPatches((vectors.patch("add", spec),), about)
+
+
+def judged_roles(folder: str | Path, vectors: RoleVectors) -> pd.DataFrame:
+    """What a comparison found out about each role on the questions of its own domain.
+
+    Args:
+        folder: run folder of `compare`.
+        vectors: the role vectors that were compared.
+
+    Returns:
+        `role`, `domain`, `n` (questions), `add` (effect of the chosen direction, in margins),
+        `excess` (over random directions) with `excess_low` and `excess_high`, and `verdict`, a row
+        for each role.
+
+    Raises:
+        RoleLensError: the folder holds no comparison that ended, or one of other vectors.
+
+    Examples:
+        >>> from role_lens.experiments import judged_roles
+        >>> judged_roles("elsewhere", vectors)
+        Traceback (most recent call last):
+            ...
+        role_lens.errors.RoleLensError: elsewhere holds no comparison that has ended: `role-lens \
+compare` makes one
+    """
+    table = _comparison(as_path(folder), vectors)[1]
+    return table.reindex(columns=list(_IN_BRIEF)).reset_index(drop=True)
+
+
+def _comparison(place: Path, vectors: RoleVectors) -> tuple[dict[str, Any], pd.DataFrame]:
+    """The record of a comparison, and its rows of the roles' own domains."""
+    check_vectors(vectors)
+    try:
+        record = json.loads((place / "comparison.json").read_text(encoding="utf-8"))
+        table = pd.read_parquet(place / "comparison.parquet")
+        of_vectors = record["vectors"]
+        table = table[table["in_domain"].astype(bool)]
+        missing = ({"layer", *_IN_BRIEF[:2], "verdict"} - {*table.columns}) | (
+            {*_CONDITIONS} - {*record}
+        )
+        if missing:
+            raise KeyError(*missing)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RoleLensError(
+            f"{place} holds no comparison that has ended: `role-lens compare` makes one"
+        ) from error
+    if of_vectors != (own := hash_of_vectors(vectors)):
+        raise RoleLensError(
+            f"{place} is a comparison of other vectors (hash {str(of_vectors)[:12]}, these have "
+            f"{own[:12]}): take the file that was compared"
+        )
+    return record, table
 
 
 def about_direction(vectors: RoleVectors, spec: DirectionSpec) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from torch import Tensor
 
 from role_lens.errors import RoleLensError, first_line
 from role_lens.files import as_path, make_folder
+from role_lens.interop.cards import baked_card
 from role_lens.interop.layer_additions import additions
 from role_lens.interop.stream_writers import (
     StreamWriters,
@@ -36,7 +37,7 @@ from role_lens.interop.stream_writers import (
 )
 from role_lens.models import load_model
 from role_lens.patches.patch import Combined, Patches, combined
-from role_lens.patches.patch_file import about_of
+from role_lens.patches.patch_file import SavedPatches, about_of
 
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = re.compile(r".*\.(safetensors|bin|pt|pth|gguf|h5|msgpack)$|.*\.index\.json$")
@@ -105,7 +106,8 @@ def bake(
         parts.finish()
         if writers.unembedding in parts.places:
             settings["tie_word_embeddings"] = False
-        _write_rest(folder, temporary, config | settings, several, known_of_it)
+        card = baked_card(SavedPatches(several, known_of_it), str(source))
+        _write_rest(folder, temporary, config | settings, card)
         temporary.chmod(0o755)
         temporary.rename(target)
     except OSError as error:
@@ -297,20 +299,10 @@ def _tensor(name: str, opened: Any) -> Tensor:
     return tensor
 
 
-def _write_rest(
-    source: Path, folder: Path, config: Mapping[str, Any], patches: Combined, about: dict[str, Any]
-) -> None:
+def _write_rest(source: Path, folder: Path, config: Mapping[str, Any], card: str) -> None:
     """Configuration, tokenizer and model card."""
     for file in source.iterdir():
         if file.is_file() and not _WEIGHTS.match(file.name) and file.name != "README.md":
             shutil.copy(file, folder / file.name)
     (folder / "config.json").write_text(json.dumps(config, indent=1), encoding="utf-8")
-    lines = [
-        "# A model with a patch in its weights",
-        "",
-        f"{', '.join(map(repr, patches))}, baked by role_lens. Load it like any other model.",
-    ]
-    if about:
-        told = json.dumps(about, indent=1, ensure_ascii=False)
-        lines += ["", "What is known of the patch:", "", "```json", told, "```"]
-    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (folder / "README.md").write_text(card, encoding="utf-8")

@@ -19,7 +19,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from role_lens.errors import RoleLensError
-from role_lens.files import as_path, atomic_write
+from role_lens.files import atomic_write
+from role_lens.loading.hub_files import PATCH_FILE, at_hand
 from role_lens.patches.kind import KINDS
 from role_lens.patches.patch import Combined, Patch, Patches, combined
 from role_lens.patches.token_masks import meaning
@@ -132,10 +133,15 @@ def _words(patch: Patch) -> dict[str, str]:
 
 
 def read_patches(path: str | Path) -> SavedPatches:
-    """Read what `write_patches` or `Patch.save` wrote.
+    """Read what `write_patches` or `Patch.save` wrote, here or on the Hugging Face hub.
+
+    Args:
+        path: a file, or `hf://user/repo`, `hf://user/repo@revision/file`; `about["hub"]` then says
+            which commit it was.
 
     Raises:
-        RoleLensError: the file is missing, damaged, or holds no patches.
+        RoleLensError: the file is missing, damaged, or holds no patches; the hub hasn't got it, or
+            can't be reached.
 
     Examples:
         >>> from role_lens.patches import read_patches
@@ -143,7 +149,8 @@ def read_patches(path: str | Path) -> SavedPatches:
         >>> read_patches(folder / "poet.safetensors").patches[0].layers
         (1,)
     """
-    file = as_path(path)
+    found = at_hand(path, PATCH_FILE)
+    file = found.path
     if not os.path.isfile(file):
         raise RoleLensError(f"no patch at {file}: `role-lens export` or `Patch.save` makes one")
     metadata, tensors = read_safetensors(file)
@@ -166,7 +173,7 @@ def read_patches(path: str | Path) -> SavedPatches:
             patches = tuple(
                 _patch(tensors[f"direction.{i}"], **one) for i, one in enumerate(header["patches"])
             )
-            about = dict(header["about"])
+            about = dict(header["about"]) | ({"hub": found.origin} if found.origin else {})
         except RoleLensError:
             raise
         except (KeyError, TypeError, ValueError, RecursionError) as error:

@@ -21,8 +21,10 @@ from role_lens._run.budget import Budget, token_budget
 from role_lens.chat import template_identity
 from role_lens.checks import check_is
 from role_lens.compute import Compute
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, warn
 from role_lens.models import Model, check_model
+from role_lens.patches.patch import Combined
+from role_lens.patches.token_masks import changes_first_answer
 from role_lens.questions.question import Question, question_list
 from role_lens.scoring.asking import Asking, check_likelihood
 from role_lens.scoring.engine import Scorer, engine
@@ -221,6 +223,28 @@ class AskedQuestions:
         """
         likelihood = summed.double().numpy()
         return METHODS[self.asking.scoring].score(likelihood, _lengths(self.items, likelihood))
+
+    def check_masks(self, patches: Combined, name: str = "the patch") -> None:
+        """Refuse patches that act only after the token that is scored, and so change nothing.
+
+        Raises:
+            RoleLensError: every option is one token, and all patches act after the prompt.
+
+        Warns:
+            UserWarning: they only change later tokens of the options.
+        """
+        if not patches or any(changes_first_answer(patch.tokens) for patch in patches):
+            return
+        masks = " and ".join(sorted({patch.tokens for patch in patches}))
+        said = (
+            f"{name} acts on tokens={masks!r}, after the prompt's last token, from which the first "
+            "token of every option is scored"
+        )
+        if all(n == 1 for item in self.items for n in item.n_tokens):
+            raise RoleLensError(f"{said}: it would change nothing; take 'answer', or another mask")
+        warn(
+            f"{said}: only later tokens of an option are affected; take 'answer' for the first too"
+        )
 
     def score_columns(self, summed: Float[Tensor, "item choice"]) -> dict[str, np.ndarray]:
         """The columns of `evaluate` from `predicted` on.

@@ -15,12 +15,11 @@ from tqdm.auto import tqdm
 from role_lens._run.exclusive import has_model_to_itself
 from role_lens.checks import check_is
 from role_lens.compute import Compute
-from role_lens.errors import RoleLensError, warn
+from role_lens.errors import RoleLensError
 from role_lens.models import Model
-from role_lens.patches.patch import Combined, Patches, first_layer, form, named_patches
-from role_lens.patches.token_masks import changes_first_answer
+from role_lens.patches.patch import Patches, first_layer, form, named_patches
 from role_lens.questions.question import NumericQuestion, Question, question_list
-from role_lens.scoring.asked import AskedQuestions, Asker
+from role_lens.scoring.asked import Asker
 from role_lens.scoring.asking import GENERATE, Asking
 from role_lens.scoring.engine import in_chunks
 from role_lens.scoring.generated import score_generated
@@ -110,7 +109,7 @@ def evaluate(
         )
     asked = Asker(model, asking, compute).ask(multiple_choice)
     for name, candidate in zip(patches, candidates, strict=True):
-        _check_masks(name, candidate, asked)
+        asked.check_masks(candidate, f"patch {name!r}")
     scorer = asked.scorer()
     columns: list[dict[str, np.ndarray]] = [{} for _ in candidates]
     with tqdm(
@@ -127,20 +126,6 @@ def evaluate(
     ]
     table = pd.concat(tables, ignore_index=True)
     return table[["patch", *table.columns.drop("patch")]]
-
-
-def _check_masks(name: str, candidate: Combined, asked: AskedQuestions) -> None:
-    """Refuse patches that act only after the token that is scored, and so change nothing."""
-    if not candidate or any(changes_first_answer(patch.tokens) for patch in candidate):
-        return
-    masks = " and ".join(sorted({patch.tokens for patch in candidate}))
-    said = (
-        f"patch {name!r} acts on tokens={masks!r}, after the prompt's last token, from which the "
-        "first token of every option is scored"
-    )
-    if all(n == 1 for item in asked.items for n in item.n_tokens):
-        raise RoleLensError(f"{said}: it would change nothing; take 'answer', or another mask")
-    warn(f"{said}: only later tokens of an option are affected; take 'answer' for the first too")
 
 
 def summarize(table: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,9 @@
-"""`role-lens compare` tests whether role vectors do more than random directions.
+"""`role-lens compare` tests whether role vectors, or a patch, do more than random directions.
 
     role-lens compare --vectors roles.safetensors --roles economist --out economist-verdict
+    role-lens compare --patch nurse.safetensors --domain medicine --out nurse-verdict
 
-The run folder holds the verdict (`comparison.csv` and its figure), and all effects.
+The run folder holds the verdict (`comparison.csv` and its figure, or `patch.csv`), and all effects.
 """
 
 from dataclasses import replace
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import tyro
 
 import role_lens as rl
+from role_lens.errors import RoleLensError
 from role_lens.experiments.options import Exam, Grid, Selection, TestPlan
 from role_lens.reporting.options import Common, QuestionOptions
 from role_lens.reporting.terminal import say
@@ -27,11 +29,19 @@ SHOWN = (
 """Columns of a comparison that are printed; all are in its files."""
 
 
+SHOWN_OF_PATCH = (
+    *("domain", "n", "baseline", "effect", "excess", "excess_low", "excess_high", "p_more"),
+    *("p_less", "verdict"),
+)
+"""The same, where a patch is judged."""
+
+
 def run(
-    vectors: Path,
     out: Path,
     asking: Annotated[QuestionOptions, tyro.conf.arg(name="")],
     options: Common,
+    vectors: Path | None = None,
+    patch: Path | None = None,
     validation: str | None = None,
     role_domains: dict[str, str] | None = None,
     prompts: tuple[str, ...] | None = None,
@@ -43,9 +53,12 @@ def run(
     """Test whether role vectors help: chosen on some questions, tested on others, beside controls.
 
     Args:
-        vectors: A file written by `role-lens fit`.
         out: Run folder: a new one, or that of the same comparison, which goes on where it was
             stopped.
+        vectors: A file written by `role-lens fit`.
+        patch: In its place, a file written by `role-lens export` or `Patch.save`, of any kind. It
+            is tested as it is, against the same patch turned at random, on all questions: none
+            chooses, so they must have had no part in making it.
         validation: Questions on which directions are chosen: builtin, mmlu, a file or folder.
             Without it, directions are chosen on half of the questions and tested on the other
             half.
@@ -63,6 +76,20 @@ def run(
     check_folder(out)
     how = asking.asking
     check_likelihood(how)
+    if (patch is None) == (vectors is None):
+        raise RoleLensError("name --vectors, or a --patch in their place")
+    if vectors is None:
+        assert patch is not None
+        choosing = (validation, role_domains, prompts, base)
+        if any(one is not None for one in choosing) or selection != Selection():
+            raise RoleLensError(
+                "nothing is chosen of a patch: leave out options of choosing, such as --validation "
+                "and --roles"
+            )
+        patches = rl.patches.read_patches(patch).patches
+        exam = Exam(asking.load(), asking=how)
+        _show_patch(rl.experiments.judge_patch(options.load(), patches, exam, out, plan), out)
+        return
     asked, chosen_by = asking.load(), asking.load_validation(validation)
     exam = Exam(asked, chosen_by, how, role_domains or {})
     loaded = rl.RoleVectors.load(vectors)
@@ -72,6 +99,19 @@ def run(
     check_exam(loaded, exam, selection, plan)  # may refuse, before a model is loaded
     table = rl.compare(options.load(), loaded, exam, out, selection, plan)
     _show(table, out, plan.bound)
+
+
+def _show_patch(table: "pd.DataFrame", out: Path) -> None:
+    from role_lens.files import write_table
+
+    write_table(out / "patch.csv", table)
+    shown = table[list(SHOWN_OF_PATCH)]
+    say(shown.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep="-"))
+    say(
+        "\nEffects are mean changes of the margin: how far the right option stands above the wrong "
+        "ones, in units of their spread. Excess is the effect of the patch minus the mean of the "
+        f"same patch turned at random.\nAll columns and conditions: {out.resolve()}"
+    )
 
 
 def _show(table: "pd.DataFrame", out: Path, bound: float) -> None:

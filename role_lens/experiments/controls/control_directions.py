@@ -31,9 +31,7 @@ def rotated(vectors: RoleVectors, *, seed: int = 0) -> RoleVectors:
         >>> torch.allclose(own.norm(), random.norm(), rtol=1e-3), torch.allclose(own, random)
         (True, False)
     """
-    generator = torch.Generator().manual_seed(seed)
-    q, r = torch.linalg.qr(torch.randn((vectors.d_model,) * 2, generator=generator))
-    rotation = q * torch.diagonal(r).sign()  # else not uniform (Mezzadri 2007)
+    rotation = random_rotation(vectors.d_model, seed=seed)
 
     def turn(directions: Tensor) -> Tensor:
         return einops.einsum(
@@ -50,14 +48,26 @@ def rotated(vectors: RoleVectors, *, seed: int = 0) -> RoleVectors:
     )
 
 
+def random_rotation(d_model: int, *, seed: int) -> Float[Tensor, "d_out d_in"]:
+    """A rotation (or reflection) drawn uniformly: an orthogonal matrix."""
+    generator = torch.Generator().manual_seed(seed)
+    q, r = torch.linalg.qr(torch.randn((d_model,) * 2, generator=generator))
+    return q * torch.diagonal(r).sign()  # else not uniform (Mezzadri 2007)
+
+
 def rotation(vectors: RoleVectors, seed: int, number: int) -> RoleVectors:
-    """One of a seed's random rotations, for null bands.
+    """One of a seed's random rotations, for null bands, see `seed_of_rotation`."""
+    return rotated(vectors, seed=seed_of_rotation(seed, number))
+
+
+def seed_of_rotation(seed: int, number: int) -> int:
+    """The seed of one of a seed's random rotations.
 
     It is the same however many rotations there are, so what is finished stays valid when more are
     asked for; and no two seeds share one among their first million.
     """
     # Torch takes no larger seeds; of a prime, so that large seeds don't fall together.
-    return rotated(vectors, seed=(1_000_000 * seed + number) % (2**61 - 1))
+    return (1_000_000 * seed + number) % (2**61 - 1)
 
 
 def random_directions(d_model: int, n: int, *, seed: int = 0) -> Float[Tensor, "n d_model"]:

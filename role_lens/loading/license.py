@@ -1,0 +1,74 @@
+"""Finds out under which licence a model is.
+
+license_of("smollm2-135m-instruct")    # 'apache-2.0'
+"""
+
+from pathlib import Path
+
+from role_lens.loading.gguf import PACKAGED_MODEL, is_gguf
+from role_lens.loading.hub import may_be_an_id
+
+PACKAGED_ID = "HuggingFaceTB/SmolLM2-135M-Instruct"
+"""The packaged model on the hub."""
+_SECONDS = 5.0
+
+
+def hub_id(model: str | None) -> str | None:
+    """The id on the hub of a model by the name that it was loaded under; None if it may have none.
+
+    A name without an owner may be that of a local folder or file.
+    """
+    if model == PACKAGED_MODEL:
+        return PACKAGED_ID
+    is_id = model is not None and model.count("/") == 1 and may_be_an_id(model)
+    return model if is_id else None
+
+
+def license_of(model: str | None) -> str | None:
+    """The licence of a model, as the hub abbreviates it; None where it isn't known.
+
+    It is taken from the model card of a local folder, from a GGUF file, or from the hub, which is
+    asked once and may be out of reach.
+
+    Args:
+        model: as for `load_model`.
+    """
+    if model is None:
+        return None
+    if model == PACKAGED_MODEL:
+        return "apache-2.0"
+    path = Path(model)
+    if path.is_dir():
+        return _of_card(path / "README.md")
+    if path.is_file() and is_gguf(path):
+        return _of_gguf(path)
+    return _of_hub(model) if hub_id(model) else None
+
+
+def _of_card(card: Path) -> str | None:
+    from huggingface_hub import ModelCard
+
+    if not card.exists():
+        return None
+    try:
+        found = ModelCard.load(card).data.get("license")
+    except Exception:  # of what parses it: a card of any other form names no licence
+        return None
+    return str(found) if found else None
+
+
+def _of_gguf(path: Path) -> str | None:
+    from gguf import GGUFReader
+
+    field = GGUFReader(path).get_field("general.license")
+    return None if field is None else str(field.contents())
+
+
+def _of_hub(name: str) -> str | None:
+    from huggingface_hub import HfApi
+
+    try:
+        data = HfApi().model_info(name, timeout=_SECONDS).card_data
+    except Exception:  # no network, no such model, a private one: its licence isn't known then
+        return None
+    return None if data is None else data.get("license")
