@@ -1,5 +1,6 @@
 """Patches in other programs' files: what is read from them is what the patch adds."""
 
+import base64
 import json
 
 import numpy as np
@@ -52,6 +53,20 @@ def test_a_control_vector_says_what_llama_cpp_reads(vectors, tmp_path):
     export_patch(vectors.add("poet", layer=2), tmp_path / "w.GGUF")
     hint = GGUFReader(tmp_path / "w.GGUF").fields["controlvector.model_hint"]
     assert hint.contents() == "unknown"  # repeng refuses a file without one
+
+
+def test_a_steering_vector_says_what_vllm_lens_reads(vectors, tmp_path):
+    """As its `SteeringVector` decodes it: our layer is the output of the block before."""
+    export_patch((*additions_of(vectors), vectors.add("cook", layer=1)), tmp_path / "v.json")
+    read = json.loads((tmp_path / "v.json").read_text())
+    assert read["layer_indices"] == [0, 1]
+    assert (read["scale"], read["norm_match"]) == (1.0, False)
+    told = read["activations"]
+    rows = np.frombuffer(base64.b64decode(told["data"]), told["dtype"]).reshape(told["shape"])
+    want = 2.5 * vectors.direction("poet", layer=2) - vectors.direction("cook", layer=2)
+    np.testing.assert_allclose(rows, torch.stack([vectors.direction("cook", layer=1), want]))
+    with pytest.raises(RoleLensError, match="layer 0 can't be expressed"):
+        export_patch(Patch.add(torch.ones(32), layer=0), tmp_path / "w.json")
 
 
 @pytest.mark.parametrize("ending", ["gguf", "npz", "safetensors"])

@@ -5,7 +5,8 @@
         --out nurse.safetensors
 
 The ending of the file says which format it is: .safetensors (this package: any kind of patch, with
-what is known of it), .gguf (llama.cpp and repeng), .pt (lm-eval's `steered`), .npz (numpy).
+what is known of it), .gguf (llama.cpp and repeng), .pt (lm-eval's `steered`), .json (vLLM with
+vllm-lens), .npz (numpy).
 """
 
 from pathlib import Path
@@ -28,7 +29,7 @@ def run(
 
     Args:
         out: The file.
-        to: Format: safetensors, gguf, npz or pt. Without it, that of the file's ending.
+        to: Format: safetensors, gguf, json, npz or pt. Without it, that of the file's ending.
         model: For pt, whose file names modules: the packaged model, a local folder, or a .gguf
             file. Without it, the model that the vectors are of.
     """
