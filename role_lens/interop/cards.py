@@ -209,21 +209,23 @@ def _changes(saved: SavedPatches) -> str:
 
 
 def _judged(about: Mapping[str, Any]) -> str:
-    """The verdict with its conditions."""
-    verdict = about.get("verdict")
-    if not verdict:
-        return _UNJUDGED
-    told = {key: value for key, value in about.items() if key != "verdict"}
-    return "\n\n".join(
-        (
+    """The verdict, and all else that is known: the conditions of the test, if there was one."""
+    verdict = about.get("verdict") or {}
+    rest = {key: value for key, value in about.items() if key != "verdict"}
+    if verdict:
+        parts = [
             f"**{verdict.get('verdict')}** (on {verdict.get('n')} questions of "
             f"{verdict.get('domain')} that had no part in choosing it)",
             _table({key: _shown(value) for key, value in verdict.items() if key != "verdict"}),
             "Effects are in margins: how far the right option's score stands above the wrong ones, "
-            "in units of their spread. The conditions of the test:",
-            _code(json.dumps(told, indent=1, ensure_ascii=False), "json"),
-        )
-    )
+            "in units of their spread.",
+        ]
+    else:
+        parts = [_UNJUDGED]
+    if rest:
+        told = json.dumps(rest, indent=1, ensure_ascii=False)
+        parts += ["What is known of it:", _code(told, "json")]
+    return "\n\n".join(parts)
 
 
 def _verdicts(table: pd.DataFrame) -> str:
