@@ -5,10 +5,14 @@
 
 Exports an addition, and compares on chat prompts how it changes all log-probabilities of the next
 token: under hooks on the dequantised weights, and in llama.cpp on the file; on the file as it is,
-and on the same weights written unquantised. The model is a GGUF file.
+and on the same weights written unquantised. With llama.cpp's own converter (`--converter
+convert_hf_to_gguf.py`, from its source) an addition and an ablation are also baked into the
+weights, converted, and run in llama.cpp without a vector. The model is a GGUF file.
 """
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -27,7 +31,7 @@ from role_lens import (
     load_model,
     load_prompts,
 )
-from role_lens.interop import export_patch
+from role_lens.interop import bake, export_patch
 from role_lens.loading.gguf import PACKAGED_MODEL, packaged_gguf
 from role_lens.models import Model
 
@@ -55,6 +59,8 @@ class Config:
     """How many of the built-in base prompts are asked."""
     unquantised: bool = True
     """Whether the weights are also written unquantised, which takes 4 bytes for each."""
+    converter: Path | None = None
+    """llama.cpp's convert_hf_to_gguf.py, to run baked weights too."""
     out: Path = Path("role-lens-llama-cpp")
     """Folder for the files."""
 
@@ -69,11 +75,19 @@ def main(config: Config) -> None:
     files = {"as it is": file}
     if config.unquantised:
         files["unquantised"] = unquantised(file, config.out / "unquantised.gguf")
-    hooks, rows = under_hooks(model, patch, prompts), {}
+    hooks, rows, theirs = under_hooks(model, patch, prompts), {}, {}
     for name, one in files.items():
-        theirs = in_llama_cpp(config, model, one, patch, prompts)
-        rows[name] = agreement(hooks, theirs)
+        theirs[name] = in_llama_cpp(config, model, one, patch, prompts)
+        rows[name] = agreement(hooks, theirs[name])
         print(f"{name}: {json.dumps(rows[name])}", flush=True)
+    if config.converter is not None:
+        ablation = vectors.ablate(config.role, layer=config.layer)
+        plain = theirs["unquantised" if config.unquantised else "as it is"]
+        for name, one in {"baked addition": patch, "baked ablation": ablation}.items():
+            whole = in_llama_cpp(config, model, baked(config, one), None, prompts)
+            steered = {"steered": whole["plain"], "steered_text": whole["plain_text"]}
+            rows[name] = agreement(under_hooks(model, one, prompts), plain | steered)
+            print(f"{name}: {json.dumps(rows[name])}", flush=True)
     (config.out / "agreement.json").write_text(json.dumps(rows, indent=1))
 
 
@@ -97,11 +111,13 @@ def under_hooks(model: Model, patch: Patch, prompts: list[str]) -> dict[str, np.
 
 
 def in_llama_cpp(
-    config: Config, model: Model, file: Path, patch: Patch, prompts: list[str]
+    config: Config, model: Model, file: Path, patch: Patch | None, prompts: list[str]
 ) -> dict[str, np.ndarray]:
-    """The same, by llama.cpp, under the exported patch."""
+    """The same, by llama.cpp, under the exported patch; without one only plain."""
     vector, asked, out = (config.out / name for name in ("v.gguf", "prompts.json", "out.npz"))
-    export_patch(patch, vector)
+    vector.unlink(missing_ok=True)
+    if patch is not None:
+        export_patch(patch, vector)
     asked.write_text(json.dumps(encode_chat(model, prompts)))
     program = Path(__file__).with_name("llama_cpp_logits.py")
     python = config.llama_cpp / "env" / "bin" / "python"
@@ -110,7 +126,7 @@ def in_llama_cpp(
     if done.returncode:
         sys.exit(f"llama.cpp failed: {done.stderr.strip()[-500:]}")
     found = dict(np.load(out))
-    for name in ("plain", "steered"):
+    for name in ("plain", "steered") if patch is not None else ("plain",):
         found[name] = torch.from_numpy(found[name]).log_softmax(-1).numpy()
         found[f"{name}_text"] = np.array([text_of(model, row) for row in found[f"{name}_text"]])
     return found
@@ -142,6 +158,21 @@ def agreement(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray]) -> dic
         texts = [[one.strip() for one in some[f"{name}_text"]] for some in (ours, theirs)]
         found[f"same text, {name}"] = np.mean([a == b for a, b in zip(*texts, strict=True)])
     return {name: round(float(value), 4) for name, value in found.items()}
+
+
+def baked(config: Config, patch: Patch) -> Path:
+    """A GGUF file, by llama.cpp's converter, of weights that do what a patch does."""
+    folder, file = (config.out / f"{patch.kind}{ending}" for ending in ("", ".gguf"))
+    shutil.rmtree(folder, ignore_errors=True)
+    bake(config.model, patch, folder)
+    command = [sys.executable, str(config.converter), str(folder), "--outtype", "f32"]
+    # The converter goes with the gguf package of its own source.
+    here = {**os.environ, "PYTHONPATH": str(config.converter.parent / "gguf-py")}
+    command += ["--outfile", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=here)
+    if done.returncode:
+        sys.exit(f"the converter failed: {done.stderr.strip()[-500:]}")
+    return file
 
 
 def unquantised(file: Path, out: Path) -> Path:

@@ -2,8 +2,9 @@
 
     llama-cpp/env/bin/python benchmarks/llama_cpp_logits.py model.gguf vector.gguf prompts.json out
 
-Reads a list of lists of tokens; writes the logits after each list, and greedy continuations. It
-needs the environment that `fetch_llama_cpp.sh` makes, and nothing of this package.
+Reads a list of lists of tokens; writes the logits after each list, and greedy continuations: plain,
+and where there is a file of a vector, under it. It needs the environment that `fetch_llama_cpp.sh`
+makes, and nothing of this package.
 """
 
 import ctypes
@@ -89,9 +90,11 @@ def main(model: str, vector: str, prompts: str, out: str) -> None:
     libraries()
     tokens = json.loads(Path(prompts).read_text())
     program = Program(model)
-    rows = rows_of(vector, program.llama.n_layer, program.llama.n_embd)
+    conditions: dict[str, np.ndarray | None] = {"plain": None}
+    if Path(vector).exists():
+        conditions["steered"] = rows_of(vector, program.llama.n_layer, program.llama.n_embd)
     found = {}
-    for name, added in (("plain", None), ("steered", rows)):
+    for name, added in conditions.items():
         program.steer(added)
         found[name] = np.stack([program.logits(one) for one in tokens])
         found[f"{name}_text"] = np.array([program.greedy(one) for one in tokens])

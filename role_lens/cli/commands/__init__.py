@@ -1,5 +1,4 @@
-"""The commands of `role-lens`, one file each: `fit`, `info`, `steer`, `evaluate`, `sweep`,
-`compare`, `lm_eval`, `demo`.
+"""The commands of `role-lens`, one file each, such as `fit`, `steer` and `compare`.
 
     role-lens lm-eval --help    # the options of `run` in lm_eval.py
 
