@@ -51,6 +51,12 @@ def _config(architecture: str):
         return transformers.Gemma3TextConfig(
             **ROTARY, sliding_window=32, layer_types=["sliding_attention"] * 2 + ["full_attention"]
         )
+    if architecture == "gemma2":
+        return transformers.Gemma2Config(**ROTARY, sliding_window=32)
+    if architecture in ("olmo2", "olmo3"):
+        # They have no width of their own for heads.
+        config = {"olmo2": transformers.Olmo2Config, "olmo3": transformers.Olmo3Config}
+        return config[architecture](**{k: v for k, v in ROTARY.items() if k != "head_dim"})
     if architecture == "gpt2":
         return transformers.GPT2Config(
             vocab_size=300,

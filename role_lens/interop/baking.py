@@ -138,6 +138,12 @@ def _change(
     patches: Combined, writers: StreamWriters, config: Mapping[str, Any], known: set[str]
 ) -> tuple[Change, dict[str, Any]]:
     """What is done to each tensor, and what the configuration says then."""
+    if writers.norms:
+        raise RoleLensError(
+            f"architecture {config['model_type']!r} has norms between its weights and the residual "
+            "stream, so that no patch can be baked: hand it over as a file, as a control vector "
+            "for llama.cpp, or for lm-eval's steered model"
+        )
     adds = any(patch.kind == "add" and max(patch.layers) > 0 for patch in patches)
     needed = {**writers.required_config, **(writers.plain_config if adds else {})}
     for name, wanted in needed.items():

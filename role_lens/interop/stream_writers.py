@@ -2,9 +2,9 @@
 
     WRITERS["gpt2"].matrices    # patterns of the weights whose output is added to the stream
 
-Of architectures that are not listed nothing can be baked or named. Those with norms after attention
-and MLP (Gemma 2 and 3, OLMo 2 and 3) are not: what such a norm writes is no linear map of any
-weight.
+Of architectures that are not listed nothing can be baked or named. Where norms stand after
+attention and MLP (Gemma 2 and 3, OLMo 2 and 3), these norms write, and what they write is no linear
+map of any weight: it can be named, and not baked.
 """
 
 import json
@@ -32,6 +32,8 @@ class StreamWriters:
     """Weights whose output is added to the stream."""
     biases: tuple[str, ...] = ()
     """Biases that are added to it."""
+    norms: tuple[str, ...] = ()
+    """Weights of norms between those and the stream, if there are some."""
     positions: str | None = None
     """The embedding of positions, if there is one, a row for each."""
     output_first: bool = True
@@ -53,6 +55,11 @@ class StreamWriters:
     def rows(self) -> tuple[str, ...]:
         """Patterns of what holds vectors of the stream as its rows, or is one."""
         return (*self.embeddings, *self.biases)
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Patterns of the weights of all modules whose outputs are added up in the stream."""
+        return (*self.embeddings, *(self.norms or self.matrices))
 
     @property
     def embeddings(self) -> tuple[str, ...]:
@@ -84,6 +91,14 @@ def _like_llama(**more: Any) -> StreamWriters:
     )
 
 
+_WITH_NORMS = StreamWriters(
+    "model.embed_tokens.weight",
+    "model.layers.{layer}",
+    _LLAMA_MATRICES,
+    _LLAMA_BIASES,
+    norms=(r"model\.layers\.\d+\.post_(attention|feedforward)_layernorm\.weight",),
+)
+
 WRITERS: dict[str, StreamWriters] = {
     "llama": _like_llama(made_biases=(_MLP,), made_config={"mlp_bias": True}),
     # The same computation as Llama's, which has a place for biases that these lack.
@@ -100,6 +115,7 @@ WRITERS: dict[str, StreamWriters] = {
     "qwen3": StreamWriters(
         "model.embed_tokens.weight", "model.layers.{layer}", _LLAMA_MATRICES, _LLAMA_BIASES
     ),
+    **dict.fromkeys(("gemma2", "gemma3_text", "olmo2", "olmo3"), _WITH_NORMS),
     "gpt2": StreamWriters(
         "transformer.wte.weight",
         "transformer.h.{layer}",

@@ -60,7 +60,7 @@ def _actions(
         if patch.kind not in ("clamp", "ablate") or patch.tokens != "all":
             additions((patch,), "lm-eval's steered model")  # refuses it
         if patch.kind == "ablate":
-            everything = re.compile("|".join([*writers.matrices, *writers.embeddings]))
+            everything = re.compile("|".join(writers.modules))
             for name in sorted(names):
                 if everything.fullmatch(name):
                     yield _below_base(name.removesuffix(".weight")), patch.direction, 0.0, "clamp"
