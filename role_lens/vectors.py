@@ -505,8 +505,8 @@ class RoleVectors:
                 then says which commit it was.
 
         Raises:
-            RoleLensError: the file is missing, truncated, or not one of this package's; the hub
-                hasn't got it, or can't be reached.
+            RoleLensError: the file is missing, truncated, or not one of this package's; it isn't
+                on the hub, or the hub can't be reached.
 
         Examples:
             >>> vectors.save(folder / "roles.safetensors")

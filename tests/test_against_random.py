@@ -98,3 +98,10 @@ def test_random_directions_that_all_roles_share():
     one = found[0]
     order = np.argsort(one.p_more_alone)
     assert one.p_more_adjusted[order[0]] == pytest.approx(min(1, 29 * one.p_more_alone[order[0]]))
+
+
+def test_random_directions_that_all_do_the_same():
+    """As those of a cap that is never reached: any other effect is beyond them all."""
+    found = against_random(np.array([0.5, 0.0, -0.5]), np.zeros((3, 20)))
+    assert found.p_more_adjusted == pytest.approx([1 / 21, 1, 1])
+    assert found.p_less_adjusted == pytest.approx([1, 1, 1 / 21])

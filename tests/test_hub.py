@@ -22,6 +22,7 @@ from role_lens import Patch, RoleLensError, RoleVectors
 from role_lens.cli import main
 from role_lens.interop import PushOptions, bake, contents_for, push, written
 from role_lens.interop.cards import vectors_card
+from role_lens.loading.license import license_of
 from role_lens.patches import read_patches, write_patches
 
 
@@ -106,10 +107,12 @@ class Answers(BaseHTTPRequestHandler):
             self.send(404, {}, X_Error_Code="RepoNotFound")
             return
         commit = self.hub.branches.get(found[2] or "main", found[2])
-        if commit not in self.hub.files:
+        if commit is not None and commit not in self.hub.files:
             self.send(404, {}, X_Error_Code="RevisionNotFound")
         elif api:
-            self.send(200, {"id": api[1], "sha": commit, "siblings": [], "tags": []})
+            private = self.hub.repos[api[1]].get("visibility") == "private"
+            told = {"id": api[1], "sha": commit, "private": private, "siblings": [], "tags": []}
+            self.send(200, told)
         elif file[3] not in self.hub.files[commit]:
             self.send(404, {}, X_Error_Code="EntryNotFound", X_Repo_Commit=commit)
         else:
@@ -148,7 +151,10 @@ def test_vectors_come_back_as_they_were_with_their_commit(hub, vectors, file):
     address = push(file, "user/roles", PushOptions(private=True))
     assert address == f"hf://user/roles@{hub.branches['main']}"
     assert hub.repos["user/roles"]["visibility"] == "private"
-    for name in ("hf://user/roles", address, f"{address}/role_vectors.safetensors"):
+    for name in (
+        *("hf://user/roles", address, f"{address}/role_vectors.safetensors"),
+        *("hf://user/roles/", "HF://user/roles", r"hf:\\user\roles"),
+    ):
         read = RoleVectors.load(name)
         assert torch.equal(read.role_means, vectors.role_means)
         assert read.provenance["hub"] == {
@@ -169,7 +175,10 @@ def test_a_commit_stays_what_it_was(hub, vectors, file, llama):
 
 def test_a_patch_goes_there_and_is_used_from_there(hub, vectors, tmp_path):
     patch = vectors.add("poet", layer=1, coefficient=2.0)
-    about = {"role": "poet", "verdict": {"verdict": "no more than random", "n": 60, "add": 0.01234}}
+    about = {
+        "role": "poet",
+        "verdict": {"verdict": "no more than random", "n": 60, "domain": "verse", "add": 0.01},
+    }
     patch.save(tmp_path / "poet.safetensors", about=about)
     push(tmp_path / "poet.safetensors", "user/poet")
     saved = read_patches("hf://user/poet")
@@ -178,14 +187,18 @@ def test_a_patch_goes_there_and_is_used_from_there(hub, vectors, tmp_path):
     assert Patch.load("hf://user/poet").value == 2.0
     card = hub.files[hub.branches["main"]]["README.md"].decode()
     assert "**no more than random** (on 60 questions" in card
-    assert "| add | 0.01234 |" in card
+    assert "| add | 0.01 |" in card
 
 
 def test_what_is_there_needs_no_network(hub, vectors, file):
-    push(file, "user/roles")
+    address = push(file, "user/roles")
     RoleVectors.load("hf://user/roles")
-    hub.refuse = 503
-    assert RoleVectors.load("hf://user/roles").roles == vectors.roles
+    asked = len(hub.asked)
+    assert RoleVectors.load(address).roles == vectors.roles
+    assert len(hub.asked) == asked  # a commit doesn't change
+    for status in (503, 429):
+        hub.refuse = status
+        assert RoleVectors.load("hf://user/roles").roles == vectors.roles
     with pytest.raises(RoleLensError, match="not in the local cache, and the Hugging Face hub"):
         RoleVectors.load("hf://user/others")
 
@@ -193,7 +206,8 @@ def test_what_is_there_needs_no_network(hub, vectors, file):
 @pytest.mark.parametrize(
     ("address", "why"),
     [
-        ("hf://roles", "is no address on the hub: expected hf://user/repo"),
+        ("hf://roles", "is no address of a model on the hub: expected hf://user/repo"),
+        ("hf://datasets/user/roles/x", "is no address of a model on the hub"),
         ("hf://user/other", "no such repository, or it is private"),
         ("hf://user/roles@v9", "role_vectors.safetensors of user/roles@v9: the repository has no "
          "such revision"),
@@ -275,6 +289,52 @@ def test_a_baked_model_goes_there_whole(hub, tmp_path):
     assert (folder / "model.safetensors").read_bytes() == sent["model.safetensors"]
 
 
+def test_a_card_names_the_licence_that_was_given(tmp_path):
+    made, card = tmp_path / "baked", "---\nlicense: mit\n---\n# A\n\n## Licence\n\nmit.\n\nEnd."
+    made.mkdir()
+    for name, text in (("README.md", card), ("config.json", "{}"), ("model.safetensors", "")):
+        (made / name).write_text(text)
+    for name in (".git/config", ".env", ".cache/huggingface/x"):  # is nobody's business
+        (made / name).parent.mkdir(parents=True, exist_ok=True)
+        (made / name).write_text("secret")
+    contents = contents_for(made, "user/a", PushOptions(license="apache-2.0"))
+    assert set(contents) == {"README.md", "config.json", "model.safetensors"}
+    assert "## Licence\n\napache-2.0. The model's own" in contents["README.md"]
+    assert contents["README.md"].endswith("End.")
+    assert "mit" not in contents["README.md"]
+    (made / "README.md").write_text("---\n{: x\n---\n")
+    with pytest.raises(RoleLensError, match="is no model card"):
+        contents_for(made, "user/a", PushOptions(license="mit"))
+
+
+@pytest.mark.parametrize(
+    "about",
+    [
+        {"verdict": "good"},
+        {"verdict": ["x"], "model": 5, "role": "a\nb"},
+        {"verdict": {"verdict": "v"}, "model": ["a"]},
+        {"verdicts": ["x"]},
+        {"verdicts": "x", "model": "/home/me/secret/tiny"},
+    ],
+)
+def test_whatever_is_known_of_a_patch_is_shown(vectors, about, tmp_path):
+    vectors.add("poet", layer=1).save(tmp_path / "p.safetensors", about=about)
+    card = contents_for(tmp_path / "p.safetensors", "user/p")["README.md"]
+    assert "This has not been judged" in card
+    assert "secret" not in card
+    assert ModelCard(card).data["library_name"] == "role_lens"
+
+
+def test_a_licence_is_one_that_the_hub_takes(file, tmp_path):
+    with pytest.raises(RoleLensError, match="is no licence as the hub abbreviates them"):
+        contents_for(file, "user/roles", PushOptions(license="Apache License 2.0"))
+    tiny_hf("llama").save_pretrained(tmp_path / "model")
+    readme = tmp_path / "model" / "README.md"
+    for head, found in (("license: mit", "mit"), ("license: [mit, other]", None), ("{: x", None)):
+        readme.write_text(f"---\n{head}\n---\n")
+        assert license_of(str(tmp_path / "model")) == found
+
+
 # What is refused
 
 
@@ -303,11 +363,20 @@ def test_a_hub_that_refuses(hub, file, status, why):
     assert not hub.files
 
 
+def test_what_is_to_be_private_is_not_made_public(hub, file):
+    push(file, "user/roles")
+    commit = hub.branches["main"]
+    with pytest.raises(RoleLensError, match="is there and public: make it private"):
+        push(file, "user/roles", PushOptions(private=True))
+    assert hub.branches["main"] == commit
+    push(file, "user/private", PushOptions(private=True))
+
+
 def test_what_is_nothing_to_push(vectors, tmp_path):
-    with pytest.raises(RoleLensError, match="nothing at"):
+    with pytest.raises(RoleLensError, match="no file or folder at"):
         contents_for(tmp_path / "none.safetensors", "user/roles")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(RoleLensError, match=r"lacks a config\.json or a README\.md"):
+    with pytest.raises(RoleLensError, match=r"lacks a config\.json, weights or a README\.md"):
         contents_for(tmp_path / "empty", "user/roles")
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(RoleLensError, match="not a readable safetensors file"):

@@ -1,7 +1,7 @@
 """A patch is judged as it is: one that helps is found, and one that knows nothing isn't."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pandas as pd
 import pytest
@@ -12,7 +12,8 @@ from tiny import QUIET
 from role_lens import Asking, Exam, Patch, Question, RoleLensError, TestPlan
 from role_lens.cli import main
 from role_lens.experiments import Learning, judge_patch, learn_addition
-from role_lens.patches import write_patches
+from role_lens.interop import contents_for
+from role_lens.patches import read_patches, write_patches
 from role_lens.scoring import Asker
 
 PLAN = TestPlan(judge_all=True, permutations=1000)
@@ -86,6 +87,8 @@ def test_a_test_that_was_stopped_goes_on(llama, questions, tmp_path, monkeypatch
         part.unlink()
     (folder / "patch.parquet").unlink()
     pd.testing.assert_frame_equal(judge_patch(llama, patch, exam, folder, PLAN, QUIET), whole)
+    wider = judge_patch(llama, patch, exam, folder, replace(PLAN, n_random=25, bound=9.0), QUIET)
+    assert wider["n_random"].tolist() == [25, 25]
     other = Patch.add(torch.ones(32), layer=2)
     with pytest.raises(RoleLensError, match="patches"):
         judge_patch(llama, other, exam, folder, PLAN, QUIET)
@@ -105,6 +108,7 @@ def test_what_can_not_be_judged(llama, questions, tmp_path):
     for given, exam, message in [
         (None, Exam(questions), "expected a patch to judge, got None"),
         (patch, Exam(questions, questions), "leave out the validation questions"),
+        (patch, Exam(questions, domains={"poet": "verse"}), "leave out the domains of roles"),
         (patch, Exam(questions[:10]), "'verse' has 10 test questions.*at least 20"),
         (Patch.add(torch.ones(8), layer=1), Exam(questions), "8"),
         (Patch.add(torch.ones(32), layer=1, tokens="generated"), Exam(questions), "generated"),
@@ -112,6 +116,9 @@ def test_what_can_not_be_judged(llama, questions, tmp_path):
         with pytest.raises(RoleLensError, match=message):
             judge_patch(llama, given, exam, out, PLAN, QUIET)
     assert not out.exists()
+    plan = TestPlan(n_other=2, learning_steps=3)
+    with pytest.raises(RoleLensError, match="no such controls: leave out n_other, learning_steps"):
+        judge_patch(llama, patch, Exam(questions), out, plan, QUIET)
 
 
 def test_the_command(questions, tmp_path, capsys, monkeypatch):
@@ -130,6 +137,16 @@ def test_the_command(questions, tmp_path, capsys, monkeypatch):
     assert "the same patch turned at random" in shown
     written = pd.read_csv(tmp_path / "run" / "patch.csv")
     assert written["domain"].tolist() == ["food", "verse"]
+    export = ["export", "--patch", str(file), "--comparison", str(tmp_path / "run")]
+    assert main([*export, "--out", str(tmp_path / "judged.safetensors")]) == 0
+    verdicts = read_patches(tmp_path / "judged.safetensors").about["verdicts"]
+    assert [one["verdict"] for one in verdicts] == written["verdict"].tolist()
+    card = contents_for(tmp_path / "judged.safetensors", "user/p")["README.md"]
+    assert f"| {verdicts[0]['verdict']} |" in card
+    write_patches(tmp_path / "other.safetensors", Patch.add(torch.ones(32), layer=1))
+    export[2] = str(tmp_path / "other.safetensors")
+    assert main([*export, "--out", str(tmp_path / "no.safetensors")]) == 2
+    assert "is a test of another patch" in capsys.readouterr().err
     for extra, message in [
         (["--vectors", "v.safetensors"], "name --vectors, or a --patch in their place"),
         (["--roles", "poet"], "nothing is chosen of a patch"),

@@ -21,7 +21,7 @@ from .controls.null_band import RandomChoice, choose_random
 from .controls.personas import choose_personas
 from .controls.random_sweep import sweep_random
 from .finders_compared import compare_finders
-from .handed_over import about_direction, judged_patch, judged_roles
+from .handed_over import about_direction, judged_patch, judged_roles, with_verdicts
 from .judging.calibration import Declared, World, declared
 from .judging.effects import DomainScores, measure
 from .judging.judgement import judge, knowledge
@@ -93,4 +93,5 @@ __all__ = [
     "sweep_random",
     "tally",
     "verdict",
+    "with_verdicts",
 ]

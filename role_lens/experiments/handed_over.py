@@ -8,7 +8,7 @@ So what leaves the package carries what was found out about it, and under which 
 
 import json
 import math
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,11 @@ import pandas as pd
 
 from role_lens.direction_spec import DirectionSpec
 from role_lens.errors import RoleLensError
+from role_lens.experiments.store import read_identity
 from role_lens.files import as_path
 from role_lens.patches.patch_file import SavedPatches
 from role_lens.prompts import role_name
-from role_lens.scoring.identity import hash_of_vectors
+from role_lens.scoring.identity import hash_of_patches, hash_of_vectors
 from role_lens.values import shown
 from role_lens.vectors import RoleVectors, check_vectors
 
@@ -83,6 +84,44 @@ def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPa
         "conditions": {name: record[name] for name in _CONDITIONS},
     }
     return SavedPatches((vectors.patch("add", spec),), about)
+
+
+def with_verdicts(saved: SavedPatches, folder: str | Path) -> SavedPatches:
+    """What a file of a patch holds, with what `judge_patch` found out about it.
+
+    Args:
+        saved: the patch that was judged, and what is known of it.
+        folder: run folder of `judge_patch`.
+
+    Returns:
+        The same, and about it: `verdicts`, which is a list of the result's rows.
+
+    Raises:
+        RoleLensError: the folder holds no such test that ended, or that of another patch.
+
+    Examples:
+        >>> from role_lens.experiments import judge_patch, with_verdicts
+        >>> from role_lens.patches import SavedPatches
+        >>> saved, exam = SavedPatches((vectors.ablate("poet", layer=1),)), Exam(many_questions)
+        >>> plan = TestPlan(judge_all=True)
+        >>> quiet = Compute(progress=False)
+        >>> table = judge_patch(model, saved.patches, exam, folder / "run", plan, quiet)
+        >>> [one["domain"] for one in with_verdicts(saved, folder / "run").about["verdicts"]]
+        ['food', 'verse']
+    """
+    place = as_path(folder)
+    try:
+        of_patches = read_identity(place)["patches"]
+        table = pd.read_parquet(place / "patch.parquet")
+    except (RoleLensError, OSError, ValueError, KeyError) as error:
+        raise RoleLensError(
+            f"{place} holds no test of a patch that has ended: `role-lens compare --patch` makes "
+            "one"
+        ) from error
+    if of_patches != hash_of_patches(saved.patches):
+        raise RoleLensError(f"{place} is a test of another patch: take the file that was judged")
+    rows = [{key: _plain(value) for key, value in row.items()} for row in table.to_dict("records")]
+    return replace(saved, about={**saved.about, "verdicts": rows})
 
 
 def judged_roles(folder: str | Path, vectors: RoleVectors) -> pd.DataFrame:

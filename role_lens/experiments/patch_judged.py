@@ -39,7 +39,7 @@ from role_lens.scoring.asked import AskedQuestions, Asker
 from role_lens.scoring.identity import hash_of_patches
 from role_lens.values import errors_of
 
-_SHOWN = (
+_COLUMNS = (
     *("domain", "n", "baseline", "baseline_accuracy", "knowledge", "p_knows", "effect", "low"),
     *("high", "accuracy_change", "logprob_change", "p_helps_adjusted", "p_hurts_adjusted"),
     *("n_random", "excess", "excess_low", "excess_high", "p_more", "p_less", "p_question_more"),
@@ -50,6 +50,8 @@ _SHOWN = (
 _ROLE = "the patch"  # a condition is some role's
 _USED = ("n_random", "max_questions", "judge_all", "bound", "permutations", "seed")
 """Of a plan; the rest is of controls that a patch hasn't."""
+_ASKED = ("max_questions", "seed")
+"""Of these, what changes which questions are asked, or of which random patches."""
 
 
 @with_usual_defaults
@@ -65,15 +67,18 @@ def judge_patch(
 
     The questions of each domain are asked plain, with the patch, with the patch but without the
     text of the questions, and with each of the random patches: one random rotation turns all
-    directions of the patch, so that lengths, and angles between several, stay. A clamp or cap
-    keeps its value, which may be a larger change along another direction.
+    directions of the patch, so that lengths, and angles between several, stay. So random additions
+    change the stream as much as the patch does. Random ablations, clamps and caps do to another
+    direction what the patch does to its own (a clamp or cap keeps its value), which may be a larger
+    or smaller change: what is found then is about direction and size together.
 
     Args:
         patches: one or more that act together.
         exam: questions that had no part in making the patch, of any number of domains. All of them
             test, so there is no validation.
         out: run folder: a new one, or one of the same test, which goes on where it was stopped.
-        plan: number of random patches, limit of questions a domain, bound, permutations, seed.
+        plan: `n_random` (random patches), `max_questions`, `bound`, `judge_all`, `permutations` and
+            `seed`; the rest is of controls that a patch hasn't, and is left as it is.
         compute: batches and progress.
 
     Returns:
@@ -82,8 +87,8 @@ def judge_patch(
         `out` holds it as `patch.parquet`, and the effects of all conditions as `effects.parquet`.
 
     Raises:
-        RoleLensError: no patch, one of another model, validation questions, fewer than 20 questions
-            of a domain, or a folder of something else.
+        RoleLensError: no patch, one of another model, validation questions, domains of roles, plans
+            for other controls, fewer than 20 questions of a domain, or a folder of something else.
 
     Warns:
         UserWarning: the unchanged model knows nothing of a domain, or questions repeat.
@@ -102,8 +107,12 @@ def judge_patch(
     check_is(plan, TestPlan, "plan")
     if not several:
         raise RoleLensError("expected a patch to judge, got None: that is the unchanged model")
-    if exam.validation is not None:
-        raise RoleLensError("nothing is chosen of a patch: leave out the validation questions")
+    if exam.validation is not None or exam.domains:
+        what = "validation questions" if exam.validation is not None else "domains of roles"
+        raise RoleLensError(f"nothing is chosen of a patch: leave out the {what}")
+    usual, planned = settings_of(TestPlan()), settings_of(plan)
+    if idle := [name for name in planned if name not in _USED and planned[name] != usual[name]]:
+        raise RoleLensError(f"a patch has no such controls: leave out {', '.join(idle)}")
     for patch in several:
         patch.check(model)
     testing = sample_each(divide(exam.questions, (), {}, plan.seed)[1], plan.max_questions)
@@ -114,7 +123,6 @@ def judge_patch(
         with errors_of(f"questions of {domain}"):
             _ = some.margin_design  # refuses questions that can't tell knowledge
         some.check_masks(several)
-    plain = {name: value for name, value in settings_of(plan).items() if name in _USED}
     identity: dict[str, Any] = {
         "run": "a patch judged",
         **asker.model_identity,
@@ -122,7 +130,7 @@ def judge_patch(
         "patches": hash_of_patches(several),
         "questions": {domain: some.identity["questions"] for domain, some in asked.items()},
         **settings_of(exam.asking, leave_out=("examples",)),
-        **plain,
+        **{name: planned[name] for name in _ASKED},
     }
     conditions = [
         baseline(),
@@ -138,11 +146,12 @@ def judge_patch(
         )
         scores = []
         for domain, some in asked.items():
-            found = _score(some, conditions[: 2 if domain in unjudged else None], places, domain)
+            if domain in unjudged:
+                scores.append(_score(some, conditions[:2], places, domain))
+                continue
             hidden = {domain: folder_of(folder / "blind", domain)}
-            scores.append(
-                replace(found, blind=_score(some.blind(), conditions[:2], hidden, domain))
-            )
+            blind = _score(some.blind(), conditions[:2], hidden, domain)
+            scores.append(replace(_score(some, conditions, places, domain), blind=blind))
         effects = judge(
             scores,
             bound=plan.bound,
@@ -151,7 +160,7 @@ def judge_patch(
             seed=plan.seed,
         )
         table = effects[effects["kind"] == ConditionKind.PATCH.value].reset_index(drop=True)
-        table = table[list(_SHOWN)].fillna({"verdict": NOTHING_TO_JUDGE})
+        table = table[list(_COLUMNS)].fillna({"verdict": NOTHING_TO_JUDGE})
         write_table(folder / "effects.parquet", effects)
         write_table(folder / "patch.parquet", table)
     return table

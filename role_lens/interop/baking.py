@@ -97,6 +97,7 @@ def bake(
             f"{parent} has {free / 1e9:.2g} GB free, and the weights take "
             f"{weights.size() / 1e9:.2g} GB"
         )
+    card = baked_card(SavedPatches(several, known_of_it), str(source))
     temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=parent))
     try:
         parts = _Parts(temporary, largest_file)
@@ -106,7 +107,6 @@ def bake(
         parts.finish()
         if writers.unembedding in parts.places:
             settings["tie_word_embeddings"] = False
-        card = baked_card(SavedPatches(several, known_of_it), str(source))
         _write_rest(folder, temporary, config | settings, card)
         temporary.chmod(0o755)
         temporary.rename(target)

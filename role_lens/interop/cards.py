@@ -10,6 +10,7 @@ there is none.
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -22,7 +23,20 @@ from role_lens.patches.token_masks import meaning
 from role_lens.vectors import RoleVectors
 from role_lens.versions import package_versions
 
+LICENCE = "## Licence"
 _TAGS = ("activation-steering", "role-vectors", "role_lens")
+_IN_A_TABLE = {
+    "role": "role",
+    "domain": "domain",
+    "n": "questions",
+    "effect": "effect",
+    "excess": "more than random (90 % interval)",
+    "verdict": "verdict",
+}
+_MARGINS = (
+    "Effects are in margins: how far the right option's score stands above the wrong ones, in "
+    "units of their spread."
+)
 _UNJUDGED = (
     "This has not been judged: whether it helps, and whether it does more than random directions, "
     "isn't known (`role-lens compare` tests it)."
@@ -74,7 +88,7 @@ def vectors_card(
         f"Directions in the residual stream of {name} that stand for {n} role{'s' * (n > 1)}: "
         f"{', '.join(vectors.roles)}. They can be added to the model or ablated from it.",
         _table(facts),
-        ("## What they do", _UNJUDGED if verdicts is None else _verdicts(verdicts)),
+        ("## What they do", _UNJUDGED if verdicts is None else _of_roles(verdicts)),
         ("## How to load them", _code("\n".join(load))),
     )
 
@@ -145,17 +159,16 @@ def baked_card(saved: SavedPatches, source: str) -> str:
 
 
 def _card(title: str, model: Any, license: str | None, *parts: str | tuple[str, str]) -> str:
-    base = hub_id(model)
-    known = license or license_of(model)
+    base, known = hub_id(model), license or license_of(model)
     data = ModelCardData(base_model=base, license=known, tags=list(_TAGS), library_name="role_lens")
-    if known is None:
-        terms = f"That of the model, {_name(model)}: look there."
-    elif license is None:
+    if license is not None:
+        terms = licence_words(license)
+    elif known is not None:
         terms = f"{known}, which is that of the model."
     else:
-        terms = f"{known}. The model's own licence holds for the model."
+        terms = f"That of the model, {_name(model)}: look there."
     made = f"Made with role_lens {package_versions()['role-lens']} (arXiv 2502.12055)."
-    body = [f"# {title}", *parts, ("## Licence", terms), made]
+    body = [f"# {title}", *parts, (LICENCE, terms), made]
     texts = [part if isinstance(part, str) else "\n\n".join(part) for part in body]
     return f"---\n{data.to_yaml()}\n---\n\n" + "\n\n".join(texts) + "\n"
 
@@ -163,16 +176,24 @@ def _card(title: str, model: Any, license: str | None, *parts: str | tuple[str, 
 def _name(model: Any) -> str:
     """The name of a model without the folders that it lies in."""
     known = hub_id(model)
-    return known or (str(model).rstrip("/").split("/")[-1] if model else "an unnamed model")
+    if known is not None:
+        return known
+    return Path(model).name if isinstance(model, str) and model else "an unnamed model"
 
 
 def _source(model: Any) -> str | None:
     """What `load_model` is given for it, elsewhere too."""
-    return model if hub_id(model) else None
+    return str(model) if hub_id(model) else None
 
 
 def _for_role(about: Mapping[str, Any]) -> str:
-    return f" ({about['role']})" if isinstance(about.get("role"), str) else ""
+    role = about.get("role")
+    return f" ({' '.join(role.split())})" if isinstance(role, str) else ""
+
+
+def licence_words(license: str) -> str:
+    """What stands under the heading where somebody names a licence."""
+    return f"{license}. The model's own licence holds for the model."
 
 
 def _prompts(vectors: RoleVectors) -> str:
@@ -210,16 +231,25 @@ def _changes(saved: SavedPatches) -> str:
 
 def _judged(about: Mapping[str, Any]) -> str:
     """The verdict, and all else that is known: the conditions of the test, if there was one."""
-    verdict = about.get("verdict") or {}
-    rest = {key: value for key, value in about.items() if key != "verdict"}
-    if verdict:
+    verdict, verdicts = about.get("verdict"), about.get("verdicts")
+    is_one = isinstance(verdict, Mapping) and {"verdict", "n", "domain"} <= {*verdict}
+    rest = {key: value for key, value in about.items() if key != "verdict" or not is_one}
+    if isinstance(rest.get("model"), str):
+        rest["model"] = _name(rest["model"])  # without the folders of whoever made it
+    if isinstance(verdict, Mapping) and is_one:
         parts = [
             f"**{verdict.get('verdict')}** (on {verdict.get('n')} questions of "
             f"{verdict.get('domain')} that had no part in choosing it)",
             _table({key: _shown(value) for key, value in verdict.items() if key != "verdict"}),
-            "Effects are in margins: how far the right option's score stands above the wrong ones, "
-            "in units of their spread.",
+            _MARGINS,
         ]
+    elif isinstance(verdicts, list) and all(map(_is_row, verdicts)):
+        parts = [
+            "As it is, against the same patch with its directions turned at random, on questions "
+            "that had no part in making it:",
+            _verdicts(pd.DataFrame(verdicts)),
+        ]
+        del rest["verdicts"]
     else:
         parts = [_UNJUDGED]
     if rest:
@@ -228,25 +258,30 @@ def _judged(about: Mapping[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
+def _is_row(value: Any) -> bool:
+    """Whether it is a row of a table of verdicts."""
+    return isinstance(value, Mapping) and {*_IN_A_TABLE} - {"role"} <= {*value}
+
+
+def _of_roles(table: pd.DataFrame) -> str:
+    """What a comparison found, a row for each role."""
+    said = "Each direction was chosen on some questions and tested once on others:"
+    return f"{said}\n\n{_verdicts(table.rename(columns={'add': 'effect'}))}"
+
+
 def _verdicts(table: pd.DataFrame) -> str:
-    """A row for each role."""
-    rows = [
-        "| role | domain | questions | effect | more than random (90 % interval) | verdict |",
-        "|---|---|---|---|---|---|",
-    ]
+    """A row for each role or domain."""
+    named = {key: name for key, name in _IN_A_TABLE.items() if key in table}
+    rows = [f"| {' | '.join(named.values())} |", "|---" * len(named) + "|"]
     for row in table.to_dict("records"):
         if pd.notna(row["excess"]):
             interval = f"{row['excess_low']:+.3f} to {row['excess_high']:+.3f}"
             row["excess"] = f"{row['excess']:+.3f} ({interval})"
-        if pd.notna(row["add"]):
-            row["add"] = f"{row['add']:+.3f}"
-        cells = [row[name] for name in ("role", "domain", "n", "add", "excess", "verdict")]
-        rows.append(f"| {' | '.join('' if pd.isna(one) else str(one) for one in cells)} |")
-    return "\n".join(rows) + (
-        "\n\nEach direction was chosen on some questions and tested once on others. Effects are in "
-        "margins: how far the right option's score stands above the wrong ones, in units of their "
-        "spread."
-    )
+        if pd.notna(row["effect"]):
+            row["effect"] = f"{row['effect']:+.3f}"
+        told = ("" if pd.isna(row[key]) else str(row[key]).replace("|", "\\|") for key in named)
+        rows.append(f"| {' | '.join(told)} |")
+    return "\n".join([*rows, "", _MARGINS])
 
 
 def _shown(value: Any) -> str:

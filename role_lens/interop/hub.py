@@ -6,20 +6,20 @@ RoleVectors.load("hf://user/roles")
 written(contents_for("nurse.safetensors", "user/nurse"), "folder")    # nothing is sent
 """
 
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, first_line
 from role_lens.experiments.handed_over import judged_roles
-from role_lens.files import as_path, make_folder
-from role_lens.interop.cards import patch_card, vectors_card
+from role_lens.files import as_path, make_folder, read_text
+from role_lens.interop.cards import LICENCE, licence_words, patch_card, vectors_card
 from role_lens.interop.push_options import PushOptions
 from role_lens.loading.hub import may_be_an_id
 from role_lens.loading.hub_files import PATCH_FILE, VECTORS_FILE
+from role_lens.loading.license import is_license
 from role_lens.loading.reasons import causes, reason
 from role_lens.patches.patch_file import PATCHES, read_patches
 from role_lens.values import shown
@@ -47,8 +47,9 @@ def push(source: str | Path, repo: str, options: PushOptions = PushOptions()) ->
         the same content for good.
 
     Raises:
-        RoleLensError: as `contents_for`; no login, one that may not write there, or the hub can't
-            be reached. The hub takes all files or none.
+        RoleLensError: as `contents_for`; no login, one that may not write there, a repository that
+            is public and was to be private, or the hub can't be reached. The hub takes all files or
+            none; a repository that was made for them stays.
 
     Examples:
         >>> from role_lens.interop import push
@@ -66,14 +67,21 @@ a name, such as user/roles
         raise RoleLensError(
             "not logged in at the Hugging Face hub: `hf auth login`, or set HF_TOKEN"
         )
-    operations = [
-        CommitOperationAdd(name, what.encode() if isinstance(what, str) else what)
-        for name, what in contents.items()
-    ]
     try:
+        operations = [
+            CommitOperationAdd(name, what.encode() if isinstance(what, str) else what)
+            for name, what in contents.items()
+        ]
         api = HfApi()
         api.create_repo(repo, private=options.private or None, exist_ok=True)
+        if options.private and not api.model_info(repo).private:
+            raise RoleLensError(
+                f"{repo} is there and public: make it private on the hub first, or take another "
+                "name; nothing was sent"
+            )
         done = api.create_commit(repo, operations, commit_message=options.message)
+    except RoleLensError:
+        raise
     except Exception as error:  # of the hub's client and of what it is built on
         raise RoleLensError(f"can't push to {repo}: {_explained(error)}") from error
     return f"hf://{repo}@{done.oid}"
@@ -104,16 +112,24 @@ def contents_for(
             f"{shown(repo)} is no repository on the hub: expected an owner and a name, such as "
             f"user/{as_path(source).stem or 'roles'}"
         )
+    if options.license is not None and not is_license(options.license):
+        raise RoleLensError(
+            f"{shown(options.license)} is no licence as the hub abbreviates them, such as "
+            "apache-2.0, mit or other"
+        )
     path = as_path(source)
     if path.is_dir():
         _refuse_comparison(options, f"{path} is a baked model")
         return _of_model(path, options.license)
     if not path.is_file():
         raise RoleLensError(
-            f"nothing at {path}: push a file of role vectors, a patch, or a baked model"
+            f"no file or folder at {path}: push a file of role vectors, a patch, or a baked model"
         )
     if PATCHES in read_safetensors(path)[0]:
-        _refuse_comparison(options, f"{path} is a patch, which has its verdict with it")
+        why = f"{path} is a patch, whose file holds what is known of it"
+        _refuse_comparison(
+            options, f"{why} (`role-lens export --patch --comparison` writes it there)"
+        )
         return {
             PATCH_FILE: path,
             _CARD: patch_card(read_patches(path), repo, options.license),
@@ -163,15 +179,19 @@ def _refuse_comparison(options: PushOptions, why: str) -> None:
 
 def _of_model(folder: Path, license: str | None) -> dict[str, Path | str]:
     """A baked model, as it is."""
-    names = [
-        os.path.relpath(os.path.join(place, name), folder)
-        for place, _, files in os.walk(folder)
-        for name in files
-    ]
-    contents: dict[str, Path | str] = {name: folder / name for name in sorted(names)}
-    if {"config.json", _CARD} - {*names}:
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    named = {file.relative_to(folder).as_posix(): file for file in files}
+    contents: dict[str, Path | str] = {
+        name: file
+        for name, file in named.items()
+        if not any(part.startswith(".") for part in name.split("/"))  # such as .git and .env
+    }
+    if {"config.json", _CARD} - {*contents} or not any(
+        name.endswith(".safetensors") for name in contents
+    ):
         raise RoleLensError(
-            f"{folder} lacks a config.json or a {_CARD}: push a folder that `role-lens bake` made"
+            f"{folder} lacks a config.json, weights or a {_CARD}: push a folder that `role-lens "
+            "bake` made"
         )
     if license is not None:
         contents[_CARD] = _with_license(folder / _CARD, license)
@@ -181,8 +201,17 @@ def _of_model(folder: Path, license: str | None) -> dict[str, Path | str]:
 def _with_license(card: Path, license: str) -> str:
     from huggingface_hub import ModelCard
 
-    found = ModelCard.load(card)
-    found.data.license = license
+    try:
+        found = ModelCard(read_text(card))
+    except RoleLensError:
+        raise
+    except Exception as error:  # of what parses its head
+        raise RoleLensError(f"{card} is no model card: {first_line(error)}") from error
+    found.data["license"] = license
+    head, section, rest = found.text.partition(f"{LICENCE}\n\n")
+    if section:
+        _, *following = rest.split("\n\n", 1)
+        found.text = head + section + "\n\n".join([licence_words(license), *following])
     return str(found)
 
 

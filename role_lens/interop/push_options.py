@@ -23,8 +23,9 @@ class PushOptions:
     """Licence, as the hub abbreviates it, such as apache-2.0. Without it that of the model, where
     it is known; a baked model keeps the one of its card."""
     comparison: Path | None = None
-    """Of role vectors: run folder of `role-lens compare`, whose verdicts stand on the card then."""
+    """A run folder of `role-lens compare`, whose verdicts the card then shows (for role vectors; a
+    patch has its own in its file)."""
     private: bool = False
-    """Make a repository that only its owner sees; one that is there already stays as it is."""
+    """Make a repository that only its owner sees; one that is there and public is refused."""
     message: str = "Upload from role_lens"
-    """Of the commit."""
+    """Message of the commit."""

@@ -4,7 +4,8 @@
     at_hand("hf://user/repo@v1/folder/nurse.safetensors", ...)     # a branch, tag or commit; a file
     at_hand("roles.safetensors", ...)                              # a path is what it is
 
-A file comes from the local cache where it is there, also where the hub can't be reached.
+A file comes from the local cache where it is there, also where the hub can't be reached. In the
+name of a branch `/` is written as %2F.
 """
 
 import re
@@ -21,8 +22,14 @@ VECTORS_FILE = "role_vectors.safetensors"
 PATCH_FILE = "patch.safetensors"
 """What the file of a patch is called there."""
 _SERVER_ERROR = 500
-# pathlib makes one slash of two.
-_ADDRESS = re.compile(r"hf:/{1,2}(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?(/(?P<file>.+))?")
+_COME_AGAIN = (408, 429)
+# pathlib makes one slash of two, and on Windows another one.
+_ADDRESS = re.compile(
+    r"hf:/{1,2}(?!(?:datasets|spaces)/)(?P<repo>[^/@]+/[^/@]+)(@(?P<revision>[^/]+))?"
+    r"(/(?P<file>.*[^/]))?/?",
+    re.IGNORECASE,
+)
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
@@ -45,12 +52,13 @@ def at_hand(path: str | Path, usual: str) -> AtHand:
         RoleLensError: no path and no address of that form; a repository, revision or file that
             isn't there, or that can't be downloaded and isn't in the local cache.
     """
-    if not str(path).startswith("hf:"):
+    name = str(path).replace("\\", "/")
+    if not name.lower().startswith("hf:/"):
         return AtHand(as_path(path), None)
-    found = _ADDRESS.fullmatch(str(path))
+    found = _ADDRESS.fullmatch(name)
     if found is None:
         raise RoleLensError(
-            f"{path} is no address on the hub: expected hf://user/repo, "
+            f"{path} is no address of a model on the hub: expected hf://user/repo, "
             "hf://user/repo@revision or hf://user/repo@revision/file"
         )
     repo, file = found["repo"], found["file"] or usual
@@ -60,15 +68,20 @@ def at_hand(path: str | Path, usual: str) -> AtHand:
 
 def _downloaded(repo: str, revision: str, file: str) -> tuple[Path, str]:
     """A file of the local cache, and its commit."""
-    from huggingface_hub import HfApi, constants, hf_hub_download
+    from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     name = f"{file} of {repo}@{revision}"
+    if _COMMIT.fullmatch(revision):
+        known = try_to_load_from_cache(repo, file, revision=revision)
+        if isinstance(known, str):
+            return Path(known), revision
     unreachable = None
     try:  # once: the download tries again and again, which takes half a minute without a network
         HfApi().model_info(repo, revision=revision, timeout=constants.HF_HUB_ETAG_TIMEOUT)
     except HfHubHTTPError as error:
-        if error.response is not None and error.response.status_code < _SERVER_ERROR:
+        status = _SERVER_ERROR if error.response is None else error.response.status_code
+        if status < _SERVER_ERROR and status not in _COME_AGAIN:
             raise RoleLensError(f"can't load {name}: {_explained(error, repo)}") from error
         unreachable = reason(error)
     except Exception as error:  # of the hub's client and of what it is built on

@@ -140,8 +140,8 @@ def read_patches(path: str | Path) -> SavedPatches:
             which commit it was.
 
     Raises:
-        RoleLensError: the file is missing, damaged, or holds no patches; the hub hasn't got it, or
-            can't be reached.
+        RoleLensError: the file is missing, damaged, or holds no patches; it isn't on the hub, or
+            the hub can't be reached.
 
     Examples:
         >>> from role_lens.patches import read_patches

@@ -78,12 +78,14 @@ class PatchOptions:
     """
 
     vectors: Path | None = None
-    """A file written by `role-lens fit`, of which --role and --layer name a direction."""
+    """A file written by `role-lens fit`, here or on the hub (hf://user/repo), of which --role and
+    --layer name a direction."""
     patch: Path | None = None
-    """A file written by `role-lens export` or `Patch.save`, in the place of --vectors."""
+    """A file written by `role-lens export` or `Patch.save`, here or on the hub, in the place of
+    --vectors."""
     comparison: Path | None = None
     """Run folder of `role-lens compare`: the direction is taken that it chose for --role, and its
-    verdict goes with it."""
+    verdict goes with it. Of `compare --patch`: its verdicts go with that --patch."""
     role: str | None = None
     """One of the roles of the vectors."""
     layer: int | None = None
@@ -128,8 +130,11 @@ class PatchOptions:
             RoleLensError: as `patches`, and several kinds.
         """
         if self.patch is not None:
-            self._refuse_but("patch", why="--patch is all that is done")
-            return rl.patches.read_patches(self.patch)
+            self._refuse_but("patch", "comparison", why="--patch is all that is done")
+            saved = rl.patches.read_patches(self.patch)
+            if self.comparison is None:
+                return saved
+            return rl.experiments.with_verdicts(saved, self.comparison)
         if self.comparison is not None:
             why = "--comparison has chosen the direction"
             self._refuse_but("vectors", "role", "comparison", why=why)

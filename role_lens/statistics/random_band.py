@@ -150,7 +150,9 @@ def _excess(
     n = (~np.isnan(random)).sum(axis=1)
     excess = effects - np.nanmean(random, axis=1)
     error = np.nanstd(random, axis=1, ddof=1) * np.sqrt(1 + 1 / n)
-    statistic = np.divide(excess, error, out=np.zeros_like(excess), where=error > 0)
+    # Where all random directions do the same, any difference from that is beyond them.
+    beyond = np.where(excess == 0, 0.0, np.copysign(np.inf, excess))
+    statistic = np.divide(excess, error, out=beyond, where=error > 0)
     return statistic, excess, error, n - 1
 
 

@@ -50,15 +50,16 @@ def run(
     selection: Annotated[Selection, tyro.conf.arg(name="")] = Selection(),
     plan: Annotated[TestPlan, tyro.conf.arg(name="")] = TestPlan(),
 ) -> None:
-    """Test whether role vectors help: chosen on some questions, tested on others, beside controls.
+    """Test whether role vectors help (chosen on some questions, tested on others, beside controls),
+    or a patch.
 
     Args:
         out: Run folder: a new one, or that of the same comparison, which goes on where it was
             stopped.
         vectors: A file written by `role-lens fit`.
-        patch: In its place, a file written by `role-lens export` or `Patch.save`, of any kind. It
-            is tested as it is, against the same patch turned at random, on all questions: none
-            chooses, so they must have had no part in making it.
+        patch: In the place of --vectors, a file written by `role-lens export` or `Patch.save`, of
+            any kind. It is tested as it is, against the same patch turned at random, on all
+            questions: none chooses, so they must have had no part in making it.
         validation: Questions on which directions are chosen: builtin, mmlu, a file or folder.
             Without it, directions are chosen on half of the questions and tested on the other
             half.

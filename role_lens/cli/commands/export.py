@@ -40,5 +40,7 @@ def run(
     about = saved.about if model is None else {**saved.about, "model": model}
     rl.interop.export_patch(saved.patches, out, to, about)
     say(f"{', '.join(map(repr, saved.patches))} -> {out}")
-    if said := saved.about.get("verdict", {}).get("verdict"):
-        say(f"Verdict, which is in the file where its format has a place for it: {said}")
+    verdicts = saved.about.get("verdicts", [saved.about.get("verdict")])
+    for one in verdicts if isinstance(verdicts, list) else []:
+        if isinstance(one, dict) and (said := one.get("verdict")):
+            say(f"Verdict, which is in the file where its format has a place for it: {said}")
