@@ -1,9 +1,10 @@
 """Puts role vectors, a patch or a baked model on the Hugging Face hub, with a card.
 
-push("roles.safetensors", "user/roles")        # 'hf://user/roles@3f2c…'
-RoleVectors.load("hf://user/roles")
+    push("roles.safetensors", "user/roles")        # 'hf://user/roles@3f2c…'
+    RoleVectors.load("hf://user/roles")
+    written(contents_for("nurse.safetensors", "user/nurse"), "folder")    # nothing is sent
 
-written(contents_for("nurse.safetensors", "user/nurse"), "folder")    # nothing is sent
+A repository holds one thing, which its card describes.
 """
 
 import shutil
