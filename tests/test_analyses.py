@@ -238,12 +238,14 @@ def with_its_vectors(folder, other):
 
 
 def test_the_same_analysis_is_repeated_quietly(workplace, tmp_path, monkeypatch, capsys):
-    """Also if paths are written in another way, or on another device."""
+    """Also if paths are written in another way, on another device, or beside a folder whose name
+    is that of a setting's value."""
     out, base = tmp_path / "out", tmp_path / "base.txt"
     shutil.copy(workplace / "base.txt", base)
     assert computed("geometry", workplace, out, "--base", base) == 0
     found = table(out, "cosines")
     monkeypatch.chdir(tmp_path)
+    (tmp_path / "float32").mkdir()
     assert computed("geometry", workplace, "out", "--base", "base.txt", "--device", "cpu") == 0
     pd.testing.assert_frame_equal(table(out, "cosines"), found)
     base.write_text("Is it another?\nIs it not?\nIs it so?")

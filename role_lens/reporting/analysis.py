@@ -34,6 +34,11 @@ from role_lens.versions import package_versions
 
 _RECORD = "results.json"
 _SAME_RESULTS = ("out", "redraw", "device")
+# Settings that may name a file or a folder. No other is looked for on the disk: a folder "release"
+# beside it would change what --protocol release is known by.
+_MAY_BE_PATHS = (
+    "answers base examples model prompts questions sae tokenizer validation vectors".split()
+)
 # Prompts of each role, and base prompts, in a quick version: a quarter of the built-in ones.
 QUICK_ROLE_PROMPTS, _QUICK_BASE_PROMPTS = 16, 64
 
@@ -321,8 +326,9 @@ def main(
 def _identity(settings: Any) -> dict[str, Any]:
     """What tells an analysis from others in its folder, as JSON values."""
     found = settings_of(settings, leave_out=_SAME_RESULTS)
-    known = {name: _known(value, by_content=name != "model") for name, value in found.items()}
-    return {"run": _name(type(settings)), **known}
+    for name in found.keys() & set(_MAY_BE_PATHS):
+        found[name] = _known(found[name], by_content=name != "model")
+    return {"run": _name(type(settings)), **found}
 
 
 def _known(value: Any, *, by_content: bool) -> Any:
@@ -333,7 +339,7 @@ def _known(value: Any, *, by_content: bool) -> Any:
     """
     if isinstance(value, list):
         return [_known(one, by_content=by_content) for one in value]
-    if not isinstance(value, str) or not os.path.exists(value):
+    if not isinstance(value, str) or value == "builtin" or not os.path.exists(value):
         return value
     path = Path(value).resolve()
     return content_hash(read_bytes(path)) if by_content and path.is_file() else str(path)
