@@ -19,7 +19,7 @@ from tqdm.auto import trange
 from role_lens._run.budget import Budget, in_batches
 from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.forward import next_logits
-from role_lens._run.tokens import Batch, check_length, encode_chat, stop_token_ids
+from role_lens._run.tokens import Batch, check_length, encode_begun, stop_token_ids
 from role_lens.checks import check_is, set_temperature, whole_number
 from role_lens.models import Model
 from role_lens.patches.hooks import attached
@@ -129,19 +129,23 @@ def complete(
     max_new_tokens: int = 64,
     system: str | None = None,
     sampling: Sampling = Sampling(),
+    begun: Sequence[str] | None = None,
     hooks_of: Callable[[Sequence[int]], Hooks] | None = None,
     progress: bool = False,
 ) -> list[Completion]:
     """Answer prompts as `generate` does, and say whether each answer came to its end.
 
     Args:
+        begun: how the answer to each prompt begins; the model goes on from there. Empty where it
+            begins itself.
         hooks_of: given the indices of the prompts of a batch, gives hooks for that batch alone.
             Called anew for every batch, and for one that is repeated with fewer prompts.
     """
     check_is(sampling, Sampling, "sampling")
     max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1)
     prompts = prompt_list(prompts)
-    sequences = encode_chat(model, prompts, system)
+    heads, begins = encode_begun(model, prompts, begun or [""] * len(prompts), system)
+    sequences = [head + begin for head, begin in zip(heads, begins, strict=True)]
     longest = max(sequences, key=len)
     check_length(
         model, len(longest), prompts[sequences.index(longest)], following=max_new_tokens - 1
@@ -159,7 +163,7 @@ def complete(
     completions: dict[int, Completion] = {}
     for batch, answers in in_batches(model, sequences, budget, run):
         for index, (ids, truncated) in zip(batch.index, answers, strict=True):
-            text = model.tokenizer.decode(ids, skip_special_tokens=True).strip()
+            text = model.tokenizer.decode(begins[index] + ids, skip_special_tokens=True).strip()
             completions[index] = Completion(text, truncated)
     return [completions[index] for index in range(len(sequences))]
 

@@ -2,6 +2,7 @@
 endpoint that answers badly."""
 
 import json
+import re
 import threading
 import time
 from contextlib import suppress
@@ -10,7 +11,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from role_lens import Endpoint, RoleLensError, load_prompts, load_roles
+from role_lens._run.tokens import encode_begun
+from role_lens.chat import chat_text, token_ids
 from role_lens.cli import main
+from role_lens.generation import complete
 from role_lens.writing import TASKS, LeftOut, PromptOptions, load_personas, write_prompts
 from role_lens.writing.forms import Places, n_words, opening
 from role_lens.writing.sifting import Sieve, cleaned
@@ -35,6 +39,9 @@ class Writer(BaseHTTPRequestHandler):
         content = body["messages"][0]["content"]
         if content.startswith("Text:"):
             answer = "nurse" if "nurse" in content.split("\n\n")[1] else self.server.otherwise
+        elif content.startswith("List 12 different"):
+            self.server.listed.append(content)
+            answer = self.server.topics
         else:
             self.server.requests.append(content)
             answer = self.server.answer(len(self.server.requests) - 1, content)
@@ -53,7 +60,7 @@ class Writer(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     server = HTTPServer(("127.0.0.1", 0), Writer)
-    server.requests, server.otherwise = [], "none"
+    server.requests, server.listed, server.otherwise, server.topics = [], [], "none", ""
     server.answer = lambda number, content: BAD[number % len(BAD)]
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield server
@@ -135,7 +142,38 @@ def test_forms_are_those_of_the_base_prompts(server, endpoint, tmp_path):
         for some in (base, written.prompts)
     ]
     assert max(abs(shares[0][one] - shares[1][one]) for one in shares[0]) < 0.06
-    assert all("This is one of that form" in request for request in server.requests)
+    assert all("It is about the matters of that work" in one for one in server.requests)
+
+
+def test_prompts_are_about_topics_that_the_writer_lists(server, endpoint, tmp_path):
+    """Of the lists what names the role, refuses or explains at length is left out."""
+    server.topics = (
+        "1. **Smokers**\n2. Wax: where it is from\n- A beekeeper's hat\nI'm sorry, I can't.\n"
+        "smokers\n" + "a very long line on all that there is in this work"
+    )
+    server.answer = lambda number, content: "Why?"
+    options = PromptOptions(n=4, tries=1, like=LIKE)
+    write_prompts(endpoint, "beekeeper", tmp_path, options)
+    assert len(server.listed) == 8
+    assert all("in the work of a beekeeper" in one for one in server.listed)
+    about = {re.search(r"It is about (.*), and does not name", one)[1] for one in server.requests}
+    assert about == {"Smokers", "Wax"}
+    write_prompts(endpoint, None, tmp_path, options)  # of everyday life, no word of work
+    assert not any("work" in one for one in server.listed[8:])
+    assert "at work" not in server.requests[-1]
+
+
+def test_a_loaded_model_begins_as_it_is_to(llama):
+    """As in a conversation in which that was its answer."""
+    asked, begun = ["Tea?", "Lunch!"], ["Yes, a", ""]
+    free, made = (complete(llama, asked, max_new_tokens=6, begun=b) for b in (None, begun))
+    assert made[0].text.startswith("Yes, a")
+    assert made[1] == free[1]
+    (head, _), (begins, none) = encode_begun(llama, asked, begun)
+    conversation = chat_text(llama, "And now?", None, [("Tea?", "Yes, a")])
+    said = token_ids(llama, conversation, special=False)
+    assert said[: len(head) + len(begins)] == head + begins
+    assert none == []
 
 
 def test_tasks_of_the_paper_personas_and_base_prompts(server, endpoint, tmp_path):
@@ -154,11 +192,12 @@ def test_tasks_of_the_paper_personas_and_base_prompts(server, endpoint, tmp_path
 
 @pytest.mark.long
 def test_a_loaded_model_writes_and_judges(packaged, tmp_path):
-    options = PromptOptions(n=2, tries=4, seed=3)
-    written = write_prompts(packaged, "beekeeper", tmp_path / "one", options)
-    again = write_prompts(packaged, "beekeeper", tmp_path / "two", options)
-    assert written == again
+    options = PromptOptions(n=2, tries=4, seed=3, like=("Why?", "What is it?"))
+    written = write_prompts(packaged, "beekeeper", tmp_path, options)
     assert len(written.prompts) + len(written.left_out) <= 16  # a batch
+    begun = {opening(text) for text, _ in written.left_out} | {*map(opening, written.prompts)}
+    assert begun <= {"Why", "What is", ""}
+    assert write_prompts(packaged, "beekeeper", tmp_path, options) == written
 
 
 @pytest.mark.parametrize(
@@ -199,7 +238,7 @@ def test_places_have_the_lengths_of_the_list():
     places = Places(like, n=40)
     forms = [places.wanted() for _ in range(40)]
     assert {(form.least, form.most) for form in forms} == {(4, 13), (14, 23), (24, 33), (34, 43)}
-    assert all(form.holds(form.example) for form in forms)
+    assert all(form.holds("Why " + "x " * (form.least - 1)) for form in forms)
     assert not places.take("Why " + "x " * 60)
     assert n_words("a  b\nc") == 3
 

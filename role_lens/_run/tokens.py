@@ -55,6 +55,31 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
     return sequences
 
 
+def encode_begun(
+    model: Model, prompts: Sequence[str], begun: Sequence[str], system: str | None = None
+) -> tuple[list[list[int]], list[list[int]]]:
+    """Token ids of prompts as `encode_chat` has them, and of how the answer to each begins.
+
+    What the template writes before an answer in the assistant's own turn stands before it. Where
+    the tokenizer joins the two, the last token of the prompt goes with the answer.
+
+    Raises:
+        RoleLensError: as `encode_chat`.
+    """
+    turn, chat = assistant_turn(model, system), has_chat_template(model)
+    sequences = encode_chat(model, prompts, system)
+    answers: list[list[int]] = []
+    for i, (prompt, answer) in enumerate(zip(prompts, begun, strict=True)):
+        if not answer:
+            answers.append([])
+            continue
+        text = chat_text(model, prompt, system) + (turn.header if chat else "")
+        lead = turn.lead if chat else " "
+        sequences[i], (one,) = encode_continuations(model, text, [lead + answer], special=not chat)
+        answers.append(one)
+    return sequences, answers
+
+
 def encode_text(model: Model, text: str, *, special: bool) -> list[int]:
     """Token ids of a text.
 

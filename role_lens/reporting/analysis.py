@@ -36,9 +36,10 @@ _RECORD = "results.json"
 _SAME_RESULTS = ("out", "redraw", "device")
 # Settings that may name a file or a folder. No other is looked for on the disk: a folder "release"
 # beside it would change what --protocol release is known by.
-_MAY_BE_PATHS = (
-    "answers base examples model prompts questions sae tokenizer validation vectors".split()
-)
+_MAY_BE_PATHS = {
+    *("answers", "base", "examples", "model", "prompts", "questions"),
+    *("sae", "tokenizer", "validation", "vectors"),
+}
 # Prompts of each role, and base prompts, in a quick version: a quarter of the built-in ones.
 QUICK_ROLE_PROMPTS, _QUICK_BASE_PROMPTS = 16, 64
 
@@ -326,7 +327,7 @@ def main(
 def _identity(settings: Any) -> dict[str, Any]:
     """What tells an analysis from others in its folder, as JSON values."""
     found = settings_of(settings, leave_out=_SAME_RESULTS)
-    for name in found.keys() & set(_MAY_BE_PATHS):
+    for name in found.keys() & _MAY_BE_PATHS:
         found[name] = _known(found[name], by_content=name != "model")
     return {"run": _name(type(settings)), **found}
 

@@ -1,7 +1,7 @@
 """Finds open places for prompts: how they begin and how long they are, as in a list of prompts.
 
     places = Places(load_prompts("builtin"), n=64, seed=0)
-    places.wanted()        # Form(opening="How do", least=10, most=13, example="How do I ...?")
+    places.wanted()        # Form(opening="How do", least=10, most=13)
     places.take("How do I sharpen a chisel that has been left out in the rain?")    # True
 
 A difference of means holds whatever two lists of prompts differ in. If the prompts of a role begin
@@ -26,8 +26,6 @@ class Form:
     opening: str
     least: int
     most: int
-    example: str = ""
-    """A prompt of this form; empty where there is none."""
 
     def holds(self, prompt: str) -> bool:
         """Whether a prompt is of this form."""
@@ -105,4 +103,4 @@ def _wide_enough(low: int, high: int) -> tuple[int, int]:
 def _form(prompt: str, bands: Sequence[tuple[int, int]]) -> Form:
     words = n_words(prompt)
     least, most = next((low, high) for low, high in bands if low <= words <= high)
-    return Form(opening(prompt), least, most, prompt)
+    return Form(opening(prompt), least, most)

@@ -28,6 +28,7 @@ from role_lens.scoring.identity import content_hash
 from role_lens.writing.forms import Form, Places
 from role_lens.writing.prompt_options import TASKS, PromptOptions
 from role_lens.writing.sifting import LeftOut, Sieve, cleaned
+from role_lens.writing.topics import topics
 from role_lens.writing.writers import Writer, writer_of
 
 AT_ONCE = 16
@@ -36,15 +37,12 @@ BASE = "base_prompts"
 """The folder of base prompts, apart from the files of roles."""
 _MORE_TOKENS = 32  # beside three for each word: what a writer says before the prompt
 _PLAIN = 32  # base prompts with which the likelihood of each name is compared
-_ROLE = "at work. It is about the matters of that work, and does not name the profession"
-_EVERYDAY = (
-    "about everyday matters at home, such as cooking, pets, the garden, hobbies, travel or family"
-)
+_WORK, _EVERYDAY = "the matters of that work", "everyday matters at home"
 _REQUEST = (
-    "{who}Write one message that {writer} would type to an assistant {about}. The message begins "
-    'with "{opening}" and has {least} to {most} words. {example}Answer with the message alone.'
+    "{who}Write one message that {writer} would type to an assistant{at_work}. It is about {topic}"
+    '{unnamed}. The message begins with "{opening}" and has {least} to {most} words. Answer with '
+    "the message alone."
 )
-_EXAMPLE = "This is one of that form, about something else: {prompt}\n"
 
 
 @dataclass(frozen=True)
@@ -86,8 +84,10 @@ def write_prompts(
     written.account()      # "64 of 64 prompts wanted; left out: ..."
     ```
 
-    Each prompt fills an open place, whose beginning and length are those of a base prompt, so that
-    the role's prompts differ from these in their matter and not in their form. Left out are empty
+    The writer first lists what the role's work is made of, and then writes about one of these
+    topics after another. Each prompt fills an open place, whose beginning and length are those of a
+    base prompt, so that the role's prompts differ from these in their matter and not in their form;
+    a loaded model is made to begin so. Left out are empty
     answers, refusals, prompts that name the role or nearly repeat another, those that fit no open
     place, and those that the role judge takes to be about another role. Of a loaded model, the
     judge is the model itself.
@@ -133,14 +133,13 @@ def write_prompts(
     }
     left_out: list[tuple[str, LeftOut]] = []
     with claimed(folder / name, identity) as store:
+        list_topics = partial(_topics, asked, sieve.role, options)
+        about = list(store.keep("topics.parquet", list_topics, TABLE)["topic"])
         for start in range(0, options.most_requests, AT_ONCE):
             if not places.n_open:
                 break
-            requests = [
-                _request(sieve.role, places.wanted(), options, start + i) for i in range(AT_ONCE)
-            ]
-            longest = max(form.most for form in places.forms)
-            write = partial(_texts, asked, requests, options, start, longest)
+            forms = [places.wanted() for _ in range(AT_ONCE)]
+            write = partial(_texts, asked, sieve.role, forms, about, options, start)
             texts = _or_none(store.keep(f"texts-{start:06}.parquet", write, TABLE)["text"])
             judge = partial(_judged, asked, texts, sieve.role, options)
             said = _or_none(store.keep(f"judged-{start:06}.parquet", judge, TABLE)["in_role"])
@@ -174,12 +173,31 @@ def _or_none(column: pd.Series) -> list[Any]:
     return column.astype(object).where(column.notna(), None).tolist()
 
 
+def _topics(writer: Writer, role: str | None, options: PromptOptions) -> pd.DataFrame:
+    found = topics(writer, role, temperature=options.temperature, seed=options.seed)
+    return pd.DataFrame({"topic": found}, dtype="string")
+
+
 def _texts(
-    writer: Writer, requests: Sequence[str], options: PromptOptions, start: int, longest: int
+    writer: Writer,
+    role: str | None,
+    forms: Sequence[Form],
+    about: Sequence[str],
+    options: PromptOptions,
+    start: int,
 ) -> pd.DataFrame:
-    """What the writer says to some requests."""
-    seed, most = options.seed + start, 3 * longest + _MORE_TOKENS
-    texts = writer.write(requests, temperature=options.temperature, seed=seed, max_new_tokens=most)
+    """What the writer says when it is asked for prompts of some forms."""
+    asked = range(start, start + len(forms))
+    requests = [
+        _request(role, form, about, options, i) for i, form in zip(asked, forms, strict=True)
+    ]
+    texts = writer.write(
+        requests,
+        begun=[form.opening for form in forms],
+        temperature=options.temperature,
+        seed=options.seed + start,
+        max_new_tokens=3 * max(form.most for form in forms) + _MORE_TOKENS,
+    )
     return pd.DataFrame({"text": texts}, dtype="string")
 
 
@@ -198,21 +216,25 @@ def _judged(
     return pd.DataFrame({"in_role": in_role}, dtype="boolean")
 
 
-def _request(role: str | None, form: Form, options: PromptOptions, number: int) -> str:
+def _request(
+    role: str | None, form: Form, about: Sequence[str], options: PromptOptions, number: int
+) -> str:
     persons = options.persons
     who = f"Here is a person: {persons[number % len(persons)]}\n" if persons else ""
     if role is None:
         somebody = "this person" if persons else "somebody"
     else:
         somebody = "this person" if persons else with_article(role)
+    matters = about or (_EVERYDAY if role is None else _WORK,)
     return _REQUEST.format(
         who=who,
         writer=somebody,
-        about=_EVERYDAY if role is None else _ROLE,
+        at_work="" if role is None else " at work",
+        topic=matters[number % len(matters)],
+        unnamed="" if role is None else ", and does not name the profession",
         opening=form.opening,
         least=form.least,
         most=form.most,
-        example="" if options.like == () else _EXAMPLE.format(prompt=form.example),
     )
 
 

@@ -57,14 +57,15 @@ def cleaned(text: str) -> str:
 
     A line that introduces what follows, such as `Here it is:`, is passed over if more follows.
     """
-    lines = [_stripped(line) for line in text.splitlines()]
+    lines = [bare_line(line) for line in text.splitlines()]
     lines = [line for line in lines if line and not line.startswith("```")]
     while len(lines) > 1 and lines[0].endswith((":", "!")):
         lines.pop(0)
     return lines[0] if lines else ""
 
 
-def _stripped(line: str) -> str:
+def bare_line(line: str) -> str:
+    """A line without the bullet, label, quotes and markup around it."""
     before, line = None, _BOLD.sub(r"\1", line.strip().lstrip("#>").strip())
     while line != before:
         before = line
@@ -103,7 +104,7 @@ class Sieve:
             return LeftOut.NO_ANSWER
         if not prompt:
             return LeftOut.EMPTY
-        if _REFUSAL.match(prompt):
+        if is_refusal(prompt):
             return LeftOut.REFUSAL
         if self.role is not None and names_role(prompt, self.role):
             return LeftOut.NAMES_ROLE
@@ -117,6 +118,11 @@ class Sieve:
             return LeftOut.FORM
         self.kept.append(prompt)
         return None
+
+
+def is_refusal(text: str) -> bool:
+    """Whether a text begins as a refusal does."""
+    return _REFUSAL.match(text) is not None
 
 
 def _alike(one: str, other: str) -> bool:

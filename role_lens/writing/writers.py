@@ -33,9 +33,19 @@ class Writer(Protocol):
         """What tells it from other writers, as JSON values."""
 
     def write(
-        self, requests: Sequence[str], *, temperature: float, seed: int, max_new_tokens: int
+        self,
+        requests: Sequence[str],
+        *,
+        begun: Sequence[str] | None = None,
+        temperature: float,
+        seed: int,
+        max_new_tokens: int,
     ) -> list[str | None]:
         """Answer requests; None where there is no answer.
+
+        Args:
+            begun: how each answer begins, as its request says too. A loaded model is made to begin
+                so; an endpoint is only asked to.
 
         Raises:
             RoleLensError: there is no answer to the first three of them.
@@ -67,7 +77,13 @@ class ModelWriter:
         return model_identity(self.model)
 
     def write(
-        self, requests: Sequence[str], *, temperature: float, seed: int, max_new_tokens: int
+        self,
+        requests: Sequence[str],
+        *,
+        begun: Sequence[str] | None = None,
+        temperature: float,
+        seed: int,
+        max_new_tokens: int,
     ) -> list[str | None]:
         """Answer requests, each as one user turn. An answer whose first line was cut off is
         empty."""
@@ -76,6 +92,7 @@ class ModelWriter:
             list(requests),
             max_new_tokens=max_new_tokens,
             sampling=Sampling(temperature=temperature, seed=seed),
+            begun=begun,
         )
         return ["" if one.truncated and "\n" not in one.text else one.text for one in found]
 
@@ -103,7 +120,13 @@ class EndpointWriter:
         return {"endpoint": self.endpoint.url, "model": self.endpoint.model}
 
     def write(
-        self, requests: Sequence[str], *, temperature: float, seed: int, max_new_tokens: int
+        self,
+        requests: Sequence[str],
+        *,
+        begun: Sequence[str] | None = None,
+        temperature: float,
+        seed: int,
+        max_new_tokens: int,
     ) -> list[str | None]:
         """Answer requests, one after the other; the endpoint has no seed."""
         return _answers(

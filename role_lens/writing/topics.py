@@ -1,0 +1,78 @@
+"""Has a model list what a role's work, or everyday life, is made of.
+
+    topics(writer, "beekeeper", temperature=0.8, seed=0)    # ["varroa mites", ...]
+
+A small model that is asked for a prompt of a certain form keeps to what the form suggests. With a
+topic given, it has something to write about.
+"""
+
+import random
+import re
+
+from role_lens.judges.likelihood import names_role
+from role_lens.prompts import with_article
+from role_lens.writing.sifting import bare_line, is_refusal
+from role_lens.writing.writers import Writer
+
+_OF_WORK = (
+    "tools, materials and machines used",
+    "tasks of an ordinary day",
+    "things that often go wrong",
+    "measurements, records and plans made",
+    "skills to be learned",
+    "subjects to read up on",
+    "rules, risks and safety",
+    "choices to be made between two ways of doing something",
+)
+_OF_LIFE = (
+    "dishes, ingredients and meals",
+    "pets and other animals",
+    "repairs, cleaning and furniture at home",
+    "plants, gardens and weather",
+    "trips, journeys and sights",
+    "family, friends and celebrations",
+    "hobbies, games and sport",
+    "music, films and books",
+)
+_REQUEST = (
+    "List {n} different {what}{where}. Write one a line, each in two to six words, and nothing "
+    "else."
+)
+_AT_ONCE = 12  # topics in one list
+_TOKENS = 12  # for each of them
+_MOST_WORDS = 8
+
+
+def topics(writer: Writer, role: str | None, *, temperature: float, seed: int) -> list[str]:
+    """What prompts may be about: up to 96 matters of a role's work, or of everyday life.
+
+    Args:
+        writer: who is asked.
+        role: name of the role; None for everyday life.
+        temperature: of the writer.
+        seed: of the writer's random numbers and of the order.
+
+    Returns:
+        Topics in a random order, each once, none of which names the role. There may be none.
+
+    Raises:
+        RoleLensError: the writer doesn't answer.
+    """
+    where = "" if role is None else f" in the work of {with_article(role)}"
+    asked = [
+        _REQUEST.format(n=_AT_ONCE, what=what, where=where)
+        for what in (_OF_LIFE if role is None else _OF_WORK)
+    ]
+    lists = writer.write(
+        asked, temperature=temperature, seed=seed, max_new_tokens=_AT_ONCE * _TOKENS
+    )
+    found: dict[str, str] = {}
+    for text in lists:
+        for line in (text or "").splitlines()[:_AT_ONCE]:
+            topic = re.split(r"[:;.(–—]", bare_line(line))[0].strip()
+            named = role is not None and names_role(topic, role)
+            if 0 < len(topic.split()) <= _MOST_WORDS and not named and not is_refusal(topic):
+                found.setdefault(topic.casefold(), topic)
+    ordered = list(found.values())
+    random.Random(seed).shuffle(ordered)
+    return ordered
