@@ -39,7 +39,7 @@ class Config:
     role: str = "economist"
     """Whose direction is added."""
     layer: int = 15
-    """Its layer, 2 or more."""
+    """Its layer: 2 or more for repeng, 1 or more for all but pyvene."""
     coefficient: float = 3.0
     """How many times it is added."""
     model: str = PACKAGED_MODEL
@@ -91,8 +91,9 @@ def in_library(
     """The same in the library: plain, and under the patch."""
     asked, vector, out = (config.out / name for name in ("asked.json", "v.gguf", "logits.npz"))
     added = {layer: one.tolist() for layer, one in additions(patch, config.library).items()}
-    vector.unlink(missing_ok=True)
-    export_patch(patch, vector)
+    if config.library == "repeng":
+        vector.unlink(missing_ok=True)
+        export_patch(patch, vector)
     write_json(asked, {"tokens": tokens, "added": added, "gguf": str(vector)})
     program = Path(__file__).with_name("elsewhere_logits.py")
     python = (config.env / "bin" / "python").absolute()
