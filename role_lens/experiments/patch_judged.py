@@ -102,6 +102,42 @@ def judge_patch(
         >>> table[["domain", "n", "n_random"]].values.tolist()
         [['food', 40, 20.0], ['verse', 40, 20.0]]
     """
+    several = _checked(model, patches, exam, plan)
+    testing = sample_each(divide(exam.questions, (), {}, plan.seed)[1], plan.max_questions)
+    check_numbers({}, [(domain, True, some) for domain, some in testing.items()])
+    asker, folder = Asker(model, exam.asking, compute), as_path(out)
+    asked = {domain: asker.ask(some) for domain, some in testing.items()}
+    for domain, some in asked.items():
+        with errors_of(f"questions of {domain}"):
+            _ = some.margin_design  # refuses questions that can't tell knowledge
+        some.check_masks(several)
+    planned = settings_of(plan)
+    identity: dict[str, Any] = {
+        "run": "a patch judged",
+        **asker.model_identity,
+        **template_identity(model),
+        "patches": hash_of_patches(several),
+        "questions": {domain: some.identity["questions"] for domain, some in asked.items()},
+        **settings_of(exam.asking, leave_out=("examples",)),
+        **{name: planned[name] for name in _ASKED},
+    }
+    with claimed(folder, identity):
+        effects = judge(
+            _scores(asked, several, plan, folder),
+            bound=plan.bound,
+            judge_all=plan.judge_all,
+            permutations=plan.permutations,
+            seed=plan.seed,
+        )
+        table = effects[effects["kind"] == ConditionKind.PATCH.value].reset_index(drop=True)
+        table = table[list(_COLUMNS)].fillna({"verdict": NOTHING_TO_JUDGE})
+        write_table(folder / "effects.parquet", effects)
+        write_table(folder / "patch.parquet", table)
+    return table
+
+
+def _checked(model: Model, patches: Patches, exam: Exam, plan: TestPlan) -> Combined:
+    """The patches, if they and what is asked for go together."""
     several = combined(patches)
     check_is(exam, Exam, "exam")
     check_is(plan, TestPlan, "plan")
@@ -115,55 +151,33 @@ def judge_patch(
         raise RoleLensError(f"a patch has no such controls: leave out {', '.join(idle)}")
     for patch in several:
         patch.check(model)
-    testing = sample_each(divide(exam.questions, (), {}, plan.seed)[1], plan.max_questions)
-    check_numbers({}, [(domain, True, some) for domain, some in testing.items()])
-    asker, folder = Asker(model, exam.asking, compute), as_path(out)
-    asked = {domain: asker.ask(some) for domain, some in testing.items()}
-    for domain, some in asked.items():
-        with errors_of(f"questions of {domain}"):
-            _ = some.margin_design  # refuses questions that can't tell knowledge
-        some.check_masks(several)
-    identity: dict[str, Any] = {
-        "run": "a patch judged",
-        **asker.model_identity,
-        **template_identity(model),
-        "patches": hash_of_patches(several),
-        "questions": {domain: some.identity["questions"] for domain, some in asked.items()},
-        **settings_of(exam.asking, leave_out=("examples",)),
-        **{name: planned[name] for name in _ASKED},
-    }
+    return several
+
+
+def _scores(
+    asked: Mapping[str, AskedQuestions], patches: Combined, plan: TestPlan, folder: Path
+) -> list[DomainScores]:
+    """What every condition scores; where the model knows nothing, only plain and patched."""
     conditions = [
         baseline(),
-        Condition(ConditionKind.PATCH, _ROLE, patches=several),
-        *_random(several, plan),
+        Condition(ConditionKind.PATCH, _ROLE, patches=patches),
+        *_random(patches, plan),
     ]
-    with claimed(folder, identity):
-        places = {domain: folder_of(folder / "in_domain", domain) for domain in asked}
-        for domain, some in asked.items():  # may refuse, before the long part
-            open_conditions(some, places[domain])
-        unjudged = domains_without_knowledge(
-            (_score(some, conditions[:1], places, domain) for domain, some in asked.items()), plan
-        )
-        scores = []
-        for domain, some in asked.items():
-            if domain in unjudged:
-                scores.append(_score(some, conditions[:2], places, domain))
-                continue
-            hidden = {domain: folder_of(folder / "blind", domain)}
-            blind = _score(some.blind(), conditions[:2], hidden, domain)
-            scores.append(replace(_score(some, conditions, places, domain), blind=blind))
-        effects = judge(
-            scores,
-            bound=plan.bound,
-            judge_all=plan.judge_all,
-            permutations=plan.permutations,
-            seed=plan.seed,
-        )
-        table = effects[effects["kind"] == ConditionKind.PATCH.value].reset_index(drop=True)
-        table = table[list(_COLUMNS)].fillna({"verdict": NOTHING_TO_JUDGE})
-        write_table(folder / "effects.parquet", effects)
-        write_table(folder / "patch.parquet", table)
-    return table
+    places = {domain: folder_of(folder / "in_domain", domain) for domain in asked}
+    for domain, some in asked.items():  # may refuse, before the long part
+        open_conditions(some, places[domain])
+    unjudged = domains_without_knowledge(
+        (_score(some, conditions[:1], places, domain) for domain, some in asked.items()), plan
+    )
+    scores = []
+    for domain, some in asked.items():
+        if domain in unjudged:
+            scores.append(_score(some, conditions[:2], places, domain))
+            continue
+        hidden = {domain: folder_of(folder / "blind", domain)}
+        blind = _score(some.blind(), conditions[:2], hidden, domain)
+        scores.append(replace(_score(some, conditions, places, domain), blind=blind))
+    return scores
 
 
 def _score(
