@@ -10,6 +10,7 @@ from . import (
     reporting,
     scoring,
     statistics,
+    tuning,
     writing,
 )
 from ._run.activations import activations_at
@@ -82,5 +83,6 @@ __all__ = [
     "statistics",
     "summarize",
     "sweep",
+    "tuning",
     "writing",
 ]

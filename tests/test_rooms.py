@@ -24,7 +24,7 @@ TOP = Path(__file__).parents[1]
 # without a room.
 ROOMS = (
     *("ground", "_run", "top", "questions", "scoring", "statistics", "experiments"),
-    *("reading", "judges", "writing", "interop", "reporting", "cli"),
+    *("reading", "judges", "writing", "tuning", "interop", "reporting", "cli"),
 )
 SIDE_BY_SIDE = ({"reading", "judges"},)
 GROUND = {
@@ -35,7 +35,7 @@ GROUND = {
 IN_TOP = {"patches", "finders"}
 PUBLIC = ("role_lens", *(f"role_lens.{name}" for name in (
     *("patches", "finders", "questions", "scoring", "statistics", "experiments"),
-    *("reading", "judges", "writing", "interop", "reporting"),
+    *("reading", "judges", "writing", "tuning", "interop", "reporting"),
 )))  # fmt: skip
 MOST_ARGUMENTS = 7
 LONGEST_FUNCTION = 80

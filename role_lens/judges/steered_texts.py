@@ -20,6 +20,7 @@ from role_lens.scoring.asking import Asking
 from role_lens.scoring.evaluation import evaluate
 
 _N = 3  # words of which a repetition is made
+_LONG = 30  # characters of a word
 _OTHER = ("I don't know.", "That is hard to say.")
 
 
@@ -69,6 +70,9 @@ def fluency(
 def repetition(text: str) -> float:
     """The share of a text's runs of three words that repeat an earlier one.
 
+    Of words over 30 characters, which are loops or of a script without spaces, each character
+    counts as a word.
+
     Args:
         text: what was written.
 
@@ -81,5 +85,7 @@ def repetition(text: str) -> float:
         (0.6666666666666667, 0.0)
     """
     words = re.findall(r"\w+", text.casefold())
+    if any(len(word) > _LONG for word in words):  # a loop without spaces, or a script without
+        words = [char for word in words for char in (word if len(word) > _LONG else [word])]
     runs = [tuple(words[i : i + _N]) for i in range(len(words) - _N + 1)]
     return 1 - len(set(runs)) / len(runs) if runs else 0.0

@@ -9,6 +9,7 @@ from .figures import (
     plot_comparison,
     plot_cosines,
     plot_scores,
+    plot_strengths,
     plot_transfer,
     save_figure,
 )
@@ -35,6 +36,7 @@ __all__ = [
     "plot_comparison",
     "plot_cosines",
     "plot_scores",
+    "plot_strengths",
     "plot_transfer",
     "reported",
     "save_figure",

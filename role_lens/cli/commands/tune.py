@@ -1,0 +1,68 @@
+"""`role-lens tune` finds how strongly a patch can be put on before the texts break.
+
+    role-lens tune --vectors roles.safetensors --role lawyer --layer 22 --contrast roles --out tuned
+
+It writes the whole curve as a table and a figure, and prints texts at the strength that it chose.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+import role_lens as rl
+from role_lens.reporting.options import Common, PatchOptions
+from role_lens.reporting.terminal import say
+from role_lens.tuning.options import Guards, TuneOptions
+
+_SHOWN = 2  # prompts whose texts are printed
+_COLUMNS = {
+    "strength": "strength",
+    "rank": "role's rank",
+    "kl": "KL",
+    "kl_worst": "worst KL",
+    "repetition": "repetition",
+    "fluency_loss": "fluency loss",
+    "cut_off": "cut off",
+    "broken": "broken",
+}
+
+
+def run(
+    out: Path,
+    patching: Annotated[PatchOptions, tyro.conf.arg(name="")],
+    options: Common,
+    aim: str | None = None,
+    guards: Annotated[Guards, tyro.conf.arg(name="")] = Guards(),
+    tuning: Annotated[TuneOptions, tyro.conf.arg(name="")] = TuneOptions(),
+) -> None:
+    """Find the strength of a patch that brings most of a role and breaks nothing.
+
+    Args:
+        out: Run folder: a new one, or that of the same patch, which goes on where it was stopped.
+        aim: The role whose rank is the aim. Without it, that of --role.
+    """
+    from role_lens.files import check_folder
+    from role_lens.reporting import plot_strengths
+
+    check_folder(out)
+    role = aim or patching.role
+    if role is None:
+        raise rl.RoleLensError("--aim is missing: name the role that the texts are to show")
+    saved = patching.saved()
+    model = options.load()
+    tuned = rl.tuning.tune(model, saved.patches, out, role=role, guards=guards, options=tuning)
+    plot_strengths(tuned.table, out / "strengths.png")
+    shown = tuned.table[list(_COLUMNS)].rename(columns=_COLUMNS)
+    say(shown.to_string(index=False, float_format=lambda number: f"{number:.3g}"))
+    if tuned.strength is None:
+        say(f"\nThe smallest strength that was tried breaks {tuned.ended_by}: lower --start.")
+        return
+    ended = f"a larger one breaks {tuned.ended_by}" if tuned.ended_by else "no guard was broken"
+    say(f"\nChosen: strength {tuned.strength:g} of the patch as it was given; {ended}.")
+    texts = tuned.texts[tuned.texts["strength"].isin([0.0, tuned.strength])]
+    for prompt, some in list(texts.groupby("prompt", sort=False))[-_SHOWN:]:
+        say(f"\n{prompt}")
+        for strength, text in zip(some["strength"], some["text"].astype(str), strict=True):
+            say(f"  {f'at {strength:g}' if strength else 'plain'}: {text}")
+    say(f"\nAll texts and the curve: {out.resolve()}")

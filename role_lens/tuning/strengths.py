@@ -1,0 +1,314 @@
+"""Measures what a patch does to texts at one strength after another, and chooses one.
+
+    tuned = tune(model, vectors.add("economist", layer=22), "tuned", role="economist")
+    tuned.table, tuned.patches
+
+`role_lens.tuning.search` says which strengths are tried.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from numpy import ndarray
+
+from role_lens.checks import check_is
+from role_lens.compute import Compute
+from role_lens.errors import RoleLensError
+from role_lens.experiments.settings import settings_of
+from role_lens.experiments.store import ARRAY, TABLE, Store, claimed
+from role_lens.files import write_table
+from role_lens.generation import Sampling, complete
+from role_lens.judges.likelihood import PERSONA_QUESTIONS, ranks, role_likelihoods
+from role_lens.judges.steered_texts import fluency, repetition
+from role_lens.models import Model
+from role_lens.patches.kind import KINDS
+from role_lens.patches.patch import Combined, Patches, combined
+from role_lens.prompts import load_prompts, load_roles, role_name, spread
+from role_lens.scoring.divergence import answer_logprobs, kl_divergence
+from role_lens.scoring.identity import content_hash, hash_of_patches, model_identity
+from role_lens.tuning.options import Guards, TuneOptions
+from role_lens.tuning.search import best, search
+
+Score = Callable[[Sequence[str]], Sequence[float]]
+"""Gives each text a number, more being better."""
+_N_PROMPTS, _NEUTRAL_STEP = 16, 8
+_WORST = 20  # a twentieth
+
+
+@dataclass(frozen=True, eq=False)
+class Tuned:
+    """What was found at all strengths, and which one is chosen."""
+
+    strength: float | None
+    """The strength that is chosen, a multiple of the patch; None if the smallest that was tried
+    breaks a guard."""
+    ended_by: str
+    """The guard that the smallest strength too many breaks: `kl`, `kl_worst`, `repetition`,
+    `fluency_loss` or `cut_off`. Empty if all that was tried is within the guards."""
+    patches: Combined
+    """The patches at that strength; none if there is none."""
+    table: pd.DataFrame
+    """One row per strength: `strength`, `aim` (minus the role's mean rank, or the score's mean),
+    `rank` (of the role, NaN without one), `kl`, `kl_worst`, `repetition`, `fluency`,
+    `fluency_loss`, `cut_off` (see `Guards`; `repetition` and `cut_off` in excess of no patch),
+    `broken` and `chosen`."""
+    texts: pd.DataFrame
+    """One row per strength and prompt: `strength`, `prompt`, `text`, `cut_off`, `repetition`,
+    `fluency` (nats per token), `rank`."""
+
+
+def tune(
+    model: Model,
+    patches: Patches,
+    out: str | Path,
+    *,
+    role: str | None = None,
+    score: Score | None = None,
+    guards: Guards = Guards(),
+    options: TuneOptions = TuneOptions(),
+    compute: Compute = Compute(),
+) -> Tuned:
+    """Find the strength of a patch, or of several together, that does most within the guards.
+
+    The strength is doubled until a guard breaks, the interval is halved in which it does, and of
+    all strengths below the one that comes nearest to the aim is chosen. At each, prompts are
+    answered and neutral ones are read.
+
+    Args:
+        model: any model of `load_model`.
+        patches: one patch, or several that act together. Strength multiplies the coefficient of an
+            addition, and the value of a clamp or cap.
+        out: run folder: a new one, or one of the same patches, which goes on where it was stopped.
+            `strengths.parquet` and `texts.parquet` are written there.
+        role: whose rank among the built-in roles is the aim, as `role_lens.judges.ranks` has it:
+            what the unpatched answers say is taken off.
+        score: what is the aim in the place of a role's rank, from the texts that were written. It
+            is computed anew each time.
+        guards: what the patch may cost.
+        options: prompts, and how finely is looked.
+        compute: batches and progress.
+
+    Raises:
+        RoleLensError: neither a role nor a score; a patch without a number, such as an ablation,
+            or one of another model; a folder of something else.
+
+    Examples:
+        >>> from role_lens.tuning import Guards, TuneOptions, tune
+        >>> few = TuneOptions(prompts=("Tea?", "Lunch!"), neutral=("Why?",), most=2.0)
+        >>> tuned = tune(
+        ...     model,
+        ...     vectors.add("poet", layer=1),
+        ...     folder / "tuned",
+        ...     score=lambda texts: [float(len(text)) for text in texts],
+        ...     guards=Guards(None, None, None, None, None),
+        ...     options=few,
+        ...     compute=Compute(progress=False),
+        ... )
+        >>> tuned.table["strength"].tolist()[:3], tuned.ended_by
+        ([0.0, 0.5, 1.0], '')
+
+    Source: KL guards as in Arditi et al. 2024, arXiv 2406.11717.
+    """
+    several = combined(patches)
+    check_is(guards, Guards, "guards")
+    check_is(options, TuneOptions, "options")
+    if role is None and score is None:
+        raise RoleLensError("nothing to aim at: name a role, or hand in a score of texts")
+    if not several:
+        raise RoleLensError("expected a patch to tune, got None: that is the unchanged model")
+    for patch in several:
+        if KINDS[patch.kind].number is None:
+            raise RoleLensError(f"a patch of kind {patch.kind!r} has no strength: take another")
+        patch.check(model)
+    asked = _Asked(model, several, None if role is None else role_name(role), options, compute)
+    with claimed(out, asked.identity()) as store:
+        trials = search(partial(_trial, asked, store, guards, score), options)
+        chosen = best(trials)
+        table = pd.DataFrame([one.row() for one in trials.values()])
+        table["chosen"] = table["strength"] == chosen
+        texts = pd.concat([one.texts for one in trials.values()], ignore_index=True)
+        write_table(store.path / "strengths.parquet", table)
+        write_table(store.path / "texts.parquet", texts)
+    ended = next((one.broken for one in trials.values() if one.broken), "")
+    found = () if chosen is None else scaled(several, chosen)
+    return Tuned(chosen, ended, found, table, texts)
+
+
+def scaled(patches: Combined, strength: float) -> Combined:
+    """The same patches, with their numbers multiplied."""
+    return tuple(replace(patch, value=strength * patch.value) for patch in patches)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """What is asked at every strength."""
+
+    model: Model
+    patches: Combined
+    role: str | None
+    options: TuneOptions
+    compute: Compute
+
+    @cached_property
+    def prompts(self) -> tuple[str, ...]:
+        given = self.options.prompts
+        everyday = spread(load_prompts("builtin"), _N_PROMPTS)
+        return (*everyday, *PERSONA_QUESTIONS) if given is None else given
+
+    @cached_property
+    def neutral(self) -> tuple[str, ...]:
+        given = self.options.neutral
+        return tuple(load_prompts("builtin")[::_NEUTRAL_STEP]) if given is None else given
+
+    @cached_property
+    def roles(self) -> tuple[str, ...]:
+        """Names among which the role is ranked."""
+        return tuple(sorted({*map(role_name, load_roles("builtin")), self.role or ""} - {""}))
+
+    @cached_property
+    def before(self) -> Any:
+        """What the unpatched model says to the neutral prompts."""
+        return answer_logprobs(self.model, self.neutral, max_tokens=self.compute.max_tokens)
+
+    def identity(self) -> dict[str, Any]:
+        """What all results have in common."""
+        asked = settings_of(
+            self.options,
+            leave_out=("start", "most", "bisections", "refinements", "prompts", "neutral"),
+        )
+        return {
+            "run": "tune",
+            **model_identity(self.model),
+            "patches": hash_of_patches(self.patches),
+            "role": self.role,
+            **asked,
+            "prompts": content_hash(list(self.prompts)),
+            "neutral": content_hash(list(self.neutral)),
+        }
+
+    def texts(self, strength: float) -> pd.DataFrame:
+        """The answers at a strength, and what is to be said of each."""
+        options = self.options
+        found = complete(
+            self.model,
+            list(self.prompts),
+            patch=scaled(self.patches, strength) if strength else None,
+            max_new_tokens=options.max_new_tokens,
+            sampling=Sampling(options.temperature, options.seed),
+        )
+        texts = [one.text for one in found]
+        return pd.DataFrame(
+            {
+                "strength": strength,
+                "prompt": self.prompts,
+                "text": pd.array(texts, dtype="string"),
+                "cut_off": [one.truncated for one in found],
+                "repetition": [repetition(text) for text in texts],
+                "fluency": fluency(self.model, self.prompts, texts, compute=self.compute),
+            }
+        )
+
+    def likelihoods(self, texts: Sequence[str]) -> Float[ndarray, "text role"]:
+        """Of each role's name, for each text; an empty one is about nobody."""
+        found = np.full((len(texts), len(self.roles)), np.nan)
+        written = [i for i, text in enumerate(texts) if text.strip()]
+        if written:
+            some = [texts[i] for i in written]
+            found[written] = role_likelihoods(self.model, some, self.roles, compute=self.compute)
+        return found
+
+    def kl(self, strength: float) -> Float[ndarray, " prompt"]:
+        """KL divergence of the first answer token to each neutral prompt, in nats."""
+        if not strength:
+            return np.zeros(len(self.neutral))
+        after = answer_logprobs(
+            self.model,
+            self.neutral,
+            scaled(self.patches, strength),
+            max_tokens=self.compute.max_tokens,
+        )
+        return kl_divergence(self.before, after).double().numpy()
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """What a strength does."""
+
+    strength: float
+    texts: pd.DataFrame
+    costs: dict[str, float]
+    broken: str
+    aim: float
+
+    def row(self) -> dict[str, Any]:
+        """As the table has it."""
+        return {
+            "strength": self.strength,
+            "aim": self.aim,
+            "rank": float(self.texts["rank"].mean()),
+            **self.costs,
+            "fluency": float(self.texts["fluency"].mean()),
+            "broken": self.broken,
+        }
+
+
+def _trial(
+    asked: _Asked, store: Store, guards: Guards, score: Score | None, strength: float
+) -> _Trial:
+    """Try a strength, or read what was found when it was tried before."""
+
+    def kept(at: float) -> pd.DataFrame:
+        return store.keep(f"texts-{at:.6g}.parquet", partial(asked.texts, at), TABLE)
+
+    plain, texts = kept(0.0), kept(strength)
+    kl = store.keep(f"kl-{strength:.6g}.npy", partial(asked.kl, strength), ARRAY)
+    costs = {
+        "kl": float(kl.mean()),
+        "kl_worst": float(np.sort(kl)[-math.ceil(len(kl) / _WORST) :].mean()),
+        "repetition": float(texts["repetition"].mean() - plain["repetition"].mean()),
+        "fluency_loss": float(plain["fluency"].mean() - texts["fluency"].mean()),
+        "cut_off": float(texts["cut_off"].mean() - plain["cut_off"].mean()),
+    }
+    written = texts["text"].astype(str).tolist()
+    texts = texts.assign(rank=_ranks(asked, store, strength, written))
+    aim = -float(texts["rank"].mean()) if score is None else _mean_score(score, written)
+    return _Trial(strength, texts, costs, guards.broken(costs), aim)
+
+
+def _ranks(
+    asked: _Asked, store: Store, strength: float, texts: Sequence[str]
+) -> Float[ndarray, " text"]:
+    """The role's rank for each text; the last for an empty one, NaN without a role."""
+    if asked.role is None:
+        return np.full(len(texts), np.nan)
+
+    def kept(at: float) -> Float[ndarray, "text role"]:
+        some = texts if at == strength else _texts_at(store, at)
+        return store.keep(f"likelihoods-{at:.6g}.npy", partial(asked.likelihoods, some), ARRAY)
+
+    usual, found = np.nanmean(kept(0.0), axis=0), kept(strength)
+    empty = np.isnan(found).any(axis=1)
+    own = ranks(np.nan_to_num(found), usual)[:, asked.roles.index(asked.role)].astype(float)
+    own[empty] = len(asked.roles)
+    return own
+
+
+def _texts_at(store: Store, strength: float) -> list[str]:
+    return TABLE.read(store.path / f"texts-{strength:.6g}.parquet")["text"].astype(str).tolist()
+
+
+def _mean_score(score: Score, texts: Sequence[str]) -> float:
+    found = np.asarray(score(texts), dtype=float)
+    if found.shape != (len(texts),) or not np.isfinite(found).all():
+        raise RoleLensError(
+            f"the score must give each of {len(texts)} texts a finite number, got shape "
+            f"{found.shape}"
+        )
+    return float(found.mean())
