@@ -234,7 +234,8 @@ class RoleVectors:
         kind does, as ablation does.
 
         Args:
-            kind: `add`, `ablate`, `clamp`, `cap`, or another file in `role_lens.patches.kinds`.
+            kind: `add`, `add_normed`, `ablate`, `clamp`, `cap`, or another file in
+                `role_lens.patches.kinds`.
             spec: which direction, and the coefficient.
             value: for `clamp` and `cap`, the projection on the unit direction that they set or
                 don't exceed, in the residual stream's units; None for the coefficient times the

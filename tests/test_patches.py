@@ -22,6 +22,7 @@ from role_lens.reading import layer_logprobs
 
 MADE = {
     "add": lambda d: Patch.add(d, layer=1, coefficient=2.0),
+    "add_normed": lambda d: Patch.of("add_normed", d, layer=1, value=2.0),
     "ablate": Patch.ablate,
     "clamp": lambda d: Patch.clamp(d, layer=1, value=3.0),
     "cap": lambda d: Patch.cap(d, layer=1, value=0.1),
@@ -270,20 +271,21 @@ def test_unknown_token_mask():
 
 
 def test_kinds_are_the_files_of_a_folder():
-    assert KINDS.names == ("ablate", "add", "cap", "clamp") == tuple(sorted(MADE))
+    assert KINDS.names == ("ablate", "add", "add_normed", "cap", "clamp") == tuple(sorted(MADE))
     assert {name: KINDS[name].number for name in KINDS} == {
         "ablate": None,
         "add": "coefficient",
+        "add_normed": "coefficient",
         "cap": "value",
         "clamp": "value",
     }
-    assert [name for name in KINDS if KINDS[name].raw] == ["add"]
+    assert [name for name in KINDS if KINDS[name].raw] == ["add", "add_normed"]
     assert [name for name in KINDS if KINDS[name].everywhere] == ["ablate"]
     assert "rotate" not in KINDS
 
 
 def test_unknown_kinds_are_refused_at_once(vectors):
-    message = "unknown kind of patch 'rotate': expected one of ablate, add, cap, clamp"
+    message = "unknown kind of patch 'rotate': expected one of ablate, add, add_normed, cap"
     for refuse in (
         lambda: KINDS["rotate"],
         lambda: KINDS.check("rotate"),
@@ -320,7 +322,7 @@ def test_where_a_kind_acts(llama, kind):
         assert all(llama.hook_dict[name].fwd_hooks for name in names)
 
 
-@pytest.mark.parametrize("kind", MADE)
+@pytest.mark.parametrize("kind", [kind for kind in MADE if hasattr(Patch, kind)])
 def test_of_makes_what_the_kind_s_own_name_makes(kind):
     direction = torch.tensor([3.0, 0.0, 4.0])
     value = {"add": 2.0, "clamp": 3.0, "cap": 0.1}.get(kind, 0.0)
@@ -336,6 +338,22 @@ def test_of_makes_what_the_kind_s_own_name_makes(kind):
         assert float(patch.direction.norm()) == pytest.approx(5.0 if kind == "add" else 1.0)
     x = torch.randn(2, 3, 3)
     assert torch.equal(by_name.apply(x), own.apply(x))
+
+
+def test_an_addition_that_keeps_every_token_s_length():
+    """In the plane of stream and direction, and towards the direction."""
+    torch.manual_seed(0)
+    direction, x = torch.randn(8), torch.randn(2, 3, 8)
+    for coefficient in (0.5, 2.0, 1e4):
+        y = Patch.of("add_normed", direction, layer=1, value=coefficient).apply(x)
+        torch.testing.assert_close(y.norm(dim=-1), x.norm(dim=-1))
+        added = Patch.add(direction, layer=1, coefficient=coefficient).apply(x)
+        cosines = torch.cosine_similarity(y, added, dim=-1)
+        torch.testing.assert_close(cosines, torch.ones(2, 3))
+    zero = Patch.of("add_normed", direction, layer=1, value=0.0)
+    torch.testing.assert_close(zero.apply(x), x)
+    against = Patch.of("add_normed", -x[0, 0], layer=1, value=1.0)  # nothing is left of the token
+    assert against.apply(x)[0, 0].tolist() == [0.0] * 8
 
 
 @pytest.mark.parametrize("kind", ["clamp", "cap"])
@@ -357,10 +375,10 @@ def test_a_projection_is_by_default_that_of_the_role_times_the_coefficient(llama
 
 def test_numbers_that_a_kind_lacks_or_does_not_take(vectors):
     spec = DirectionSpec("poet", layer=1)
-    for kind in ("add", "clamp", "cap"):
+    for kind in ("add", "add_normed", "clamp", "cap"):
         with pytest.raises(RoleLensError, match=f"kind '{kind}' needs a coefficient"):
             vectors.patch(kind, spec.alone)
-    for kind in ("add", "ablate"):
+    for kind in ("add", "add_normed", "ablate"):
         with pytest.raises(RoleLensError, match=f"kind '{kind}' takes no value, got 2.0"):
             vectors.patch(kind, spec, value=2.0)
     assert vectors.patch("ablate", spec).value == vectors.patch("ablate", spec.alone).value == 0

@@ -373,7 +373,7 @@ def test_every_kind_of_patch_can_be_swept(llama, vectors, tmp_path):
     grid = Grid(("poet",), (1, 2), (-1,), kinds=KINDS.names, coefficients=(1.0, 0.5))
     effects = run(llama, vectors, tmp_path, grid)
     assert effects["kind"].value_counts().to_dict() == {
-        "add": 4, "cap": 4, "clamp": 4, "ablate": 2, "none": 1,
+        "add": 4, "add_normed": 4, "cap": 4, "clamp": 4, "ablate": 2, "none": 1,
     }  # fmt: skip
     patches = {"b": None}
     for row in effects.iloc[1:].itertuples():

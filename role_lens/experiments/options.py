@@ -72,7 +72,7 @@ class Grid:
     """Role minus base prompts (`base`), role minus the mean of the other roles (`roles`), or
     another finder's contrast."""
     kinds: tuple[str, ...] = ("add",)
-    """What is done with the directions: `add`, `ablate`, `clamp`, `cap`."""
+    """What is done with the directions: `add`, `add_normed`, `ablate`, `clamp`, `cap`."""
     coefficients: tuple[float, ...] = (1.0,)
     """How many times the raw direction is added; for clamp and cap, how many times the role
     prompts' mean projection is set. An ablation has none."""

@@ -35,6 +35,7 @@ class Patch:
     With unit direction u = d/|d| and projection p = x·u, at the chosen tokens:
 
     - add: x + coefficient · d on the input of the given layers (`hook_resid_pre`);
+    - add_normed: the same, and every token gets its old length back;
     - ablate: x - p·u on every block's input, attention output and MLP output, and on what is read
       between them and after the last block;
     - clamp: x + (value - p)·u on the input of the given layers;
@@ -54,12 +55,12 @@ class Patch:
     kind: str
     """One of the files in `role_lens.patches.kinds`."""
     direction: Float[Tensor, " d_model"]
-    """The raw direction for `add`, the unit vector along it for the others; float32."""
+    """The raw direction for the additions, the unit vector along it for the others; float32."""
     layers: tuple[int, ...]
     """Layers whose input is changed, counted from 0; empty for `ablate`, which acts at all."""
     value: float
-    """The kind's number: the coefficient of `add`; for `clamp` and `cap` the projection p that is
-    set or not exceeded, in the residual stream's units. `ablate` has no use for it."""
+    """The kind's number: the coefficient of an addition; for `clamp` and `cap` the projection p
+    that is set or not exceeded, in the residual stream's units. `ablate` has no use for it."""
     tokens: TokenMask = "all"
     """The token mask."""
     fingerprint: Fingerprint | None = None

@@ -99,7 +99,8 @@ class PatchOptions:
     coefficient: float | None = None
     """How many times the raw direction; without it, once."""
     kinds: tuple[str, ...] = ("add",)
-    """What is done with the direction: add, ablate, clamp, cap. Each kind is tried alone."""
+    """What is done with the direction: add, add_normed, ablate, clamp, cap. Each kind is tried
+    alone."""
     value: float | None = None
     """For clamp and cap: the projection. Without it, the mean projection of the role's prompts."""
     tokens: str = "all"

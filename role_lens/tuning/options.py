@@ -1,8 +1,6 @@
 """Says within which limits a strength is looked for, and on which prompts.
 
-    TuneOptions(start=0.5), Guards(max_kl=1.0, max_cut_off=None)
-
-`tune` takes one of each.
+TuneOptions(start=0.5, guards=Guards(max_kl=1.0, max_cut_off=None))
 """
 
 from dataclasses import dataclass, fields
@@ -79,7 +77,7 @@ class TuneOptions:
 
     Examples:
         >>> from role_lens.tuning import TuneOptions
-        >>> TuneOptions(prompts=["How was your week?"], bisections=2).prompts
+        >>> TuneOptions(prompts=("How was your week?",), bisections=2).prompts
         ('How was your week?',)
     """
 
@@ -101,6 +99,8 @@ class TuneOptions:
     """0 for greedy texts; above, tokens are sampled."""
     seed: int = 0
     """Seed of the sampling."""
+    guards: Annotated[Guards, tyro.conf.arg(name="")] = Guards()
+    """What the patch may cost."""
 
     def __post_init__(self) -> None:
         least = {"bisections": 0, "refinements": 0, "max_new_tokens": 1, "seed": 0}

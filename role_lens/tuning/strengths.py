@@ -21,7 +21,6 @@ from numpy import ndarray
 from role_lens.checks import check_is
 from role_lens.compute import Compute
 from role_lens.errors import RoleLensError
-from role_lens.experiments.settings import settings_of
 from role_lens.experiments.store import ARRAY, TABLE, Store, claimed
 from role_lens.files import write_table
 from role_lens.generation import Sampling, complete
@@ -33,7 +32,7 @@ from role_lens.patches.patch import Combined, Patches, combined
 from role_lens.prompts import load_prompts, load_roles, role_name, spread
 from role_lens.scoring.divergence import answer_logprobs, kl_divergence
 from role_lens.scoring.identity import content_hash, hash_of_patches, model_identity
-from role_lens.tuning.options import Guards, TuneOptions
+from role_lens.tuning.options import TuneOptions
 from role_lens.tuning.search import best, search
 
 Score = Callable[[Sequence[str]], Sequence[float]]
@@ -44,7 +43,14 @@ _WORST = 20  # a twentieth
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """What was found at all strengths, and which one is chosen."""
+    """What was found at all strengths, and which one is chosen.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from role_lens.tuning import Tuned
+        >>> Tuned(None, "kl", (), pd.DataFrame(), pd.DataFrame()).ended_by
+        'kl'
+    """
 
     strength: float | None
     """The strength that is chosen, a multiple of the patch; None if the smallest that was tried
@@ -71,7 +77,6 @@ def tune(
     *,
     role: str | None = None,
     score: Score | None = None,
-    guards: Guards = Guards(),
     options: TuneOptions = TuneOptions(),
     compute: Compute = Compute(),
 ) -> Tuned:
@@ -91,8 +96,7 @@ def tune(
             what the unpatched answers say is taken off.
         score: what is the aim in the place of a role's rank, from the texts that were written. It
             is computed anew each time.
-        guards: what the patch may cost.
-        options: prompts, and how finely is looked.
+        options: guards, prompts, and how finely is looked.
         compute: batches and progress.
 
     Raises:
@@ -101,13 +105,13 @@ def tune(
 
     Examples:
         >>> from role_lens.tuning import Guards, TuneOptions, tune
-        >>> few = TuneOptions(prompts=("Tea?", "Lunch!"), neutral=("Why?",), most=2.0)
+        >>> none = Guards(None, None, None, None, None)
+        >>> few = TuneOptions(prompts=("Tea?",), neutral=("Why?",), most=2.0, guards=none)
         >>> tuned = tune(
         ...     model,
         ...     vectors.add("poet", layer=1),
         ...     folder / "tuned",
         ...     score=lambda texts: [float(len(text)) for text in texts],
-        ...     guards=Guards(None, None, None, None, None),
         ...     options=few,
         ...     compute=Compute(progress=False),
         ... )
@@ -117,7 +121,6 @@ def tune(
     Source: KL guards as in Arditi et al. 2024, arXiv 2406.11717.
     """
     several = combined(patches)
-    check_is(guards, Guards, "guards")
     check_is(options, TuneOptions, "options")
     if role is None and score is None:
         raise RoleLensError("nothing to aim at: name a role, or hand in a score of texts")
@@ -129,7 +132,7 @@ def tune(
         patch.check(model)
     asked = _Asked(model, several, None if role is None else role_name(role), options, compute)
     with claimed(out, asked.identity()) as store:
-        trials = search(partial(_trial, asked, store, guards, score), options)
+        trials = search(partial(_trial, asked, store, score), options)
         chosen = best(trials)
         table = pd.DataFrame([one.row() for one in trials.values()])
         table["chosen"] = table["strength"] == chosen
@@ -179,10 +182,8 @@ class _Asked:
 
     def identity(self) -> dict[str, Any]:
         """What all results have in common."""
-        asked = settings_of(
-            self.options,
-            leave_out=("start", "most", "bisections", "refinements", "prompts", "neutral"),
-        )
+        texts_alone = ("max_new_tokens", "temperature", "seed")
+        asked = {name: getattr(self.options, name) for name in texts_alone}
         return {
             "run": "tune",
             **model_identity(self.model),
@@ -259,9 +260,7 @@ class _Trial:
         }
 
 
-def _trial(
-    asked: _Asked, store: Store, guards: Guards, score: Score | None, strength: float
-) -> _Trial:
+def _trial(asked: _Asked, store: Store, score: Score | None, strength: float) -> _Trial:
     """Try a strength, or read what was found when it was tried before."""
 
     def kept(at: float) -> pd.DataFrame:
@@ -279,7 +278,7 @@ def _trial(
     written = texts["text"].astype(str).tolist()
     texts = texts.assign(rank=_ranks(asked, store, strength, written))
     aim = -float(texts["rank"].mean()) if score is None else _mean_score(score, written)
-    return _Trial(strength, texts, costs, guards.broken(costs), aim)
+    return _Trial(strength, texts, costs, asked.options.guards.broken(costs), aim)
 
 
 def _ranks(

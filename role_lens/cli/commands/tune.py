@@ -13,7 +13,7 @@ import tyro
 import role_lens as rl
 from role_lens.reporting.options import Common, PatchOptions
 from role_lens.reporting.terminal import say
-from role_lens.tuning.options import Guards, TuneOptions
+from role_lens.tuning.options import TuneOptions
 
 _SHOWN = 2  # prompts whose texts are printed
 _COLUMNS = {
@@ -33,7 +33,6 @@ def run(
     patching: Annotated[PatchOptions, tyro.conf.arg(name="")],
     options: Common,
     aim: str | None = None,
-    guards: Annotated[Guards, tyro.conf.arg(name="")] = Guards(),
     tuning: Annotated[TuneOptions, tyro.conf.arg(name="")] = TuneOptions(),
 ) -> None:
     """Find the strength of a patch that brings most of a role and breaks nothing.
@@ -51,7 +50,7 @@ def run(
         raise rl.RoleLensError("--aim is missing: name the role that the texts are to show")
     saved = patching.saved()
     model = options.load()
-    tuned = rl.tuning.tune(model, saved.patches, out, role=role, guards=guards, options=tuning)
+    tuned = rl.tuning.tune(model, saved.patches, out, role=role, options=tuning)
     plot_strengths(tuned.table, out / "strengths.png")
     shown = tuned.table[list(_COLUMNS)].rename(columns=_COLUMNS)
     say(shown.to_string(index=False, float_format=lambda number: f"{number:.3g}"))

@@ -1,0 +1,29 @@
+"""Adds the raw direction and gives every token its old length back.
+
+It is |x| (x + value d) / |x + value d|: the residual stream turns towards the direction, in the
+plane of both, by an angle that grows with the coefficient and never reaches the direction itself.
+It acts on the input of some layers.
+"""
+
+import einops
+from jaxtyping import Float
+from torch import Tensor
+
+from role_lens.patches.kind import PatchKind
+from role_lens.patches.stream import Directions, Stream, Values, shifted
+
+
+def _add_normed(stream: Stream, directions: Directions, values: Values) -> Stream:
+    moved = shifted(stream, values[:, None, None], directions)
+    # A token that the addition takes to exactly zero has no direction left, and stays zero.
+    ratio = _length(stream) / _length(moved).clamp_min(1e-30)
+    return moved * ratio[..., None]
+
+
+def _length(stream: Stream) -> Float[Tensor, "candidate row pos"]:
+    return einops.reduce(stream.square(), "candidate row pos d -> candidate row pos", "sum").sqrt()
+
+
+KIND = PatchKind(
+    _add_normed, number="coefficient", formula="|x| (x + value d) / |x + value d|", raw=True
+)
