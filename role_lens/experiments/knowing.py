@@ -1,6 +1,8 @@
 """Says, before the long part of a run, of which domains the unchanged model knows nothing.
 
-unjudged = domains_without_knowledge(baselines, TestPlan())    # warns of them
+    unjudged = domains_without_knowledge(baselines, TestPlan())    # warns of them
+
+There nothing can be said of what a direction does.
 """
 
 from collections.abc import Iterable

@@ -1,7 +1,9 @@
 """Converts GGUF files, such as that of the packaged model, to folders that transformers can load.
 
-converted(Path("qwen.gguf"))     # float32 weights, made once for each file
-converted(packaged_gguf())
+    converted(Path("qwen.gguf"))     # float32 weights, made once for each file
+    converted(packaged_gguf())
+
+The folders stay in the user's cache.
 """
 
 import hashlib

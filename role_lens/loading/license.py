@@ -1,6 +1,8 @@
 """Finds out under which licence a model is.
 
-license_of("smollm2-135m-instruct")    # 'apache-2.0'
+    license_of("smollm2-135m-instruct")    # 'apache-2.0'
+
+Cards on the hub name it.
 """
 
 import re

@@ -1,6 +1,8 @@
 """Says in one line why another library can't load a model.
 
-raise RoleLensError(f"can't load a model from {folder}: {reason(error)}") from error
+    raise RoleLensError(f"can't load a model from {folder}: {reason(error)}") from error
+
+Whatever that library said, one line is left.
 """
 
 from collections.abc import Iterator

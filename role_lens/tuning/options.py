@@ -1,6 +1,8 @@
 """Says within which limits a strength is looked for, and on which prompts.
 
-TuneOptions(start=0.5, guards=Guards(max_kl=1.0, max_cut_off=None))
+    TuneOptions(start=0.5, guards=Guards(max_kl=1.0, max_cut_off=None))
+
+`tune` and `role-lens tune` take them.
 """
 
 from dataclasses import dataclass, fields

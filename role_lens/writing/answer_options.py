@@ -1,6 +1,8 @@
 """Says which answers a model writes in each role, and which of them are kept.
 
-AnswerOptions(max_new_tokens=64, within=0.1)
+    AnswerOptions(max_new_tokens=64, within=0.1)
+
+`write_answers` and `role-lens answers` take them.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,8 @@
 """Says which prompts are written for a role, and how they are sifted.
 
-PromptOptions(n=128, temperature=0.7)
+    PromptOptions(n=128, temperature=0.7)
+
+`write_prompts` and `role-lens prompts` take them.
 """
 
 from dataclasses import dataclass

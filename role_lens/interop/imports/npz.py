@@ -1,6 +1,8 @@
 """Reads numpy's archives: an array for each layer, or one of layer x d_model.
 
-import_vectors(model, "happy.npz", ImportOptions(convention="output"))
+    import_vectors(model, "happy.npz", ImportOptions(convention="output"))
+
+Keys of the arrays are numbers of layers, or names that hold one.
 """
 
 import zipfile

@@ -1,6 +1,8 @@
 """Compares what follows a letter with the words of its option.
 
-after_words(" Paris or (C).", "paris")    # " or (C)."
+    after_words(" Paris or (C).", "paris")    # " or (C)."
+
+What follows the words of an option says whether it is the whole answer.
 """
 
 import re

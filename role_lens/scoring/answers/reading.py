@@ -1,6 +1,8 @@
 """Reads the answer of a generated text, by the rules that letters and numbers share.
 
-read_answer("The answer is (B).", LetterReader(["ash", "ant"]))    # 1
+    read_answer("The answer is (B).", LetterReader(["ash", "ant"]))    # 1
+
+What can't be read is None.
 """
 
 from role_lens.checks import string
