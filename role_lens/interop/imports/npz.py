@@ -2,7 +2,7 @@
 
     import_vectors(model, "happy.npz", ImportOptions(convention="output"))
 
-Keys of the arrays are numbers of layers, or names that hold one.
+The names of arrays hold their layers, such as `layer.12`.
 """
 
 import zipfile
