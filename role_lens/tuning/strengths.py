@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
+from tqdm.auto import tqdm
 
 from role_lens.checks import check_is
 from role_lens.compute import Compute
@@ -130,9 +131,17 @@ def tune(
         if KINDS[patch.kind].number is None:
             raise RoleLensError(f"a patch of kind {patch.kind!r} has no strength: take another")
         patch.check(model)
-    asked = _Asked(model, several, None if role is None else role_name(role), options, compute)
-    with claimed(out, asked.identity()) as store:
-        trials = search(partial(_trial, asked, store, score), options)
+    inside = replace(compute, progress=False)
+    asked = _Asked(model, several, None if role is None else role_name(role), options, inside)
+    bar = tqdm(desc="strengths", unit="", disable=not compute.progress)
+    with claimed(out, asked.identity()) as store, bar:
+
+        def trial(strength: float) -> _Trial:
+            found = _trial(asked, store, score, strength)
+            bar.update()
+            return found
+
+        trials = search(trial, options)
         chosen = best(trials)
         table = pd.DataFrame([one.row() for one in trials.values()])
         table["chosen"] = table["strength"] == chosen
