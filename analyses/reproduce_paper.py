@@ -20,6 +20,7 @@ what the abstract of the version of EMNLP 2025 claims.
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +42,7 @@ from role_lens import (
     persona_prompts,
 )
 from role_lens.experiments import (
+    TABLE,
     Condition,
     ConditionKind,
     DomainScores,
@@ -49,6 +51,7 @@ from role_lens.experiments import (
     folder_of,
     measure,
     open_conditions,
+    open_store,
     open_sweep,
     persona_conditions,
     read_changes,
@@ -336,39 +339,41 @@ def boxed_table(prepared: Prepared, best: pd.DataFrame) -> pd.DataFrame:
 
     The release writes answers under every candidate; here only under the best.
     """
+    config = prepared.config
+    length = 16 if config.setup.quick else config.max_new_tokens
     rows = []
     for test in prepared.tests:
         if not (test.in_domain and test.domain == BOXED):
             continue
-        rows.append(written(prepared, test, None, "none"))
+        identity = {**test.asked.identity, "run": "boxed", "max_new_tokens": length}
+        store = open_store(config.setup.out / "boxed", identity)
+        asked = [(None, "none", None, None)]
         for row in best[best["domain"] == test.domain].itertuples():
             added = conditions_of("paper", prepared.vectors, row)[0].patches[0]
-            rows.append(written(prepared, test, row.role, "add", patch=added))
-            said = persona_prompts(row.role)[0]
-            rows.append(written(prepared, test, row.role, "persona", system=said))
+            asked.append((row.role, "add", added, None))
+            asked.append((row.role, "persona", None, persona_prompts(row.role)[0]))
+        for role, kind, patch, system in asked:
+            write = partial(written, prepared.model, test, length, patch, system)
+            found = store.keep(f"{kind}-{role}.parquet", write, TABLE)
+            rows.append(row_of(found, role, kind))
     columns = ["role", "kind", "n", "accuracy", "readable", "cut_off"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def written(
-    prepared: Prepared,
-    test: Test,
-    role: str | None,
-    kind: str,
-    *,
-    patch: Any = None,
-    system: str | None = None,
-) -> dict[str, Any]:
-    """A row of the table of written answers."""
-    length = 16 if prepared.config.setup.quick else prepared.config.max_new_tokens
-    found = evaluate(
-        prepared.model,
+def written(model: Any, test: Test, length: int, patch: Any, system: str | None) -> pd.DataFrame:
+    """Written answers to the questions of a domain."""
+    return evaluate(
+        model,
         test.asked.questions,
-        {kind: patch},
+        {"written": patch},
         Asking("generate", system=system),
         generation=Generation("boxed", max_new_tokens=length),
         compute=Compute(progress=False),
     )
+
+
+def row_of(found: pd.DataFrame, role: str | None, kind: str) -> dict[str, Any]:
+    """A row of the table of written answers."""
     return {
         "role": role,
         "kind": kind,

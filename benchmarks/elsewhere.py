@@ -13,6 +13,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -30,8 +31,8 @@ from role_lens.models import Model
 class Config:
     """Settings of the comparison with another library."""
 
-    library: str
-    """Its name in `elsewhere_logits.py`."""
+    library: Literal["pyvene", "remote_bridge", "repeng", "steering_vectors"]
+    """Which one, by its name in `elsewhere_logits.py`."""
     env: Path
     """An environment in which it is installed."""
     vectors: Path
@@ -39,7 +40,7 @@ class Config:
     role: str = "economist"
     """Whose direction is added."""
     layer: int = 15
-    """Its layer: 2 or more for repeng, 1 or more for all but pyvene."""
+    """Its layer: 2 or more for repeng, 1 or more for the others."""
     coefficient: float = 3.0
     """How many times it is added."""
     model: str = PACKAGED_MODEL
@@ -52,6 +53,8 @@ class Config:
 
 def main(config: Config) -> None:
     """Run both, compare."""
+    if not (config.env / "bin" / "python").exists():
+        sys.exit(f"{config.env} is no environment: it has no bin/python")
     config.out.mkdir(parents=True, exist_ok=True)
     folder = converted(packaged_gguf()) if config.model == PACKAGED_MODEL else Path(config.model)
     model, vectors = load_model(config.model), RoleVectors.load(config.vectors)

@@ -20,12 +20,14 @@ from role_lens._run.budget import Budget, in_batches
 from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.forward import next_logits
 from role_lens._run.tokens import Batch, check_length, encode_begun, stop_token_ids
-from role_lens.checks import check_is, set_temperature, whole_number
+from role_lens.checks import check_is, set_temperature, string, whole_number
+from role_lens.errors import RoleLensError
 from role_lens.models import Model
 from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Patches
 from role_lens.patches.token_masks import TokenWindow
 from role_lens.prompts import prompt_list
+from role_lens.values import shown
 
 Hooks = list[tuple[str, Callable[..., Any]]]
 """Hook points and functions, as TransformerLens takes them."""
@@ -137,14 +139,18 @@ def complete(
 
     Args:
         begun: how the answer to each prompt begins; the model goes on from there. Empty where it
-            begins itself.
+            begins itself. It is part of the text that is given back, and to token masks of the
+            prompt.
         hooks_of: given the indices of the prompts of a batch, gives hooks for that batch alone.
             Called anew for every batch, and for one that is repeated with fewer prompts.
     """
     check_is(sampling, Sampling, "sampling")
     max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1)
     prompts = prompt_list(prompts)
-    heads, begins = encode_begun(model, prompts, begun or [""] * len(prompts), system)
+    started = [""] * len(prompts) if begun is None else [string(one, "begun") for one in begun]
+    if isinstance(begun, str) or len(started) != len(prompts):
+        raise RoleLensError(f"expected {len(prompts)} beginnings of answers, got {shown(begun)}")
+    heads, begins = encode_begun(model, prompts, started, system)
     sequences = [head + begin for head, begin in zip(heads, begins, strict=True)]
     longest = max(sequences, key=len)
     check_length(

@@ -60,7 +60,9 @@ def test_the_best_is_not_the_strongest():
 
 def test_nothing_is_tried_beyond_the_most_and_none_may_be_within():
     trial, asked = made(limit=math.inf, peak=0.0)
-    assert best(search(trial, TuneOptions(start=0.5, most=4.0, refinements=0))) == 0.5
+    found = search(trial, TuneOptions(start=0.5, most=4.0, refinements=0))
+    assert best(found) is None  # none is better than no patch
+    assert best(found | {0.0: Made("", -0.7)}) == 0.5
     assert asked == [0.0, 0.5, 1.0, 2.0, 4.0]
     trial, asked = made(limit=0.0, peak=0.0)
     assert best(search(trial, TuneOptions(bisections=2))) is None
@@ -119,9 +121,9 @@ def test_the_rank_of_a_role_and_what_is_kept(llama, vectors, tmp_path, monkeypat
     assert tuned.table["chosen"].sum() == 1
     assert tuned.patches[0].value == tuned.strength
     chosen = tuned.table[tuned.table["chosen"]].iloc[0]
-    others = tuned.table[tuned.table["strength"] > 0]
-    assert chosen["aim"] == others["aim"].max() == -chosen["rank"]
-    assert tuned.texts["rank"].between(1, 30).all()
+    assert chosen["aim"] == tuned.table["aim"].max() > tuned.table["aim"].iloc[0] == -15
+    assert tuned.texts["aim"].between(-29, -1).all()
+    assert tuned.table["aim_se"].iloc[0] == 0
     assert pd.read_parquet(tmp_path / "strengths.parquet").equals(tuned.table)
 
     def never(*args, **kwargs):
@@ -140,21 +142,39 @@ def test_several_patches_have_one_strength(llama, vectors, tmp_path):
     both = vectors.add("poet", layer=1, coefficient=2.0), vectors.add("cook", layer=2)
     options = replace(FEW, start=0.5, most=0.5, refinements=0)
     how = {"options": options, "compute": QUIET}
-    tuned = tune(llama, both, tmp_path, score=lambda texts: np.ones(len(texts)), **how)
+    seen = []
+
+    def rising(texts):
+        seen.append(texts)
+        return np.full(len(texts), float(texts != seen[0]))
+
+    tuned = tune(llama, both, tmp_path / "some", score=rising, **how)
     assert [one.value for one in tuned.patches] == [1.0, 0.5]
+    none = tune(llama, both, tmp_path / "none", score=lambda texts: np.ones(len(texts)), **how)
+    assert none.strength is None
+    with pytest.raises(RoleLensError, match="no strength is chosen"):
+        _ = none.patches
 
 
 def test_refused(llama, vectors, tmp_path):
     patch = vectors.add("poet", layer=1)
-    with pytest.raises(RoleLensError, match="nothing to aim at"):
-        tune(llama, patch, tmp_path)
-    with pytest.raises(RoleLensError, match="has no strength"):
-        tune(llama, vectors.ablate("poet", layer=1), tmp_path, role="poet")
+    for both in ({}, {"role": "poet", "score": len}):
+        with pytest.raises(RoleLensError, match="one thing to aim at"):
+            tune(llama, patch, tmp_path, **both)
+    for other in (vectors.ablate("poet", layer=1), Patch.cap(torch.ones(32), layer=1, value=2.0)):
+        with pytest.raises(RoleLensError, match="has no strength"):
+            tune(llama, other, tmp_path, role="poet")
+    with pytest.raises(RoleLensError, match="coefficient is 0"):
+        tune(llama, vectors.add("poet", layer=1, coefficient=0.0), tmp_path, role="poet")
     with pytest.raises(RoleLensError, match="expected a patch to tune, got None"):
         tune(llama, None, tmp_path, role="poet")
     with pytest.raises(RoleLensError, match="shape"):
         tune(llama, patch, tmp_path, score=lambda texts: [1.0], options=FEW, compute=QUIET)
+    for score in (lambda texts: [math.nan] * 2, lambda texts: "ab"):
+        with pytest.raises(RoleLensError, match="score"):
+            tune(llama, patch, tmp_path, score=score, options=FEW, compute=QUIET)
     for wrong in (
+        {"temperature": -1.0},
         {"start": 0.0},
         {"start": 2.0, "most": 1.0},
         {"bisections": -1},

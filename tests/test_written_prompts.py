@@ -147,9 +147,12 @@ def test_forms_are_those_of_the_base_prompts(server, endpoint, tmp_path):
 
 def test_prompts_are_about_topics_that_the_writer_lists(server, endpoint, tmp_path):
     """Of the lists what names the role, refuses or explains at length is left out."""
-    server.topics = (
-        "1. **Smokers**\n2. Wax: where it is from\n- A beekeeper's hat\nI'm sorry, I can't.\n"
-        "smokers\n" + "a very long line on all that there is in this work"
+    server.topics = "\n".join(
+        (
+            *("Sure!", "Here are 12 tools:", "1. **Smokers**", "2. Wax: where it is from", "```"),
+            *("- A beekeeper's hat", "I'm sorry, I can't.", "smokers", "12", "4. U.S. tax law"),
+            "a very long line on all that there is in this work",
+        )
     )
     server.answer = lambda number, content: "Why?"
     options = PromptOptions(n=4, tries=1, like=LIKE)
@@ -157,7 +160,7 @@ def test_prompts_are_about_topics_that_the_writer_lists(server, endpoint, tmp_pa
     assert len(server.listed) == 8
     assert all("in the work of a beekeeper" in one for one in server.listed)
     about = {re.search(r"It is about (.*), and does not name", one)[1] for one in server.requests}
-    assert about == {"Smokers", "Wax"}
+    assert about == {"Smokers", "Wax", "U.S. tax law"}
     write_prompts(endpoint, None, tmp_path, options)  # of everyday life, no word of work
     assert not any("work" in one for one in server.listed[8:])
     assert "at work" not in server.requests[-1]
@@ -174,6 +177,9 @@ def test_a_loaded_model_begins_as_it_is_to(llama):
     said = token_ids(llama, conversation, special=False)
     assert said[: len(head) + len(begins)] == head + begins
     assert none == []
+    for wrong in (["a"], "ab", []):
+        with pytest.raises(RoleLensError):
+            complete(llama, asked, begun=wrong)
 
 
 def test_tasks_of_the_paper_personas_and_base_prompts(server, endpoint, tmp_path):

@@ -82,12 +82,13 @@ def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> No
     save_figure(figure, path)
 
 
-def plot_strengths(table: pd.DataFrame, path: str | Path) -> None:
+def plot_strengths(table: pd.DataFrame, path: str | Path, *, role: str | None = None) -> None:
     """Draw the role against fluency, strength by strength, and what the guards measure.
 
     Args:
         table: as `role_lens.tuning.Tuned` has it.
         path: the PNG file.
+        role: whose rank the aim is; None where it is a score.
 
     Examples:
         >>> import pandas as pd
@@ -95,14 +96,14 @@ def plot_strengths(table: pd.DataFrame, path: str | Path) -> None:
         >>> rows = {"strength": [0.0, 1.0], "aim": [-9.0, -2.0], "fluency_loss": [0.0, 0.3]}
         >>> rows |= {"kl": [0.0, 0.2], "repetition": [0.0, 0.1], "cut_off": [0.0, 0.0]}
         >>> table = pd.DataFrame(rows | {"broken": ["", ""], "chosen": [False, True]})
-        >>> plot_strengths(table, folder / "strengths.png")
+        >>> plot_strengths(table, folder / "strengths.png", role="poet")
         >>> (folder / "strengths.png").exists()
         True
     """
     figure = Figure(figsize=(9, 3.8), layout="constrained")
     left, right = figure.subplots(1, 2)
-    by_rank = "rank" in table and table["rank"].notna().all()
-    aim = table["rank"] if by_rank else table["aim"]
+    by_rank = role is not None
+    aim = -table["aim"] if by_rank else table["aim"]
     broken = table["broken"] != ""
     left.plot(table["fluency_loss"], aim, color="#a9bcd8", linewidth=1, zorder=1)
     for what, some, face in (("within", ~broken, "#1f3b73"), ("beyond", broken, "white")):
@@ -123,7 +124,7 @@ def plot_strengths(table: pd.DataFrame, path: str | Path) -> None:
     left.set(
         title="Role against fluency, by strength",
         xlabel="fluency lost (nats per token)",
-        ylabel="mean rank of the role (1: first)" if by_rank else "score",
+        ylabel=f"mean rank of the {role} (1: first)" if by_rank else "score",
     )
     if by_rank:
         left.invert_yaxis()

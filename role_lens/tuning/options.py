@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from role_lens.checks import real_number, whole_number
+from role_lens.checks import check_is, real_number, set_temperature, whole_number
 from role_lens.errors import RoleLensError
 from role_lens.prompts import filled_prompts
 from role_lens.values import as_list
@@ -44,7 +44,8 @@ class Guards:
     """Log-likelihood per token that the unpatched model gives the texts, less than it gives its
     own, in nats."""
     max_cut_off: float | None = 0.5
-    """Share of answers that the limit of tokens ends, more than without the patch."""
+    """Share of answers that the limit of tokens ends, more than without the patch. It can't break
+    where nearly all plain answers are cut off."""
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -90,9 +91,12 @@ class TuneOptions:
     bisections: int = 4
     """How often the interval is halved in which a guard breaks first."""
     refinements: int = 1
-    """How often the gaps on both sides of the best strength are halved."""
+    """How often the gaps to both neighbours of the best strength are halved, where these are
+    within the guards."""
+    n_prompts: int = 16
+    """How many built-in base prompts are asked, beside four questions about one's work."""
     prompts: _Fixed = None
-    """What is asked. None for 16 built-in base prompts and four questions about one's work."""
+    """What is asked in their place."""
     neutral: _Fixed = None
     """Prompts for the KL divergence. None for every eighth built-in base prompt."""
     max_new_tokens: int = 48
@@ -105,11 +109,16 @@ class TuneOptions:
     """What the patch may cost."""
 
     def __post_init__(self) -> None:
-        least = {"bisections": 0, "refinements": 0, "max_new_tokens": 1, "seed": 0}
+        check_is(self.guards, Guards, "guards")
+        set_temperature(self)
+        least = {
+            **{"bisections": 0, "refinements": 0, "n_prompts": 1},
+            **{"max_new_tokens": 1, "seed": 0},
+        }
         for name, lowest in least.items():
             number = whole_number(getattr(self, name), name, least=lowest)
             object.__setattr__(self, name, number)
-        for name in ("start", "most", "temperature"):
+        for name in ("start", "most"):
             object.__setattr__(self, name, real_number(getattr(self, name), name))
         if not 0 < self.start <= self.most:
             raise RoleLensError(

@@ -33,7 +33,7 @@ def search(trial: Callable[[float], Found], options: TuneOptions) -> dict[float,
     """Try strengths: none, then twice as much each time until a guard breaks, then halving the
     interval in which it does, then the gaps beside the best.
 
-    Where a guard breaks at one strength and not at a larger one, the smaller one ends it.
+    Strengths above the smallest one that breaks a guard are never chosen, even if they break none.
 
     Args:
         trial: tries a strength.
@@ -70,7 +70,8 @@ def search(trial: Callable[[float], Found], options: TuneOptions) -> dict[float,
 
 def best(found: Mapping[float, Trial]) -> float | None:
     """The strength above 0 that comes nearest to the aim, below the first that breaks a guard; the
-    smallest of those that come equally near. None if there is none."""
+    smallest of those that come equally near. None if none comes nearer than strength 0."""
     first = min((strength for strength, one in found.items() if one.broken), default=math.inf)
     within = [strength for strength in sorted(found) if 0 < strength < first]
-    return max(within, key=lambda strength: found[strength].aim, default=None)
+    chosen = max(within, key=lambda strength: found[strength].aim, default=0.0)
+    return chosen if found[chosen].aim > found[0.0].aim else None

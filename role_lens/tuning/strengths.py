@@ -21,11 +21,11 @@ from tqdm.auto import tqdm
 
 from role_lens.checks import check_is
 from role_lens.compute import Compute
-from role_lens.errors import RoleLensError
+from role_lens.errors import RoleLensError, first_line
 from role_lens.experiments.store import ARRAY, TABLE, Store, claimed
 from role_lens.files import write_table
 from role_lens.generation import Sampling, complete
-from role_lens.judges.likelihood import PERSONA_QUESTIONS, ranks, role_likelihoods
+from role_lens.judges.likelihood import PERSONA_QUESTIONS, role_likelihoods
 from role_lens.judges.steered_texts import fluency, repetition
 from role_lens.models import Model
 from role_lens.patches.kind import KINDS
@@ -38,7 +38,7 @@ from role_lens.tuning.search import best, search
 
 Score = Callable[[Sequence[str]], Sequence[float]]
 """Gives each text a number, more being better."""
-_N_PROMPTS, _NEUTRAL_STEP = 16, 8
+_NEUTRAL_STEP = 8
 _WORST = 20  # a twentieth
 
 
@@ -49,26 +49,41 @@ class Tuned:
     Examples:
         >>> import pandas as pd
         >>> from role_lens.tuning import Tuned
-        >>> Tuned(None, "kl", (), pd.DataFrame(), pd.DataFrame()).ended_by
-        'kl'
+        >>> given = (vectors.add("poet", layer=1),)
+        >>> Tuned(2.5, "kl", given, pd.DataFrame(), pd.DataFrame()).patches
+        (Patch(add, layers [1], value 2.5, tokens all, |d| ...),)
     """
 
     strength: float | None
-    """The strength that is chosen, a multiple of the patch; None if the smallest that was tried
-    breaks a guard."""
+    """The strength that is chosen, a multiple of the patch; None if none within the guards comes
+    nearer to the aim than no patch does."""
     ended_by: str
-    """The guard that the smallest strength too many breaks: `kl`, `kl_worst`, `repetition`,
-    `fluency_loss` or `cut_off`. Empty if all that was tried is within the guards."""
-    patches: Combined
-    """The patches at that strength; none if there is none."""
+    """The guard that breaks first: `kl`, `kl_worst`, `repetition`, `fluency_loss` or `cut_off`.
+    Empty if all that was tried is within the guards."""
+    given: Combined
+    """The patches at strength 1."""
     table: pd.DataFrame
     """One row per strength: `strength`, `aim` (minus the role's mean rank, or the score's mean),
-    `rank` (of the role, NaN without one), `kl`, `kl_worst`, `repetition`, `fluency`,
-    `fluency_loss`, `cut_off` (see `Guards`; `repetition` and `cut_off` in excess of no patch),
-    `broken` and `chosen`."""
+    `aim_se` (standard error of its difference from no patch, over prompts), `kl`, `kl_worst`,
+    `repetition`, `fluency_loss`, `cut_off` (see `Guards`; the last three in excess of no patch),
+    `fluency`, `broken` and `chosen`."""
     texts: pd.DataFrame
     """One row per strength and prompt: `strength`, `prompt`, `text`, `cut_off`, `repetition`,
-    `fluency` (nats per token), `rank`."""
+    `fluency` (nats per token) and `aim`."""
+
+    @property
+    def patches(self) -> Combined:
+        """The patches at the strength that is chosen.
+
+        Raises:
+            RoleLensError: none is.
+        """
+        if self.strength is None:
+            raise RoleLensError(
+                "no strength is chosen: none that was tried within the guards brings more of what "
+                "is wanted than no patch does"
+            )
+        return scaled(self.given, self.strength)
 
 
 def tune(
@@ -89,20 +104,22 @@ def tune(
 
     Args:
         model: any model of `load_model`.
-        patches: one patch, or several that act together. Strength multiplies the coefficient of an
-            addition, and the value of a clamp or cap.
-        out: run folder: a new one, or one of the same patches, which goes on where it was stopped.
-            `strengths.parquet` and `texts.parquet` are written there.
-        role: whose rank among the built-in roles is the aim, as `role_lens.judges.ranks` has it:
-            what the unpatched answers say is taken off.
+        patches: additions: one, or several that act together. Strength multiplies their
+            coefficients.
+        out: run folder: a new one, or one of the same patches, role, prompts and sampling, which
+            goes on where it was stopped. `strengths.parquet` and `texts.parquet` are written there.
+        role: whose rank among the built-in roles is the aim: the role judge (the unpatched model)
+            says how much likelier each role's name becomes from the plain answer to a prompt to the
+            steered one, and roles are ranked by that.
         score: what is the aim in the place of a role's rank, from the texts that were written. It
             is computed anew each time.
         options: guards, prompts, and how finely is looked.
         compute: batches and progress.
 
     Raises:
-        RoleLensError: neither a role nor a score; a patch without a number, such as an ablation,
-            or one of another model; a folder of something else.
+        RoleLensError: not one of role and score; a patch of which there is no more and less, such
+            as an ablation or a clamp, one of coefficient 0, or one of another model; a folder of
+            something else.
 
     Examples:
         >>> from role_lens.tuning import Guards, TuneOptions, tune
@@ -121,15 +138,11 @@ def tune(
 
     Source: KL guards as in Arditi et al. 2024, arXiv 2406.11717.
     """
-    several = combined(patches)
+    several = tunable(patches)
     check_is(options, TuneOptions, "options")
-    if role is None and score is None:
-        raise RoleLensError("nothing to aim at: name a role, or hand in a score of texts")
-    if not several:
-        raise RoleLensError("expected a patch to tune, got None: that is the unchanged model")
+    if (role is None) == (score is None):
+        raise RoleLensError("one thing to aim at: name a role, or hand in a score of texts")
     for patch in several:
-        if KINDS[patch.kind].number is None:
-            raise RoleLensError(f"a patch of kind {patch.kind!r} has no strength: take another")
         patch.check(model)
     inside = replace(compute, progress=False)
     asked = _Asked(model, several, None if role is None else role_name(role), options, inside)
@@ -149,8 +162,24 @@ def tune(
         write_table(store.path / "strengths.parquet", table)
         write_table(store.path / "texts.parquet", texts)
     ended = next((one.broken for one in trials.values() if one.broken), "")
-    found = () if chosen is None else scaled(several, chosen)
-    return Tuned(chosen, ended, found, table, texts)
+    return Tuned(chosen, ended, several, table, texts)
+
+
+def tunable(patches: Patches) -> Combined:
+    """The patches, if there is more and less of each.
+
+    Raises:
+        RoleLensError: there is none, or one has no strength.
+    """
+    several = combined(patches)
+    if not several:
+        raise RoleLensError("expected a patch to tune, got None: that is the unchanged model")
+    for patch in several:
+        if KINDS[patch.kind].number != "coefficient":
+            raise RoleLensError(f"a patch of kind {patch.kind!r} has no strength: tune an addition")
+        if patch.value == 0:
+            raise RoleLensError("the patch's coefficient is 0: no strength of it changes anything")
+    return several
 
 
 def scaled(patches: Combined, strength: float) -> Combined:
@@ -171,7 +200,7 @@ class _Asked:
     @cached_property
     def prompts(self) -> tuple[str, ...]:
         given = self.options.prompts
-        everyday = spread(load_prompts("builtin"), _N_PROMPTS)
+        everyday = spread(load_prompts("builtin"), self.options.n_prompts)
         return (*everyday, *PERSONA_QUESTIONS) if given is None else given
 
     @cached_property
@@ -253,16 +282,21 @@ class _Trial:
 
     strength: float
     texts: pd.DataFrame
+    aim_se: float
     costs: dict[str, float]
     broken: str
-    aim: float
+
+    @property
+    def aim(self) -> float:
+        """Mean over texts."""
+        return float(self.texts["aim"].mean())
 
     def row(self) -> dict[str, Any]:
         """As the table has it."""
         return {
             "strength": self.strength,
             "aim": self.aim,
-            "rank": float(self.texts["rank"].mean()),
+            "aim_se": self.aim_se,
             **self.costs,
             "fluency": float(self.texts["fluency"].mean()),
             "broken": self.broken,
@@ -273,10 +307,10 @@ def _trial(asked: _Asked, store: Store, score: Score | None, strength: float) ->
     """Try a strength, or read what was found when it was tried before."""
 
     def kept(at: float) -> pd.DataFrame:
-        return store.keep(f"texts-{at:.6g}.parquet", partial(asked.texts, at), TABLE)
+        return store.keep(f"texts-{at!r}.parquet", partial(asked.texts, at), TABLE)
 
     plain, texts = kept(0.0), kept(strength)
-    kl = store.keep(f"kl-{strength:.6g}.npy", partial(asked.kl, strength), ARRAY)
+    kl = store.keep(f"kl-{strength!r}.npy", partial(asked.kl, strength), ARRAY)
     costs = {
         "kl": float(kl.mean()),
         "kl_worst": float(np.sort(kl)[-math.ceil(len(kl) / _WORST) :].mean()),
@@ -284,39 +318,42 @@ def _trial(asked: _Asked, store: Store, score: Score | None, strength: float) ->
         "fluency_loss": float(plain["fluency"].mean() - texts["fluency"].mean()),
         "cut_off": float(texts["cut_off"].mean() - plain["cut_off"].mean()),
     }
-    written = texts["text"].astype(str).tolist()
-    texts = texts.assign(rank=_ranks(asked, store, strength, written))
-    aim = -float(texts["rank"].mean()) if score is None else _mean_score(score, written)
-    return _Trial(strength, texts, costs, asked.options.guards.broken(costs), aim)
+    before, after = (one["text"].astype(str).tolist() for one in (plain, texts))
+    if score is None:
+        plain_said, said = (
+            store.keep(f"likelihoods-{at!r}.npy", partial(asked.likelihoods, some), ARRAY)
+            for at, some in ((0.0, before), (strength, after))
+        )
+        aims = [-_ranks(plain_said, said, asked.roles.index(str(asked.role)))]
+        aims.append(np.full(len(before), -(len(asked.roles) + 1) / 2))
+    else:
+        aims = [_scores(score, some) for some in (after, before)]
+    apart = aims[0] - aims[1]
+    se = float(apart.std(ddof=1) / math.sqrt(len(apart))) if len(apart) > 1 else math.nan
+    texts = texts.assign(aim=aims[0])
+    return _Trial(strength, texts, se, costs, asked.options.guards.broken(costs))
 
 
 def _ranks(
-    asked: _Asked, store: Store, strength: float, texts: Sequence[str]
+    before: Float[ndarray, "text role"], after: Float[ndarray, "text role"], own: int
 ) -> Float[ndarray, " text"]:
-    """The role's rank for each text; the last for an empty one, NaN without a role."""
-    if asked.role is None:
-        return np.full(len(texts), np.nan)
-
-    def kept(at: float) -> Float[ndarray, "text role"]:
-        some = texts if at == strength else _texts_at(store, at)
-        return store.keep(f"likelihoods-{at:.6g}.npy", partial(asked.likelihoods, some), ARRAY)
-
-    usual, found = np.nanmean(kept(0.0), axis=0), kept(strength)
-    empty = np.isnan(found).any(axis=1)
-    own = ranks(np.nan_to_num(found), usual)[:, asked.roles.index(asked.role)].astype(float)
-    own[empty] = len(asked.roles)
-    return own
+    """A role's rank by what the steered answer adds to each name's likelihood, of equals their
+    mean rank; the last for an empty answer."""
+    added = after - np.nan_to_num(before)
+    mine = added[:, [own]]
+    rank = 1 + (added > mine).sum(axis=1) + ((added == mine).sum(axis=1) - 1) / 2
+    return np.where(np.isnan(mine[:, 0]), added.shape[1], rank)
 
 
-def _texts_at(store: Store, strength: float) -> list[str]:
-    return TABLE.read(store.path / f"texts-{strength:.6g}.parquet")["text"].astype(str).tolist()
-
-
-def _mean_score(score: Score, texts: Sequence[str]) -> float:
-    found = np.asarray(score(texts), dtype=float)
+def _scores(score: Score, texts: Sequence[str]) -> Float[ndarray, " text"]:
+    try:
+        found = np.asarray(score(texts), dtype=float)
+    except (TypeError, ValueError) as error:
+        raise RoleLensError(f"the score of texts can't be taken: {first_line(error)}") from error
     if found.shape != (len(texts),) or not np.isfinite(found).all():
+        bad = "" if found.shape != (len(texts),) else f" with {found[~np.isfinite(found)][0]}"
         raise RoleLensError(
             f"the score must give each of {len(texts)} texts a finite number, got shape "
-            f"{found.shape}"
+            f"{found.shape}{bad}"
         )
-    return float(found.mean())
+    return found

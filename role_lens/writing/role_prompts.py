@@ -230,7 +230,8 @@ def _request(
         who=who,
         writer=somebody,
         at_work="" if role is None else " at work",
-        topic=matters[number % len(matters)],
+        # A person's next prompt is about another topic, also where there are as many of both.
+        topic=matters[(number + (number // len(persons) if persons else 0)) % len(matters)],
         unnamed="" if role is None else ", and does not name the profession",
         opening=form.opening,
         least=form.least,

@@ -68,11 +68,24 @@ def topics(writer: Writer, role: str | None, *, temperature: float, seed: int) -
     )
     found: dict[str, str] = {}
     for text in lists:
-        for line in (text or "").splitlines()[:_AT_ONCE]:
-            topic = re.split(r"[:;.(–—]", bare_line(line))[0].strip()
-            named = role is not None and names_role(topic, role)
-            if 0 < len(topic.split()) <= _MOST_WORDS and not named and not is_refusal(topic):
+        for topic in _listed(text or "")[:_AT_ONCE]:
+            if role is None or not names_role(topic, role):
                 found.setdefault(topic.casefold(), topic)
     ordered = list(found.values())
     random.Random(seed).shuffle(ordered)
     return ordered
+
+
+def _listed(text: str) -> list[str]:
+    """The topics of a list, without its introduction and what explains them."""
+    lines = [bare_line(line) for line in text.splitlines()]
+    while lines and (not lines[0] or lines[0].endswith((":", "!"))):
+        lines.pop(0)
+    heads = [re.split(r"[:;(–—]|(?<=\w\w)\.(?=\s|$)", line)[0].strip() for line in lines]
+    return [
+        head
+        for head in heads
+        if re.search(r"[^\W\d]{2}", head)
+        and len(head.split()) <= _MOST_WORDS
+        and not is_refusal(head)
+    ]

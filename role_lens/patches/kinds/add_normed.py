@@ -1,8 +1,8 @@
 """Adds the raw direction and gives every token its old length back.
 
-It is |x| (x + value d) / |x + value d|: the residual stream turns towards the direction, in the
-plane of both, by an angle that grows with the coefficient and never reaches the direction itself.
-It acts on the input of some layers.
+It is |x| (x + value d) / |x + value d|: the residual stream turns in the plane of both, towards the
+direction or, with a negative coefficient, away from it, by an angle that grows with the
+coefficient. It acts on the input of some layers.
 """
 
 import einops
