@@ -356,7 +356,7 @@ def test_bad_input(llama, vectors, tmp_path, options, message):
         ({"roles": "poet"}, "roles must be a tuple of strings, got 'poet'"),
         (
             {"kinds": ("turn",)},
-            "unknown kind of patch 'turn': expected one of ablate, add, cap, cl",
+            "unknown kind of patch 'turn': expected one of ablate, add, add_normed, cap, cl",
         ),
         ({"screen": 0}, "screen=0"),
         ({"screen": 2, "kinds": ("ablate",)}, "additions only"),

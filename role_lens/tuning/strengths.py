@@ -133,8 +133,8 @@ def tune(
         ...     options=few,
         ...     compute=Compute(progress=False),
         ... )
-        >>> tuned.table["strength"].tolist()[:3], tuned.ended_by
-        ([0.0, 0.5, 1.0], '')
+        >>> {0.0, 1.0, 2.0} <= {*tuned.table["strength"]}, tuned.ended_by
+        (True, '')
 
     Source: KL guards as in Arditi et al. 2024, arXiv 2406.11717.
     """
