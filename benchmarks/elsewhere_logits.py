@@ -19,11 +19,11 @@ import torch
 Logits = Callable[[list[int]], torch.Tensor]
 
 
-def main(library: str, model: str, asked: str, out: str) -> None:
+def main(runtime: str, model: str, asked: str, out: str) -> None:
     """Ask each prompt with and without the addition."""
     request = json.loads(Path(asked).read_text())
     request["added"] = {int(layer): torch.tensor(one) for layer, one in request["added"].items()}
-    plain, steered = LIBRARIES[library](model, request)
+    plain, steered = RUNTIMES[runtime](model, request)
     with torch.inference_mode():
         rows = {
             name: np.stack([logits(one).float().cpu().numpy() for one in request["tokens"]])
@@ -95,7 +95,7 @@ def repeng(model: str, request: dict[str, Any]) -> tuple[Logits, Logits]:
     return last_logits(loaded(model)), last_logits(steered)
 
 
-LIBRARIES = {one.__name__: one for one in (pyvene, remote_bridge, repeng, steering_vectors)}
+RUNTIMES = {one.__name__: one for one in (pyvene, remote_bridge, repeng, steering_vectors)}
 
 
 def loaded(folder: str) -> torch.nn.Module:

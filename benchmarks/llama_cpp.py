@@ -34,6 +34,7 @@ from role_lens import (
 from role_lens.interop import bake, export_patch
 from role_lens.loading.gguf import PACKAGED_MODEL, packaged_gguf
 from role_lens.models import Model
+from role_lens.scoring import answer_logprobs
 
 GREEDY = 24
 """Tokens of a continuation, as in `llama_cpp_logits.py`."""
@@ -91,22 +92,13 @@ def main(config: Config) -> None:
     (config.out / "agreement.json").write_text(json.dumps(rows, indent=1))
 
 
-@torch.inference_mode()
 def under_hooks(model: Model, patch: Patch, prompts: list[str]) -> dict[str, np.ndarray]:
     """Log-probabilities after each prompt, and greedy answers, without and with the patch."""
     found = {}
     for name, one in (("plain", None), ("steered", patch)):
-        rows = []
-        for tokens in encode_chat(model, prompts):
-            batch = torch.tensor([tokens])
-            if one is None:
-                logits = model(batch)
-            else:
-                with one.on(model):
-                    logits = model(batch)
-            rows.append(logits[0, -1].float().log_softmax(-1).cpu().numpy())
+        logprobs = answer_logprobs(model, prompts, one).numpy()
         texts = generate(model, prompts, patch=one, max_new_tokens=GREEDY)
-        found |= {name: np.stack(rows), f"{name}_text": np.array(texts)}
+        found |= {name: logprobs, f"{name}_text": np.array(texts)}
     return found
 
 

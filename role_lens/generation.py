@@ -19,7 +19,7 @@ from tqdm.auto import trange
 from role_lens._run.budget import Budget, in_batches
 from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.forward import next_logits
-from role_lens._run.tokens import Batch, check_length, encode_begun, stop_token_ids
+from role_lens._run.tokens import Batch, check_length, encode_begun, encode_chat, stop_token_ids
 from role_lens.checks import check_is, set_temperature, string, whole_number
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
@@ -147,10 +147,16 @@ def complete(
     check_is(sampling, Sampling, "sampling")
     max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1)
     prompts = prompt_list(prompts)
-    started = [""] * len(prompts) if begun is None else [string(one, "begun") for one in begun]
-    if isinstance(begun, str) or len(started) != len(prompts):
-        raise RoleLensError(f"expected {len(prompts)} beginnings of answers, got {shown(begun)}")
-    heads, begins = encode_begun(model, prompts, started, system)
+    if begun is None:
+        begins: list[list[int]] = [[] for _ in prompts]
+        heads = encode_chat(model, prompts, system)
+    else:
+        started = [string(one, "begun") for one in begun]
+        if isinstance(begun, str) or len(started) != len(prompts):
+            raise RoleLensError(
+                f"expected {len(prompts)} beginnings of answers, got {shown(begun)}"
+            )
+        heads, begins = encode_begun(model, prompts, started, system)
     sequences = [head + begin for head, begin in zip(heads, begins, strict=True)]
     longest = max(sequences, key=len)
     check_length(

@@ -110,7 +110,7 @@ def test_a_planted_loop_is_caught(llama, tmp_path):
     assert (table["kl"] == 0).all()  # a KL of the first token is blind to it
     strongest = tuned.texts[tuned.texts["strength"] == table.index.max()]
     assert any("a" * 12 in text for text in strongest["text"])
-    assert tuned.strength is None or tuned.strength < table.index[table["broken"] != ""].min()
+    assert tuned.strength is None  # the score is the same everywhere
 
 
 def test_the_rank_of_a_role_and_what_is_kept(llama, vectors, tmp_path, monkeypatch):
@@ -135,7 +135,7 @@ def test_the_rank_of_a_role_and_what_is_kept(llama, vectors, tmp_path, monkeypat
     assert again.table.equals(tuned.table)
     strict = replace(options, guards=Guards(max_kl=0.0))
     strict = tune(llama, patch, tmp_path, role="nurse", options=strict)
-    assert strict.strength is None or strict.ended_by == "kl"
+    assert (strict.strength, strict.ended_by) == (None, "kl")
 
 
 def test_several_patches_have_one_strength(llama, vectors, tmp_path):

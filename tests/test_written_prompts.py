@@ -8,6 +8,7 @@ import time
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
+import pandas as pd
 import pytest
 
 from role_lens import Endpoint, RoleLensError, load_prompts, load_roles
@@ -203,7 +204,11 @@ def test_a_loaded_model_writes_and_judges(packaged, tmp_path):
     assert len(written.prompts) + len(written.left_out) <= 16  # a batch
     begun = {opening(text) for text, _ in written.left_out} | {*map(opening, written.prompts)}
     assert begun <= {"Why", "What is", ""}
-    assert write_prompts(packaged, "beekeeper", tmp_path, options) == written
+    for file in [*tmp_path.glob("*/topics.parquet"), *tmp_path.glob("*/texts-*.parquet")]:
+        before = pd.read_parquet(file)
+        file.unlink()
+        assert write_prompts(packaged, "beekeeper", tmp_path, options) == written
+        pd.testing.assert_frame_equal(pd.read_parquet(file), before)
 
 
 @pytest.mark.parametrize(

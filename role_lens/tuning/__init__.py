@@ -1,6 +1,6 @@
 """Finds how strongly a patch can be put on before the texts break.
 
-    from role_lens.tuning import Guards, tune
+    from role_lens.tuning import tune
 
     tuned = tune(model, vectors.add("economist", layer=22), "tuned", role="economist")
     tuned.strength, tuned.ended_by

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy import ndarray
+from torch import Tensor
 from tqdm.auto import tqdm
 
 from role_lens.checks import check_is
@@ -214,7 +215,7 @@ class _Asked:
         return tuple(sorted({*map(role_name, load_roles("builtin")), self.role or ""} - {""}))
 
     @cached_property
-    def before(self) -> Any:
+    def before(self) -> Float[Tensor, "prompt d_vocab"]:
         """What the unpatched model says to the neutral prompts."""
         return answer_logprobs(self.model, self.neutral, max_tokens=self.compute.max_tokens)
 

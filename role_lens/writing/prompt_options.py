@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from role_lens.checks import real_number, whole_number
+from role_lens.checks import real_number, set_temperature, whole_number
 from role_lens.errors import RoleLensError
 from role_lens.prompts import filled_prompts
 from role_lens.values import as_list
@@ -58,15 +58,13 @@ class PromptOptions:
         for name, least in (("n", 1), ("tries", 1), ("seed", 0)):
             number = whole_number(getattr(self, name), name, least=least)
             object.__setattr__(self, name, number)
-        for name in ("temperature", "within"):
-            object.__setattr__(self, name, real_number(getattr(self, name), name))
+        set_temperature(self)
+        object.__setattr__(self, "within", real_number(self.within, "within"))
         for name in ("like", "persons"):
             value = getattr(self, name)
             if value is not None:
                 empty = as_list(value) == []
                 object.__setattr__(self, name, () if empty else filled_prompts(value, name))
-        if self.temperature < 0:
-            raise RoleLensError(f"temperature must be at least 0, got {self.temperature:g}")
         if not 0 < self.within <= 1:
             raise RoleLensError(f"within must be above 0 and at most 1, got {self.within:g}")
 

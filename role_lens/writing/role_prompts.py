@@ -22,6 +22,7 @@ from role_lens.errors import RoleLensError
 from role_lens.experiments.settings import settings_of
 from role_lens.experiments.store import TABLE, claimed
 from role_lens.files import make_folder, write_json_lines
+from role_lens.generation import Sampling
 from role_lens.models import Model
 from role_lens.prompts import load_prompts, load_roles, role_name, spread, with_article
 from role_lens.scoring.identity import content_hash
@@ -87,10 +88,9 @@ def write_prompts(
     The writer first lists what the role's work is made of, and then writes about one of these
     topics after another. Each prompt fills an open place, whose beginning and length are those of a
     base prompt, so that the role's prompts differ from these in their matter and not in their form;
-    a loaded model is made to begin so. Left out are empty
-    answers, refusals, prompts that name the role or nearly repeat another, those that fit no open
-    place, and those that the role judge takes to be about another role. Of a loaded model, the
-    judge is the model itself.
+    a loaded model is made to begin so. Left out are empty answers, refusals, prompts that name the
+    role or nearly repeat another, those that fit no open place, and those that the role judge takes
+    to be about another role. Of a loaded model, the judge is the model itself.
 
     Args:
         writer: a loaded model, or an endpoint.
@@ -174,7 +174,7 @@ def _or_none(column: pd.Series) -> list[Any]:
 
 
 def _topics(writer: Writer, role: str | None, options: PromptOptions) -> pd.DataFrame:
-    found = topics(writer, role, temperature=options.temperature, seed=options.seed)
+    found = topics(writer, role, Sampling(options.temperature, options.seed))
     return pd.DataFrame({"topic": found}, dtype="string")
 
 
@@ -194,8 +194,7 @@ def _texts(
     texts = writer.write(
         requests,
         begun=[form.opening for form in forms],
-        temperature=options.temperature,
-        seed=options.seed + start,
+        sampling=Sampling(options.temperature, options.seed + start),
         max_new_tokens=3 * max(form.most for form in forms) + _MORE_TOKENS,
     )
     return pd.DataFrame({"text": texts}, dtype="string")

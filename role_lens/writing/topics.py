@@ -1,6 +1,6 @@
 """Has a model list what a role's work, or everyday life, is made of.
 
-    topics(writer, "beekeeper", temperature=0.8, seed=0)    # ["varroa mites", ...]
+    topics(writer, "beekeeper", Sampling(temperature=0.8))    # ["varroa mites", ...]
 
 A small model that is asked for a prompt of a certain form keeps to what the form suggests. With a
 topic given, it has something to write about.
@@ -9,6 +9,7 @@ topic given, it has something to write about.
 import random
 import re
 
+from role_lens.generation import Sampling
 from role_lens.judges.likelihood import names_role
 from role_lens.prompts import with_article
 from role_lens.writing.sifting import bare_line, is_refusal
@@ -43,14 +44,13 @@ _TOKENS = 12  # for each of them
 _MOST_WORDS = 8
 
 
-def topics(writer: Writer, role: str | None, *, temperature: float, seed: int) -> list[str]:
+def topics(writer: Writer, role: str | None, sampling: Sampling) -> list[str]:
     """What prompts may be about: up to 96 matters of a role's work, or of everyday life.
 
     Args:
         writer: who is asked.
         role: name of the role; None for everyday life.
-        temperature: of the writer.
-        seed: of the writer's random numbers and of the order.
+        sampling: the writer's temperature, and the seed of its random numbers and of the order.
 
     Returns:
         Topics in a random order, each once, none of which names the role. There may be none.
@@ -63,16 +63,14 @@ def topics(writer: Writer, role: str | None, *, temperature: float, seed: int) -
         _REQUEST.format(n=_AT_ONCE, what=what, where=where)
         for what in (_OF_LIFE if role is None else _OF_WORK)
     ]
-    lists = writer.write(
-        asked, temperature=temperature, seed=seed, max_new_tokens=_AT_ONCE * _TOKENS
-    )
+    lists = writer.write(asked, sampling=sampling, max_new_tokens=_AT_ONCE * _TOKENS)
     found: dict[str, str] = {}
     for text in lists:
         for topic in _listed(text or "")[:_AT_ONCE]:
             if role is None or not names_role(topic, role):
                 found.setdefault(topic.casefold(), topic)
     ordered = list(found.values())
-    random.Random(seed).shuffle(ordered)
+    random.Random(sampling.seed).shuffle(ordered)
     return ordered
 
 

@@ -36,14 +36,15 @@ class Writer(Protocol):
         self,
         requests: Sequence[str],
         *,
-        begun: Sequence[str] | None = None,
-        temperature: float,
-        seed: int,
+        sampling: Sampling,
         max_new_tokens: int,
+        begun: Sequence[str] | None = None,
     ) -> list[str | None]:
         """Answer requests; None where there is no answer.
 
         Args:
+            sampling: temperature and seed.
+            max_new_tokens: longest answer of a loaded model, in tokens.
             begun: how each answer begins, as its request says too. A loaded model is made to begin
                 so; an endpoint is only asked to.
 
@@ -80,10 +81,9 @@ class ModelWriter:
         self,
         requests: Sequence[str],
         *,
-        begun: Sequence[str] | None = None,
-        temperature: float,
-        seed: int,
+        sampling: Sampling,
         max_new_tokens: int,
+        begun: Sequence[str] | None = None,
     ) -> list[str | None]:
         """Answer requests, each as one user turn. An answer whose first line was cut off is
         empty."""
@@ -91,7 +91,7 @@ class ModelWriter:
             self.model,
             list(requests),
             max_new_tokens=max_new_tokens,
-            sampling=Sampling(temperature=temperature, seed=seed),
+            sampling=sampling,
             begun=begun,
         )
         return ["" if one.truncated and "\n" not in one.text else one.text for one in found]
@@ -123,14 +123,16 @@ class EndpointWriter:
         self,
         requests: Sequence[str],
         *,
-        begun: Sequence[str] | None = None,
-        temperature: float,
-        seed: int,
+        sampling: Sampling,
         max_new_tokens: int,
+        begun: Sequence[str] | None = None,
     ) -> list[str | None]:
         """Answer requests, one after the other; the endpoint has no seed."""
         return _answers(
-            self.endpoint, "writer", requests, lambda ask, one: ask(one, temperature=temperature)
+            self.endpoint,
+            "writer",
+            requests,
+            lambda ask, one: ask(one, temperature=sampling.temperature),
         )
 
     def in_role(

@@ -52,8 +52,10 @@ def run(
     role = aim or patching.role
     if role is None:
         raise rl.RoleLensError("--aim is missing: name the role that the texts are to show")
-    patches = tunable(patching.saved().patches)
-    known = {*map(rl.prompts.role_name, rl.load_roles("builtin")), patching.role or role}
+    saved = patching.saved()
+    patches = tunable(saved.patches)
+    named = {str(one) for one in (patching.role, saved.about.get("role")) if one}
+    known = {rl.prompts.role_name(one) for one in (*rl.load_roles("builtin"), *named)}
     if rl.prompts.role_name(role) not in known:
         near = difflib.get_close_matches(role, known, n=1)
         hint = f": did you mean {near[0]}?" if near else f": expected one of {sorted(known)}"
