@@ -11,7 +11,7 @@ their role, and how well they steer: which role a text is about, and what that c
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -329,8 +329,7 @@ def chosen(verdict: pd.DataFrame) -> list[dict[str, Any]]:
 
 def spec_of(row: Mapping[str, Any]) -> DirectionSpec:
     """The direction of a row of the verdict."""
-    place = {"layer": int(row["layer"]), "position": int(row["position"])}
-    return DirectionSpec(row["role"], contrast=row["contrast"], **place)
+    return replace(DirectionSpec.of_row(row), coefficient=1.0)
 
 
 # Figures and report

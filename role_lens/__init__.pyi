@@ -26,6 +26,7 @@ from .experiments.selection import select
 from .experiments.sweeps import read_sweep, sweep
 from .generation import Sampling, generate
 from .models import load_model
+from .patches.gate import Gate
 from .patches.patch import Patch
 from .prompts import NEUTRAL_PERSONA, load_prompts, load_roles, persona_prompts, spread
 from .questions.loading import load_numeric_questions, load_questions
@@ -44,6 +45,7 @@ __all__ = [
     "DirectionSpec",
     "Endpoint",
     "Exam",
+    "Gate",
     "Generation",
     "Grid",
     "NumericQuestion",

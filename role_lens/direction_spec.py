@@ -5,9 +5,12 @@
 Sweeps, choices, patches and the command line all use this one record.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from role_lens.checks import real_number, whole_number
+from role_lens.schedule import ONE, check_schedule
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class DirectionSpec:
     calls its contrast."""
     coefficient: float | None = 1.0
     """How many times the raw direction; None where no coefficient applies, as for an ablation."""
+    schedule: str = ONE
+    """How the coefficient is shared out over the layers around this one: `one` (that layer alone),
+    `range:W` or `bell:W`, see `role_lens.schedule`."""
 
     def __post_init__(self) -> None:
         # Of Python's own types, however they are given: they are part of the keys of results.
@@ -42,11 +48,27 @@ class DirectionSpec:
         if self.coefficient is not None:
             object.__setattr__(self, "coefficient", real_number(self.coefficient, "coefficient"))
 
+        check_schedule(self.schedule)
+
+    @staticmethod
+    def of_row(row: Mapping[Any, Any]) -> "DirectionSpec":
+        """Read the direction from a row of a table, which has a column for each field.
+
+        Examples:
+            >>> row = {"role": "poet", "layer": 1, "position": -1, "contrast": "base"}
+            >>> DirectionSpec.of_row({**row, "coefficient": 2.0, "schedule": "one"}).coefficient
+            2.0
+        """
+        fields = ("role", "layer", "position", "contrast", "coefficient", "schedule")
+        return DirectionSpec(**{name: row[name] for name in fields})
+
     @property
     def alone(self) -> "DirectionSpec":
-        """The same direction without a coefficient."""
-        return replace(self, coefficient=None)
+        """The same direction without a coefficient, which there is then nothing to share out of."""
+        return replace(self, coefficient=None, schedule=ONE)
 
     def __str__(self) -> str:
         times = "" if self.coefficient is None else f"{self.coefficient:g} x "
-        return f"{times}{self.role}@{self.layer} ({self.contrast}, position {self.position})"
+        which = f"{self.contrast}, position {self.position}"
+        which += "" if self.schedule == ONE else f", {self.schedule}"
+        return f"{times}{self.role}@{self.layer} ({which})"

@@ -6,7 +6,8 @@ Greedy text is the same with and without a key-value cache.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import einops
@@ -23,8 +24,9 @@ from role_lens._run.tokens import Batch, check_length, encode_begun, encode_chat
 from role_lens.checks import check_is, set_temperature, string, whole_number
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
+from role_lens.patches.gate import acting
 from role_lens.patches.hooks import attached
-from role_lens.patches.patch import Patches
+from role_lens.patches.patch import Combined, Patches, combined
 from role_lens.patches.token_masks import TokenWindow
 from role_lens.prompts import prompt_list
 from role_lens.values import shown
@@ -145,6 +147,9 @@ def complete(
             Called anew for every batch, and for one that is repeated with fewer prompts.
     """
     check_is(sampling, Sampling, "sampling")
+    patches = combined(patch)
+    for one in patches:
+        one.check(model)
     max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1)
     prompts = prompt_list(prompts)
     if begun is None:
@@ -166,17 +171,22 @@ def complete(
     rows = sampling.batch_size or len(sequences)
     budget = Budget(rows * len(longest), most_rows=rows)
 
-    def run(batch: Batch) -> list[tuple[list[int], bool]]:
+    def run(some: Combined, rows: Sequence[int], batch: Batch) -> list[tuple[list[int], bool]]:
         steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
+        batch = replace(batch, index=tuple(rows[place] for place in batch.index))
         hooks = hooks_of(batch.index) if hooks_of else []
         with hooked(model, hooks):
-            return _continue(model, batch, patch, steps, stops, sampling)
+            return _continue(model, batch, some, steps, stops, sampling)
 
     completions: dict[int, Completion] = {}
-    for batch, answers in in_batches(model, sequences, budget, run):
-        for index, (ids, truncated) in zip(batch.index, answers, strict=True):
-            text = model.tokenizer.decode(begins[index] + ids, skip_special_tokens=True).strip()
-            completions[index] = Completion(text, truncated)
+    for some, those in acting(model, heads, patches).items():
+        run_some = partial(run, some, those)
+        own = [sequences[row] for row in those]
+        for batch, answers in in_batches(model, own, budget, run_some):
+            for place, (ids, truncated) in zip(batch.index, answers, strict=True):
+                index = those[place]
+                text = model.tokenizer.decode(begins[index] + ids, skip_special_tokens=True)
+                completions[index] = Completion(text.strip(), truncated)
     return [completions[index] for index in range(len(sequences))]
 
 

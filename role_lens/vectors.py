@@ -8,6 +8,7 @@ Means are kept, not only their differences, so that the contrast can be chosen a
 """
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from role_lens.patches.kind import KINDS
 from role_lens.patches.patch import Patch
 from role_lens.patches.token_masks import TokenMask
 from role_lens.prompts import role_name
+from role_lens.schedule import layer_weights
 from role_lens.values import shown
 
 FEW_ROLES = 8
@@ -234,28 +236,32 @@ class RoleVectors:
         kind does, as ablation does.
 
         Args:
-            kind: `add`, `add_normed`, `ablate`, `clamp`, `cap`, or another file in
+            kind: `add`, `add_normed`, `ablate`, `clamp`, `cap`, `rotate`, or another file in
                 `role_lens.patches.kinds`.
-            spec: which direction, and the coefficient.
+            spec: which direction, the coefficient, and how it is shared out over layers.
             value: for `clamp` and `cap`, the projection on the unit direction that they set or
                 don't exceed, in the residual stream's units; None for the coefficient times the
-                mean projection of the role's prompts.
+                mean projection of the role's prompts. For `rotate`, the angle in degrees; None for
+                the coefficient times the angle between the means of the role's prompts and of
+                their contrast.
             tokens: which tokens are changed, see `Patch`.
 
         Raises:
             RoleLensError: an unknown kind, a direction that is zero or that the vectors don't have,
-                a value for a kind that takes none, or a coefficient of None for a kind that needs
-                one.
+                a value for a kind that takes none, a coefficient of None for a kind that needs
+                one, or a schedule for a kind that can't be shared out.
 
         Examples:
             >>> vectors.patch("add", DirectionSpec("poet", layer=1, coefficient=2.5)).value
             2.5
+            >>> vectors.patch("add", DirectionSpec("poet", layer=1, schedule="range:1")).layers
+            (0, 1, 2)
         """
         takes = KINDS[kind].number
         direction = self.direction(
             spec.role, layer=spec.layer, position=spec.position, contrast=spec.contrast
         )
-        if value is not None and takes != "value":
+        if value is not None and takes not in ("value", "angle"):
             raise RoleLensError(
                 f"a patch of kind {kind!r} takes no value, got {value}: leave it out"
             )
@@ -264,16 +270,16 @@ class RoleVectors:
         number = 0.0
         if takes == "coefficient":
             number = float(spec.coefficient or 0.0)
+        elif value is not None:
+            number = real_number(value, "value")
         elif takes == "value":
-            number = (
-                real_number(value, "value")
-                if value is not None
-                else self._mean_projection(spec, direction)
-            )
+            number = self._mean_projection(spec, direction)
+        elif takes == "angle":
+            number = self._mean_angle(spec, direction)
         return Patch.of(
             kind,
             direction,
-            layer=spec.layer,
+            layer=layer_weights(spec.schedule, spec.layer, self.n_layers),
             value=number,
             tokens=tokens,
             fingerprint=self._fingerprint,
@@ -567,6 +573,14 @@ class RoleVectors:
         mean = self.role_means[self.role_index(spec.role), place, spec.layer]
         projection = float(einops.einsum(mean, unit(direction), "d_model, d_model ->"))
         return (1.0 if spec.coefficient is None else spec.coefficient) * projection
+
+    def _mean_angle(self, spec: DirectionSpec, direction: Float[Tensor, " d_model"]) -> float:
+        """The coefficient times the angle, in degrees, between the mean of the role's prompts and
+        the same without the direction, which for a difference of means is that of its contrast."""
+        place = self.positions.index(spec.position)
+        mean = self.role_means[self.role_index(spec.role), place, spec.layer]
+        cosine = float(einops.einsum(unit(mean), unit(mean - direction), "d_model, d_model ->"))
+        return float(spec.coefficient or 0.0) * math.degrees(math.acos(min(1.0, max(-1.0, cosine))))
 
 
 def check_vectors(vectors: object) -> None:

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,6 +27,7 @@ MADE = {
     "ablate": Patch.ablate,
     "clamp": lambda d: Patch.clamp(d, layer=1, value=3.0),
     "cap": lambda d: Patch.cap(d, layer=1, value=0.1),
+    "rotate": lambda d: Patch.of("rotate", d, layer=1, value=40.0),
 }
 
 
@@ -271,27 +273,32 @@ def test_unknown_token_mask():
 
 
 def test_kinds_are_the_files_of_a_folder():
-    assert KINDS.names == ("ablate", "add", "add_normed", "cap", "clamp") == tuple(sorted(MADE))
+    assert (
+        KINDS.names
+        == ("ablate", "add", "add_normed", "cap", "clamp", "rotate")
+        == tuple(sorted(MADE))
+    )
     assert {name: KINDS[name].number for name in KINDS} == {
         "ablate": None,
         "add": "coefficient",
         "add_normed": "coefficient",
         "cap": "value",
         "clamp": "value",
+        "rotate": "angle",
     }
     assert [name for name in KINDS if KINDS[name].raw] == ["add", "add_normed"]
     assert [name for name in KINDS if KINDS[name].everywhere] == ["ablate"]
-    assert "rotate" not in KINDS
+    assert "reflect" not in KINDS
 
 
 def test_unknown_kinds_are_refused_at_once(vectors):
-    message = "unknown kind of patch 'rotate': expected one of ablate, add, add_normed, cap"
+    message = "unknown kind of patch 'reflect': expected one of ablate, add, add_normed, cap"
     for refuse in (
-        lambda: KINDS["rotate"],
-        lambda: KINDS.check("rotate"),
-        lambda: Patch.of("rotate", torch.ones(4), layer=1),
-        lambda: vectors.patch("rotate", DirectionSpec("nobody", layer=99)),
-        lambda: Grid(kinds=("add", "rotate")),
+        lambda: KINDS["reflect"],
+        lambda: KINDS.check("reflect"),
+        lambda: Patch.of("reflect", torch.ones(4), layer=1),
+        lambda: vectors.patch("reflect", DirectionSpec("nobody", layer=99)),
+        lambda: Grid(kinds=("add", "reflect")),
     ):
         with pytest.raises(RoleLensError, match=message):
             refuse()
@@ -356,6 +363,108 @@ def test_an_addition_that_keeps_every_token_s_length():
     assert against.apply(x)[0, 0].tolist() == [0.0] * 8
 
 
+def test_a_rotation_turns_by_its_angle_and_never_past_the_direction():
+    torch.manual_seed(0)
+    direction, x = torch.randn(8), torch.randn(2, 3, 8)
+
+    def angles(stream):
+        cosines = torch.cosine_similarity(stream, direction.expand_as(stream), dim=-1)
+        return torch.rad2deg(torch.acos(cosines.clamp(-1, 1)))
+
+    before = angles(x)
+    for degrees in (10.0, 60.0, -35.0, 400.0, -400.0):
+        y = Patch.of("rotate", direction, layer=1, value=degrees).apply(x)
+        torch.testing.assert_close(y.norm(dim=-1), x.norm(dim=-1))
+        expected = (before - degrees).clamp(0, 180)
+        torch.testing.assert_close(angles(y), expected, atol=0.05, rtol=0)
+        # In the plane of both: what is across the direction points where it did.
+        u = direction / direction.norm()
+        across, kept = (z - (z @ u)[..., None] * u for z in (y, x))
+        inside = (expected > 1) & (expected < 179)
+        cosines = torch.cosine_similarity(across, kept, dim=-1)[inside]
+        torch.testing.assert_close(cosines, torch.ones_like(cosines), atol=1e-4, rtol=0)
+    assert torch.equal(Patch.of("rotate", direction, layer=1, value=0.0).apply(x), x)
+    along = 3 * direction.view(1, 1, 8)  # there is no plane
+    assert torch.equal(Patch.of("rotate", direction, layer=1, value=30.0).apply(along), along)
+
+
+def test_an_angle_is_by_default_that_between_the_means(vectors):
+    """Of the role's prompts and of the base prompts, times the coefficient."""
+    spec = DirectionSpec("cook", layer=2, position=-2, coefficient=0.5)
+    means = vectors.role_means[1, vectors.positions.index(-2), 2], vectors.base_mean[0, 2]
+    assert vectors.positions.index(-2) == 0
+    cosine = float(torch.cosine_similarity(*means, dim=0))
+    patch = vectors.patch("rotate", spec)
+    assert patch.value == pytest.approx(0.5 * np.degrees(np.arccos(cosine)), rel=1e-3)
+    assert vectors.patch("rotate", spec, value=12.0).value == 12.0
+
+
+def test_a_schedule_shares_out_the_coefficient(llama, vectors):
+    """Each layer takes its part of one direction, and the parts sum to the whole."""
+    direction = vectors.direction("cook", layer=1)
+    for schedule, layers in (("one", (1,)), ("range:1", (0, 1, 2)), ("bell:1", (0, 1, 2))):
+        spec = DirectionSpec("cook", layer=1, coefficient=4.0, schedule=schedule)
+        patch = vectors.patch("add", spec)
+        assert patch.layers == layers[: llama.cfg.n_layers]
+        assert sum(patch.weights) == pytest.approx(1)
+        torch.testing.assert_close(patch.direction, direction)
+        batch = batch_of(llama)
+        several = [
+            Patch.add(direction, layer=layer, coefficient=4.0 * weight)
+            for layer, weight in zip(patch.layers, patch.weights, strict=True)
+        ]
+        together, apart = stream(llama, batch, patch)[1], stream(llama, batch, *several)[1]
+        torch.testing.assert_close(together, apart)
+    bell = vectors.patch("add", DirectionSpec("cook", layer=1, schedule="bell:1")).weights
+    assert bell[1] == max(bell)
+    assert bell[0] == pytest.approx(bell[1] * np.exp(-0.5))
+
+
+def test_weights_of_layers(llama):
+    direction = direction_for(llama)
+    x = torch.zeros(1, 1, llama.cfg.d_model)
+    patch = Patch.add(direction, layer={2: 0.25, 0: 0.5}, coefficient=2.0)
+    assert (patch.layers, patch.weights, patch.first_layer) == ((2, 0), (0.25, 0.5), 0)
+    torch.testing.assert_close(patch.apply(x, layer=2)[0, 0], 0.5 * direction)
+    torch.testing.assert_close(patch.apply(x, layer=0)[0, 0], 1.0 * direction)
+    with pytest.raises(RoleLensError, match="does more at some layers than at others"):
+        patch.apply(x)
+    with pytest.raises(RoleLensError, match=r"acts at layers \(2, 0\), got layer 1"):
+        patch.apply(x, layer=1)
+    refused = {
+        "the weight of a layer must not be 0": lambda: Patch.add(direction, layer={1: 0.0}),
+        "the weight of a layer must be a number, got nan": lambda: Patch.add(
+            direction, layer={1: float("nan")}
+        ),
+        "needs at least one layer": lambda: Patch.add(direction, layer={}),
+        "can't be shared out over layers": lambda: Patch.clamp(
+            direction, layer={1: 0.5, 2: 0.5}, value=1.0
+        ),
+    }
+    for message, make in refused.items():
+        with pytest.raises(RoleLensError, match=message):
+            make()
+    assert Patch.clamp(direction, layer={1: 1.0, 2: 1.0}, value=1.0).layers == (1, 2)
+
+
+@pytest.mark.parametrize("schedule", ["two", "range", "range:0", "bell:-1", "bell:1.5", ""])
+def test_bad_schedules(vectors, schedule):
+    for make in (
+        lambda: DirectionSpec("cook", layer=1, schedule=schedule),
+        lambda: Grid(schedules=(schedule,)),
+    ):
+        with pytest.raises(RoleLensError, match="a schedule must be one"):
+            make()
+
+
+def test_a_schedule_is_for_what_has_a_strength(vectors):
+    spec = DirectionSpec("cook", layer=1, schedule="range:1")
+    for kind in ("clamp", "cap"):
+        with pytest.raises(RoleLensError, match=f"kind '{kind}' can't be shared out over layers"):
+            vectors.patch(kind, spec)
+    assert vectors.patch("ablate", spec).weights == ()  # it acts everywhere
+
+
 @pytest.mark.parametrize("kind", ["clamp", "cap"])
 def test_a_projection_is_by_default_that_of_the_role_times_the_coefficient(llama, vectors, kind):
     """Mean projection of the role's prompts on the unit direction."""
@@ -375,7 +484,7 @@ def test_a_projection_is_by_default_that_of_the_role_times_the_coefficient(llama
 
 def test_numbers_that_a_kind_lacks_or_does_not_take(vectors):
     spec = DirectionSpec("poet", layer=1)
-    for kind in ("add", "add_normed", "clamp", "cap"):
+    for kind in ("add", "add_normed", "clamp", "cap", "rotate"):
         with pytest.raises(RoleLensError, match=f"kind '{kind}' needs a coefficient"):
             vectors.patch(kind, spec.alone)
     for kind in ("add", "add_normed", "ablate"):

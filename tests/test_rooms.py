@@ -28,9 +28,18 @@ ROOMS = (
 )
 SIDE_BY_SIDE = ({"reading", "judges"},)
 GROUND = {
-    *("errors", "files", "versions", "_registry", "models", "compute", "direction_spec"),
+    *(
+        "errors",
+        "files",
+        "versions",
+        "_registry",
+        "models",
+        "compute",
+        "direction_spec",
+        "schedule",
+    ),
     *("chat", "checks", "loading", "process_setting", "prompts", "rows", "torch_defaults"),
-    "values",
+    *("schedule", "values"),
 }
 IN_TOP = {"patches", "finders"}
 PUBLIC = ("role_lens", *(f"role_lens.{name}" for name in (

@@ -14,9 +14,10 @@ from role_lens.errors import RoleLensError
 from role_lens.experiments.options import Grid
 from role_lens.patches.kind import KINDS
 from role_lens.patches.patch import Patch
+from role_lens.schedule import ONE, layer_weights
 from role_lens.vectors import RoleVectors
 
-COLUMNS = ("kind", "contrast", "role", "position", "layer", "coefficient")
+COLUMNS = ("kind", "contrast", "role", "position", "layer", "coefficient", "schedule")
 """Columns of tables that name a candidate; the unpatched model is of kind `none`."""
 BASELINE = "none"
 
@@ -36,7 +37,9 @@ class Candidate:
     @property
     def first_layer(self) -> int:
         """The first layer at which the candidate changes the model."""
-        return KINDS[self.kind].first_layer((self.spec.layer,))
+        layer = self.spec.layer
+        weights = layer_weights(self.spec.schedule, layer, layer + 1)  # of the layers before it
+        return KINDS[self.kind].first_layer((*weights,))
 
     def patch(self, vectors: RoleVectors) -> Patch:
         """What the candidate does to the model."""
@@ -62,12 +65,13 @@ def candidates_of(vectors: RoleVectors, grid: Grid) -> list[Candidate]:
     for kind, contrast in itertools.product(grid.kinds, contrasts):
         some = vectors.directions(contrast).abs().amax(dim=-1) > 0  # not where it is zero or NaN
         coefficients = grid.coefficients if KINDS[kind].number is not None else (None,)
-        for layer, role, position, coefficient in itertools.product(
-            layers, names, positions, coefficients
+        schedules = grid.schedules if KINDS[kind].has_strength else (ONE,)
+        for layer, role, position, coefficient, schedule in itertools.product(
+            layers, names, positions, coefficients, schedules
         ):
             index = vectors.roles.index(role), vectors.positions.index(position), layer
             if bool(some[index]):
-                spec = DirectionSpec(role, layer, position, contrast, coefficient)
+                spec = DirectionSpec(role, layer, position, contrast, coefficient, schedule)
                 found[Candidate(kind, spec)] = None
     if not found:
         raise RoleLensError(

@@ -208,21 +208,20 @@ def _choose(prepared: Prepared, vectors: RoleVectors) -> _Chosen:
             place = folder_of(prepared.folder / "personas", domain)
             personas |= choose_personas(prepared.choosing[domain], own_roles, place)
     learned = {
-        role: _learned(prepared, role, choice.patch(vectors))
+        role: _learned(prepared, choice, choice.patch(vectors))
         for role, choice in choices.items()
         if plan.learning_steps
     }
     return _Chosen(choices, unguarded, random, shuffled, learned, personas)
 
 
-def _learned(prepared: Prepared, role: str, addition: Patch) -> Patch:
+def _learned(prepared: Prepared, choice: Choice, addition: Patch) -> Patch:
     """The addition at a role's layer, and no longer than the role's, that does most."""
-    domain, plan = prepared.homes[role], prepared.plan
-    (layer,) = addition.layers
+    domain, plan = prepared.homes[choice.role], prepared.plan
     return learn_addition(
         prepared.choosing[domain],
         folder_of(prepared.folder / "learned", domain),
-        layer=layer,
+        layer=choice.spec.layer,
         length=abs(addition.value) * float(addition.direction.norm()),
         learning=Learning(steps=plan.learning_steps, seed=plan.seed),
     )
@@ -291,7 +290,7 @@ def _write(
     made["persona"] = made["role"].map(chosen.personas).astype("Int64")
     layers = {role: choice.spec.layer for role, choice in chosen.unguarded.items()}
     made["unguarded_layer"] = made["role"].map(layers).astype("Int64")
-    what = made.set_index("role")[["contrast", "layer", "position", "coefficient"]]
+    what = made.set_index("role")[["contrast", "layer", "position", "coefficient", "schedule"]]
     table = summary(effects, prepared.homes, unjudged).join(
         what.astype({"layer": "Int64", "position": "Int64"}), "role"
     )

@@ -223,7 +223,7 @@ def _like(patch: Patch, direction: Float[Tensor, " d_model"]) -> Patch:
     """The same addition with another direction."""
     return Patch.add(
         direction,
-        layer=patch.layers,
+        layer=dict(zip(patch.layers, patch.weights, strict=True)),
         coefficient=patch.value,
         tokens=patch.tokens,
         fingerprint=patch.fingerprint,

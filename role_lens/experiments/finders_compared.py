@@ -30,7 +30,7 @@ from role_lens.vectors import RoleVectors, check_vectors
 
 _OF_FINDERS = ("excess", "excess_low", "excess_high", "n_random", "p_more", "p_less", "verdict")
 _ALONE = (
-    *("contrast", "layer", "position", "coefficient", "persona", "neutral_persona"),
+    *("contrast", "layer", "position", "coefficient", "schedule", "persona", "neutral_persona"),
     *("learned", "learned_low", "learned_high"),
 )
 

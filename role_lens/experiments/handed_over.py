@@ -75,9 +75,7 @@ def judged_patch(folder: str | Path, vectors: RoleVectors, role: str) -> SavedPa
     row = table.loc[[name]].iloc[0]
     if pd.isna(row["layer"]):
         raise RoleLensError(f"{place}: nothing to hand over for {name}: {row['verdict']}")
-    spec = DirectionSpec(
-        name, int(row["layer"]), int(row["position"]), row["contrast"], float(row["coefficient"])
-    )
+    spec = DirectionSpec.of_row({**row, "role": name})
     about = {
         **about_direction(vectors, spec),
         "verdict": {key: _plain(row[key]) for key in _TOLD if key in row.index},

@@ -18,6 +18,7 @@ from role_lens.errors import RoleLensError
 from role_lens.patches.kind import KINDS
 from role_lens.questions.question import Question, question_list
 from role_lens.questions.splits import MIN_QUESTIONS
+from role_lens.schedule import ONE, check_schedule
 from role_lens.scoring.asking import Asking
 from role_lens.values import as_list, shown
 
@@ -32,7 +33,7 @@ Objective = Literal["margin", "accuracy"]
 def _set_names(record: Any, field: str) -> None:
     """Make a tuple of strings of a record's field, and refuse a single string."""
     value = getattr(record, field)
-    if value is None and field != "kinds":
+    if value is None and field not in ("kinds", "schedules"):
         return
     names = as_list(value)
     if names is None:
@@ -72,18 +73,25 @@ class Grid:
     """Role minus base prompts (`base`), role minus the mean of the other roles (`roles`), or
     another finder's contrast."""
     kinds: tuple[str, ...] = ("add",)
-    """What is done with the directions: `add`, `add_normed`, `ablate`, `clamp`, `cap`."""
+    """What is done with the directions: `add`, `add_normed`, `ablate`, `clamp`, `cap`, `rotate`."""
     coefficients: tuple[float, ...] = (1.0,)
     """How many times the raw direction is added; for clamp and cap, how many times the role
-    prompts' mean projection is set. An ablation has none."""
+    prompts' mean projection is set; for rotate, how many times the angle between the means of the
+    role's prompts and of their contrast. An ablation has none."""
+    schedules: tuple[str, ...] = (ONE,)
+    """How what is done at a layer is shared out over the layers around it: `one` (that layer
+    alone), `range:W` (W layers on each side) or `bell:W` (a standard deviation of W layers). For
+    additions and rotations."""
     screen: int | None = None
     """Compute exactly only this many directions of each role, at all coefficients: those with the
     highest effect as estimated by `attribute`. None for all. For additions only."""
 
     def __post_init__(self) -> None:
         # Of Python's own types, however they are given: they are part of the keys of results.
-        for name in ("roles", "contrasts", "kinds"):
+        for name in ("roles", "contrasts", "kinds", "schedules"):
             _set_names(self, name)
+        for schedule in self.schedules:
+            check_schedule(schedule)
         for name in ("layers", "positions"):
             values = getattr(self, name)
             if values is not None:

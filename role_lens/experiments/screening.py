@@ -18,6 +18,7 @@ from torch import Tensor
 from role_lens.direction_spec import DirectionSpec
 from role_lens.experiments.candidates import Candidate
 from role_lens.experiments.store import ARRAY, Form, Store
+from role_lens.schedule import layer_weights
 from role_lens.scoring.asked import AskedQuestions
 from role_lens.scoring.attribution import mean_gradient
 from role_lens.vectors import RoleVectors
@@ -68,18 +69,19 @@ def by_estimate(
     """
     candidates = list(candidates)
     effects = {
-        contrast: einops.einsum(
+        (contrast, schedule): einops.einsum(
             vectors.directions(contrast),
+            _weights(schedule, vectors.n_layers),
             gradient,
-            "role position layer d_model, layer d_model -> role position layer",
+            "role position layer d_model, layer at, at d_model -> role position layer",
         )
-        for contrast in {candidate.spec.contrast for candidate in candidates}
+        for contrast, schedule in {(one.spec.contrast, one.spec.schedule) for one in candidates}
     }
 
     def effect(candidate: Candidate) -> float:
         spec = candidate.spec
         where = vectors.roles.index(spec.role), vectors.positions.index(spec.position), spec.layer
-        return float(effects[spec.contrast][where]) * (spec.coefficient or 0.0)
+        return float(effects[spec.contrast, spec.schedule][where]) * (spec.coefficient or 0.0)
 
     by_role: dict[str, list[Candidate]] = {one.spec.role: [] for one in candidates}
     for candidate in sorted(candidates, key=effect, reverse=True):
@@ -87,6 +89,15 @@ def by_estimate(
     if n is None:
         return by_role
     return {role: _first_directions(ranked, n, allowed) for role, ranked in by_role.items()}
+
+
+def _weights(schedule: str, n_layers: int) -> Float[Tensor, "layer at"]:
+    """What every layer takes of a direction of each layer."""
+    weights = torch.zeros((n_layers, n_layers))
+    for layer in range(n_layers):
+        for at, weight in layer_weights(schedule, layer, n_layers).items():
+            weights[layer, at] = weight
+    return weights
 
 
 def _first_directions(

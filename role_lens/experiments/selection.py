@@ -253,13 +253,7 @@ def _choices(candidates: pd.DataFrame) -> Iterator[Choice]:
     """Rows of a sweep's effects as choices whose KL divergence isn't known yet."""
     for row in candidates.to_dict("records"):
         yield Choice(
-            spec=DirectionSpec(
-                row["role"],
-                int(row["layer"]),
-                int(row["position"]),
-                row["contrast"],
-                row["coefficient"],
-            ),
+            spec=DirectionSpec.of_row(row),
             effect=row["effect"],
             accuracy_change=row["accuracy_change"],
             kl=float("nan"),

@@ -32,7 +32,7 @@ from role_lens.scoring.identity import hash_of_vectors
 from role_lens.vectors import RoleVectors, check_vectors
 
 _TYPES = {
-    **dict.fromkeys(("kind", "contrast", "role"), "string"),
+    **dict.fromkeys(("kind", "contrast", "role", "schedule"), "string"),
     **{"position": "Int64", "layer": "Int64", "coefficient": "float64"},
 }
 _NOTHING = Cell(
@@ -70,9 +70,10 @@ def sweep(
 
     Returns:
         One row per candidate, the baseline first: `kind, contrast, role, position, layer,
-        coefficient, n` (questions), `effect` (mean over questions of the change of the `margin`
-        against the baseline), `sem` (its standard error), `margin, accuracy, accuracy_change,
-        logprob_change` (of log p(correct), in nats), `entropy` and `choice_mass`. The effect is
+        coefficient, schedule, n` (questions), `effect` (mean over questions of the change of the
+        `margin` against the baseline), `sem` (its standard error), `margin, accuracy,
+        accuracy_change, logprob_change` (of log p(correct), in nats), `entropy` and `choice_mass`.
+        The effect is
         missing where the wrong options have no spread any more. Also written to `effects.parquet`;
         `read_sweep` gives the scores of every question.
 
@@ -159,8 +160,8 @@ def read_sweep(path: str | Path) -> pd.DataFrame:
     """Read all finished candidates of a sweep's run folder: one row per candidate and question.
 
     Returns:
-        The columns of `evaluate`, with `kind, contrast, role, position, layer, coefficient` in the
-        place of `patch`; the baseline, of kind `none`, first.
+        The columns of `evaluate`, with `kind, contrast, role, position, layer, coefficient,
+        schedule` in the place of `patch`; the baseline, of kind `none`, first.
 
     Raises:
         RoleLensError: the folder holds no sweep, or none of its candidates is finished.
@@ -242,7 +243,7 @@ def _cell(candidate: Candidate, vectors: RoleVectors) -> Cell:
         labels=candidate.labels,
         content=candidate.labels,
         first_layer=candidate.first_layer,
-        form=candidate.kind,
+        form=(candidate.kind, candidate.spec.schedule),
         patches=lambda: (candidate.patch(vectors),),
     )
 

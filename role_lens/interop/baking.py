@@ -152,7 +152,8 @@ def _change(
                 f"weights with {name} = {config[name]!r} can't be baked: hand the patch over as a "
                 "file, or as a control vector for llama.cpp"
             )
-    if [patch.kind for patch in patches] == ["ablate"] and patches[0].tokens == "all":
+    alone = patches[0] if len(patches) == 1 else None
+    if alone and (alone.kind, alone.tokens, alone.gate) == ("ablate", "all", None):
         return _without(patches[0].direction, writers, _tied(config)), {}
     return _with_biases(additions(patches, "weights"), writers, config, known)
 

@@ -224,7 +224,16 @@ def _changes(saved: SavedPatches) -> str:
         )
         size = f"; |d| = {float(patch.direction.norm()):.4g}" if kind.raw else ""
         value = f"; value {patch.value:g}" if kind.number else ""
-        lines.append(f"- {kind.formula}, {where}, {meaning(patch.tokens)}{size}{value}")
+        if patch.weighted:
+            value += f", of which they take {', '.join(f'{one:.3g}' for one in patch.weights)}"
+        gate = ""
+        if patch.gate is not None:
+            gate = (
+                f"; only at prompts whose token {patch.gate.position}, entering block "
+                f"{patch.gate.layer}, projects further than {patch.gate.threshold:.4g} on the "
+                "gate's direction"
+            )
+        lines.append(f"- {kind.formula}, {where}, {meaning(patch.tokens)}{size}{value}{gate}")
     symbols = "x is the residual stream, d the direction in the file, u the unit vector along it"
     return "\n".join([*lines, "", f"({symbols}.)"])
 

@@ -40,14 +40,18 @@ def additions(patches: Patches, runtime: str) -> dict[int, Float[Tensor, " d_mod
             "dimensions"
         )
     for patch in several:
-        if patch.kind != "add" or patch.tokens != "all":
-            whose = f"kind {patch.kind!r}" if patch.kind != "add" else f"tokens={patch.tokens!r}"
+        more = {
+            f"kind {patch.kind!r}": patch.kind != "add",
+            f"tokens={patch.tokens!r}": patch.tokens != "all",
+            "a gate": patch.gate is not None,
+        }
+        for whose in (name for name, has in more.items() if has):
             raise RoleLensError(
                 f"{runtime} can only add, and to all tokens, so that a patch with {whose} can't be "
                 "expressed: hand it over as a file of role_lens (a .safetensors file)"
             )
-        for layer in patch.layers:
-            whole = patch.value * patch.direction
+        for place, layer in enumerate(patch.layers):
+            whole = patch.number_at(place) * patch.direction
             found[layer] = found[layer] + whole if layer in found else whole
     for layer, whole in found.items():
         if not bool(torch.isfinite(whole).all()):

@@ -186,10 +186,11 @@ def _check(
     for name, parts in patches.items():
         for patch in parts:
             patch.check(model)
-            if patch.tokens != "all":
+            if patch.tokens != "all" or patch.gate is not None:
+                what = "behind a gate" if patch.gate else f"for tokens={patch.tokens!r}"
                 raise RoleLensError(
-                    f"patch {name!r} is for tokens={patch.tokens!r}: lm-eval doesn't tell the "
-                    "prompt from what follows it, so patches must be for all tokens"
+                    f"patch {name!r} is {what}: lm-eval doesn't tell the prompt from what follows "
+                    "it, so patches must be for all tokens and act always"
                 )
 
 

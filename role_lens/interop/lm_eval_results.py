@@ -54,6 +54,7 @@ def results_form(name: str, patches: Sequence[Patch]) -> Form[dict[str, Any]]:
             {
                 "kind": p.kind,
                 "layers": p.layers,
+                "weights": p.weights,
                 "value": p.value,
                 "norm": float(p.direction.norm()),
             }

@@ -47,6 +47,11 @@ def attached(
     candidate = combined(patches)
     for patch in candidate:
         patch.check(model)
+        if patch.gate is not None:
+            raise RoleLensError(
+                "hooks can't decide for each prompt whether a patch behind a gate acts: hand it to "
+                "generate or evaluate, or take patch.behind(None), which always acts"
+            )
         if window is None and not changes_first_answer(patch.tokens):
             raise RoleLensError(
                 f"tokens={patch.tokens!r} has no token of a prompt, and here every token counts as "
@@ -76,8 +81,10 @@ def attached_together(
     """
     hooks = []
     for patches in zip(*candidates, strict=True):
-        function = _hook_function(patches, window)
-        hooks += [(name, function) for name in patches[0].hook_names(model)]
+        hooks += [
+            (name, _hook_function(patches, window, place))
+            for place, name in enumerate(patches[0].hook_names(model))
+        ]
     with hooked(model, hooks):
         yield
 
@@ -102,7 +109,7 @@ def _without_cache(model: Model, tokens: TokenMask) -> RemovableHandle:
 
 
 def _hook_function(
-    patches: Sequence[Patch], window: TokenWindow | None
+    patches: Sequence[Patch], window: TokenWindow | None, place: int
 ) -> Callable[[Tensor, Any], Tensor]:
     tokens = patches[0].tokens
 
@@ -113,10 +120,12 @@ def _hook_function(
                 "batch, position and d_model were expected: this model can't be patched there"
             )
         if tokens == "all":
-            return apply_together(patches, x, None)
+            return apply_together(patches, x, None, place)
         if window is None:
             end = torch.full((x.shape[0],), x.shape[1], device=x.device)
-            return apply_together(patches, x, TokenWindow(end).select(tokens, x.shape[1]))
-        return apply_together(patches, x, window.select(tokens, x.shape[1]))
+            selected = TokenWindow(end).select(tokens, x.shape[1])
+        else:
+            selected = window.select(tokens, x.shape[1])
+        return apply_together(patches, x, selected, place)
 
     return change

@@ -1,6 +1,6 @@
 """Defines what a kind of patch is: how and where it changes the residual stream.
 
-    KINDS.names              # ("ablate", "add", "add_normed", "cap", "clamp")
+    KINDS.names              # ("ablate", "add", "add_normed", "cap", "clamp", "rotate")
     KINDS["add"].hook_points((15,), model)          # ["blocks.15.hook_resid_pre"]
 
 Each kind is one file in `role_lens.patches.kinds`.
@@ -36,10 +36,12 @@ class PatchKind:
     change: "Callable[[Stream, Directions, Values], Stream]"
     """Gives the changed stream as a new tensor, from the stream and each candidate's direction and
     number (see `role_lens.patches.stream`)."""
-    number: Literal["coefficient", "value"] | None
+    number: Literal["coefficient", "value", "angle"] | None
     """What the number of such a patch is: how many times the direction is added (`coefficient`); a
     projection on the unit direction, by default the mean one of the role's prompts times the
-    coefficient (`value`); or None, where there is no number."""
+    coefficient (`value`); an angle in degrees, by default that between the means of the role's
+    prompts and of their contrast, times the coefficient (`angle`); or None, where there is no
+    number."""
     formula: str
     """The change in symbols, for who reads a patch's file: x is the stream, d the raw direction, u
     the unit vector along it, value the number."""
@@ -49,6 +51,12 @@ class PatchKind:
     """Whether it acts on all that the residual stream is made of: the input of every block, what
     attention and MLP write to it, and what is read between them and after the last block. Else it
     acts on the input of the layers that the patch names."""
+
+    @property
+    def has_strength(self) -> bool:
+        """Whether there is more and less of it: whether its number can be multiplied, and shared
+        out over layers."""
+        return self.number in ("coefficient", "angle")
 
     def hook_points(self, layers: Sequence[int], model: "Model") -> list[str]:
         """TransformerLens names of the places where it acts.

@@ -9,7 +9,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -23,9 +23,13 @@ from role_lens.checks import real_number, whole_number
 from role_lens.directions import as_vector, unit
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, check_layer, check_model
+from role_lens.patches.gate import Gate
 from role_lens.patches.kind import KINDS
 from role_lens.patches.token_masks import TokenMask, check_tokens
 from role_lens.values import as_list, shown
+
+Layers: TypeAlias = int | Sequence[int] | Mapping[int, float]
+"""Where a patch acts: a layer, several, or several with the share of its number that each takes."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,7 +43,11 @@ class Patch:
     - ablate: x - p·u on every block's input, attention output and MLP output, and on what is read
       between them and after the last block;
     - clamp: x + (value - p)·u on the input of the given layers;
-    - cap: x + min(0, value - p)·u, the same as clamp where p is above `value`, else nothing.
+    - cap: x + min(0, value - p)·u, the same as clamp where p is above `value`, else nothing;
+    - rotate: x turned towards d by an angle, at its own length, and never past d.
+
+    An addition or a rotation can be shared out over several layers by weights, see
+    `role_lens.schedule`.
 
     A token mask chooses the tokens, such as `all`, `prompt` or `answer`; see
     `role_lens.patches.TokenMask`. Masks mean the same with and without a key-value cache.
@@ -58,26 +66,35 @@ class Patch:
     """The raw direction for the additions, the unit vector along it for the others; float32."""
     layers: tuple[int, ...]
     """Layers whose input is changed, counted from 0; empty for `ablate`, which acts at all."""
+    weights: tuple[float, ...]
+    """How much of the value each of the layers takes: one number for each, by default 1."""
     value: float
     """The kind's number: the coefficient of an addition; for `clamp` and `cap` the projection p
-    that is set or not exceeded, in the residual stream's units. `ablate` has no use for it."""
+    that is set or not exceeded, in the residual stream's units; for `rotate` the angle in degrees.
+    `ablate` has no use for it."""
     tokens: TokenMask = "all"
     """The token mask."""
     fingerprint: Fingerprint | None = None
     """Fingerprint of the model that the direction was read from, with which `check` refuses other
     models; None where it is unknown."""
+    gate: Gate | None = None
+    """Decides at which prompts the patch acts; None for all. See `behind`."""
 
     def __repr__(self) -> str:
         where = f"layers {list(self.layers)}, " if self.layers else ""
+        if self.weighted:
+            where += f"weights {[round(weight, 3) for weight in self.weights]}, "
         where += f"value {self.value:g}, " if KINDS[self.kind].number is not None else ""
-        return f"Patch({self.kind}, {where}tokens {self.tokens}, |d| {self.direction.norm():.3g})"
+        gate = f", behind {self.gate}" if self.gate is not None else ""
+        size = f"|d| {self.direction.norm():.3g}"
+        return f"Patch({self.kind}, {where}tokens {self.tokens}, {size}{gate})"
 
     @staticmethod
     def of(
         kind: str,
         direction: Float[Tensor, " d_model"],
         *,
-        layer: int | Sequence[int] = (),
+        layer: Layers = (),
         value: float = 0.0,
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
@@ -88,33 +105,51 @@ class Patch:
             kind: one of the files in `role_lens.patches.kinds`.
             direction: a raw direction, as a tensor, a numpy array or a list of numbers; kinds that
                 need a unit vector normalise it.
-            layer: one layer or several; none for a kind that acts everywhere.
-            value: the kind's number: a coefficient, or a projection in the residual stream's units.
+            layer: one layer or several; a mapping of layers to weights shares the number out over
+                them; none for a kind that acts everywhere.
+            value: the kind's number: a coefficient, a projection in the residual stream's units, or
+                an angle in degrees.
             tokens: token mask, see `role_lens.patches.TokenMask`.
             fingerprint: fingerprint of the model that the direction is from.
 
         Raises:
             RoleLensError: an unknown kind or token mask, a direction that is zero or not finite, a
-                number that is not finite, or layers that are negative, repeated or missing.
+                number that is not finite, layers that are negative, repeated or missing, or
+                weights for a kind whose number can't be shared out.
 
         Examples:
             >>> Patch.of("clamp", torch.ones(4), layer=1, value=3.0)
             Patch(clamp, layers [1], value 3, tokens all, |d| 1)
+            >>> Patch.of("rotate", torch.ones(4), layer={1: 0.5, 2: 0.5}, value=20)
+            Patch(rotate, layers [1, 2], weights [0.5, 0.5], value 20, tokens all, |d| 1)
         """
         found = KINDS[kind]
         check_tokens(tokens)
         raw = as_vector(direction)
         length_one = unit(raw)  # refuses a zero or non-finite one
-        layers = () if found.everywhere else _layers(kind, layer)
+        weights = {} if found.everywhere else _weights(kind, layer)
+        if not found.has_strength and any(weight != 1 for weight in weights.values()):
+            raise RoleLensError(
+                f"a patch of kind {kind!r} can't be shared out over layers, since its number is no "
+                f"strength: name the layers alone, {tuple(weights)}"
+            )
         number = real_number(value, f"the {found.number or 'value'} of {kind}")
         number = 0.0 if found.number is None else number  # it would only tell equal patches apart
-        return Patch(kind, raw if found.raw else length_one, layers, number, tokens, fingerprint)
+        return Patch(
+            kind,
+            raw if found.raw else length_one,
+            tuple(weights),
+            tuple(weights.values()),
+            number,
+            tokens,
+            fingerprint,
+        )
 
     @staticmethod
     def add(
         direction: Float[Tensor, " d_model"],
         *,
-        layer: int | Sequence[int],
+        layer: Layers,
         coefficient: float = 1.0,
         tokens: TokenMask = "all",
         fingerprint: Fingerprint | None = None,
@@ -124,6 +159,8 @@ class Patch:
         Examples:
             >>> Patch.add(torch.ones(4), layer=(0, 1), coefficient=-0.5)
             Patch(add, layers [0, 1], value -0.5, tokens all, |d| 2)
+            >>> Patch.add(torch.ones(4), layer={1: 0.25, 2: 0.75}).weights
+            (0.25, 0.75)
         """
         return Patch.of(
             "add", direction, layer=layer, value=coefficient, tokens=tokens, fingerprint=fingerprint
@@ -181,6 +218,22 @@ class Patch:
         return Patch.of(
             "cap", direction, layer=layer, value=value, tokens=tokens, fingerprint=fingerprint
         )
+
+    def behind(self, gate: Gate | None) -> "Patch":
+        """The same patch, acting only at prompts at which a gate is open; None for all prompts.
+
+        `generate`, `evaluate` and what is built on them take such patches. Hooks that are attached
+        to a model (`on`), and other programs, can't decide for each prompt, and refuse them.
+
+        Examples:
+            >>> gate = Gate(vectors.direction("cook", layer=1), layer=1, threshold=1e9)
+            >>> never = vectors.add("poet", layer=1, coefficient=9.0).behind(gate)
+            >>> generate(model, "Tea?", patch=never) == generate(model, "Tea?")
+            True
+        """
+        if gate is not None and not isinstance(gate, Gate):
+            raise RoleLensError(f"expected a Gate or None, got {shown(gate)}")
+        return replace(self, gate=gate)
 
     def save(self, path: str | Path, about: Mapping[str, Any] | None = None) -> None:
         """Write the patch to a safetensors file, whose header says in words what it does.
@@ -266,22 +319,36 @@ class Patch:
             check_layer(model, layer)
         if self.fingerprint is not None:
             check_fingerprint(self.fingerprint, model)
+        if self.gate is not None:
+            self.gate.check(model)
 
     def apply(
         self,
         x: Float[Tensor, "batch pos d_model"],
         selected: Bool[Tensor, "batch pos"] | None = None,
+        layer: int | None = None,
     ) -> Float[Tensor, "batch pos d_model"]:
         """The changed residual stream, as a new tensor of x's type; computed in float32.
 
         Args:
             selected: which tokens to change; None for all.
+            layer: at which of the patch's layers; None where all have the same weight.
+
+        Raises:
+            RoleLensError: the weights differ and no layer is named, or it is none of the patch's.
 
         Examples:
             >>> Patch.add(torch.ones(4), layer=0).apply(torch.zeros(1, 1, 4))
             tensor([[[1., 1., 1., 1.]]])
         """
-        return apply_together((self,), x, selected)
+        if layer is not None and layer not in self.layers:
+            raise RoleLensError(f"the patch acts at layers {self.layers}, got layer {layer}")
+        if layer is None and len({*self.weights}) > 1:
+            raise RoleLensError(
+                f"the patch does more at some layers than at others: say at which of {self.layers}"
+            )
+        place = 0 if layer is None else self.layers.index(layer)
+        return apply_together((self,), x, selected, place)
 
     def hook_names(self, model: Model) -> list[str]:
         """TransformerLens names of the hook points of a model at which the patch acts.
@@ -292,6 +359,23 @@ class Patch:
         """
         check_model(model)
         return KINDS[self.kind].hook_points(self.layers, model)
+
+    def number_at(self, place: int) -> float:
+        """The kind's number at one of its hook points: the value, times the weight of the layer.
+
+        Args:
+            place: index into `hook_names`, and where a kind acts at layers, into `layers`.
+
+        Examples:
+            >>> Patch.add(torch.ones(4), layer={1: 0.25, 2: 0.75}, coefficient=4).number_at(1)
+            3.0
+        """
+        return self.value * self.weights[place] if self.weights else self.value
+
+    @property
+    def weighted(self) -> bool:
+        """Whether some layer takes more or less than the whole value."""
+        return any(weight != 1 for weight in self.weights)
 
     @property
     def first_layer(self) -> int:
@@ -342,7 +426,8 @@ def named_patches(patches: Any) -> dict[str, Combined]:
 
 
 def form(candidate: Combined) -> tuple[tuple[str, tuple[int, ...], str], ...]:
-    """What candidates must have in common to share a batch: kinds, layers and token masks."""
+    """What candidates must have in common to share a batch: kinds, layers and token masks. Their
+    weights may differ."""
     return tuple((patch.kind, patch.layers, patch.tokens) for patch in candidate)
 
 
@@ -355,6 +440,7 @@ def apply_together(
     patches: Sequence[Patch],
     x: Float[Tensor, "batch pos d_model"],
     selected: Bool[Tensor, "batch pos"] | None,
+    place: int,
 ) -> Float[Tensor, "batch pos d_model"]:
     """The residual stream changed by patches of one form, each on its own part of the batch.
 
@@ -362,17 +448,28 @@ def apply_together(
 
     Args:
         selected: which tokens to change; None for all.
+        place: which of their hook points it is.
     """
     stream = einops.rearrange(
         x.float(), "(candidate row) pos d -> candidate row pos d", candidate=len(patches)
     )
     directions = torch.stack([patch.direction for patch in patches]).to(x.device)
-    values = torch.tensor([patch.value for patch in patches], device=x.device)
+    values = torch.tensor([patch.number_at(place) for patch in patches], device=x.device)
     changed = KINDS[patches[0].kind].change(stream, directions, values)
     changed = einops.rearrange(changed, "candidate row pos d -> (candidate row) pos d")
     if selected is not None:
         changed = torch.where(selected.to(x.device)[..., None], changed, x.float())
     return changed.to(x.dtype)
+
+
+def _weights(kind: str, layer: Layers) -> dict[int, float]:
+    """Layer -> how much of the value it takes."""
+    if isinstance(layer, Mapping):
+        weights = [real_number(weight, "the weight of a layer") for weight in layer.values()]
+        if not all(weights):
+            raise RoleLensError(f"the weight of a layer must not be 0, got {shown(dict(layer))}")
+        return dict(zip(_layers(kind, list(layer)), weights, strict=True))
+    return dict.fromkeys(_layers(kind, layer), 1.0)
 
 
 def _layers(kind: str, layer: int | Sequence[int]) -> tuple[int, ...]:

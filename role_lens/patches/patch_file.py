@@ -4,7 +4,8 @@
     read_patches("nurse.safetensors").patches
 
 The header says in words what is changed, where, and by how much, for who reads the file without
-this package. Its tensors are `direction.0`, `direction.1`, …, one of each patch.
+this package. Its tensors are `direction.0`, `direction.1`, …, one of each patch, and `gate.0`
+for one behind a gate.
 """
 
 import json
@@ -18,9 +19,11 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
+from role_lens._run.fingerprint import Fingerprint
 from role_lens.errors import RoleLensError
 from role_lens.files import atomic_write
 from role_lens.loading.hub_files import PATCH_FILE, at_hand
+from role_lens.patches.gate import Gate
 from role_lens.patches.kind import KINDS
 from role_lens.patches.patch import Combined, Patch, Patches, combined
 from role_lens.patches.token_masks import meaning
@@ -31,9 +34,14 @@ FORMAT = 1
 PATCHES = "role_lens_patches"
 """The key of the header."""
 _AT_LAYERS = "the input of each of the layers"
+_WEIGHTED = ", where the value is first multiplied by the layer's weight"
 _EVERYWHERE = (
     "the input of every block, what its attention and its MLP write (after their norms, if there "
     "are some), the stream between the two, and the stream after the last block"
+)
+_GATED = (
+    "only at prompts whose projection on the unit vector gate.N is above the threshold, in the "
+    "unpatched model and at the gate's layer and position (counted from the end of the prompt)"
 )
 _WORDS = {
     "layers": "layer l is the residual stream x entering block l, counted from 0: TransformerLens's"
@@ -87,9 +95,11 @@ def write_patches(
             {
                 "kind": patch.kind,
                 "layers": list(patch.layers),
+                "weights": list(patch.weights),
                 "value": patch.value,
                 "tokens": patch.tokens,
                 "fingerprint": patch.fingerprint and list(patch.fingerprint),
+                "gate": _gate_header(patch.gate),
                 "words": _words(patch),
             }
             for patch in several
@@ -99,6 +109,9 @@ def write_patches(
     }
     text = json.dumps(header, allow_nan=False)
     tensors = {f"direction.{i}": patch.direction.clone() for i, patch in enumerate(several)}
+    for i, patch in enumerate(several):
+        if patch.gate is not None:
+            tensors[f"gate.{i}"] = patch.gate.direction.clone()
     content = save(tensors, metadata={PATCHES: text})
     with atomic_write(path) as temporary:
         temporary.write_bytes(content)
@@ -127,8 +140,9 @@ def _words(patch: Patch) -> dict[str, str]:
     return {
         "change": f"{kind.formula}, in float32",
         "direction": "d, not multiplied by the value" if kind.raw else "the unit vector u",
-        "where": _EVERYWHERE if kind.everywhere else _AT_LAYERS,
+        "where": _EVERYWHERE if kind.everywhere else _AT_LAYERS + (_WEIGHTED * patch.weighted),
         "tokens": meaning(patch.tokens),
+        **({"gate": _GATED} if patch.gate is not None else {}),
     }
 
 
@@ -171,7 +185,8 @@ def read_patches(path: str | Path) -> SavedPatches:
                     f"it has format {header['format']}, this version of role_lens reads {FORMAT}"
                 )
             patches = tuple(
-                _patch(tensors[f"direction.{i}"], **one) for i, one in enumerate(header["patches"])
+                _patch(tensors[f"direction.{i}"], tensors.get(f"gate.{i}"), **one)
+                for i, one in enumerate(header["patches"])
             )
             about = dict(header["about"]) | ({"hub": found.origin} if found.origin else {})
         except RoleLensError:
@@ -183,13 +198,23 @@ def read_patches(path: str | Path) -> SavedPatches:
     return SavedPatches(patches, about)
 
 
+def _gate_header(gate: Gate | None) -> dict[str, Any] | None:
+    if gate is None:
+        return None
+    numbers = {name: getattr(gate, name) for name in ("layer", "position", "threshold")}
+    return {**numbers, "fingerprint": gate.fingerprint and list(gate.fingerprint)}
+
+
 def _patch(
     direction: Tensor,
+    of_gate: Tensor | None,
     kind: str,
     layers: Any,
+    weights: Any,
     value: Any,
     tokens: Any,
     fingerprint: Any,
+    gate: Any,
     words: Any,
 ) -> Patch:
     if direction.dtype != torch.float32 or direction.ndim != 1:
@@ -200,11 +225,21 @@ def _patch(
     made = Patch.of(
         kind,
         direction,
-        layer=() if KINDS[kind].everywhere else layers,
+        layer=() if KINDS[kind].everywhere else dict(zip(layers, weights, strict=True)),
         value=value,
         tokens=tokens,
-        fingerprint=None if fingerprint is None else tuple(map(float, fingerprint)),
+        fingerprint=_fingerprint(fingerprint),
     )
+    if (gate is None) != (of_gate is None):
+        raise RoleLensError("it has half of a gate: the header or the direction is missing")
+    if gate is not None and of_gate is not None:
+        made = made.behind(
+            Gate(**{**gate, "fingerprint": _fingerprint(gate["fingerprint"])}, direction=of_gate)
+        )
     # A unit vector that is normalised again may differ in its last digit.
     same = torch.allclose(made.direction, direction, rtol=1e-5, atol=1e-6)
     return replace(made, direction=direction) if same else made
+
+
+def _fingerprint(numbers: Any) -> Fingerprint | None:
+    return None if numbers is None else tuple(map(float, numbers))

@@ -46,3 +46,14 @@ def shifted(
         tensor([[[[2., 6.]]]])
     """
     return stream.addcmul(shift[..., None], directions[:, None, None])
+
+
+def lengths(stream: Stream) -> Float[Tensor, "candidate row pos"]:
+    """Length of every token's residual stream.
+
+    Examples:
+        >>> from role_lens.patches import lengths
+        >>> lengths(torch.tensor([3.0, 4.0]).view(1, 1, 1, 2))    # candidate, row, pos, d_model
+        tensor([[[5.]]])
+    """
+    return einops.reduce(stream.square(), "candidate row pos d -> candidate row pos", "sum").sqrt()

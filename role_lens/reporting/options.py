@@ -7,7 +7,7 @@ They import nothing heavy, so that help and mistyped options are answered at onc
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,6 +18,7 @@ from role_lens.direction_spec import DirectionSpec
 from role_lens.errors import RoleLensError
 from role_lens.patches.kind import KINDS
 from role_lens.questions.question import Question, Template
+from role_lens.schedule import ONE
 from role_lens.scoring.asking import Asking
 
 if TYPE_CHECKING:
@@ -99,10 +100,15 @@ class PatchOptions:
     coefficient: float | None = None
     """How many times the raw direction; without it, once."""
     kinds: tuple[str, ...] = ("add",)
-    """What is done with the direction: add, add_normed, ablate, clamp, cap. Each kind is tried
-    alone."""
+    """What is done with the direction: add, add_normed, ablate, clamp, cap, rotate. Each kind is
+    tried alone."""
     value: float | None = None
-    """For clamp and cap: the projection. Without it, the mean projection of the role's prompts."""
+    """For clamp and cap: the projection. Without it, the mean projection of the role's prompts. For
+    rotate: the angle in degrees. Without it, that between the means of the role's prompts and of
+    their contrast."""
+    schedule: str = DirectionSpec.schedule
+    """How an addition or rotation is shared out over the layers around --layer: one (that layer
+    alone), range:W (W layers on each side) or bell:W (a standard deviation of W layers)."""
     tokens: str = "all"
     """Which tokens are changed: all, prompt, generated, last (of the prompt), answer (the last of
     the prompt and all generated), not_first, or a span such as prompt[1:4] or answer[:3]."""
@@ -147,7 +153,7 @@ class PatchOptions:
                 f"one kind goes into a file, got --kinds {' '.join(self.kinds)}: run once for each"
             )
         vectors = rl.RoleVectors.load(self.given("vectors"))
-        one_of = self.spec if KINDS[self.kinds[0]].number == "coefficient" else self.spec.alone
+        one_of = self.spec if KINDS[self.kinds[0]].has_strength else self.spec.alone
         about = rl.experiments.about_direction(vectors, one_of)
         return rl.patches.SavedPatches((self._patch(vectors, self.kinds[0]),), about)
 
@@ -160,7 +166,7 @@ class PatchOptions:
         """
         times = 1.0 if self.coefficient is None else self.coefficient
         place = self.given("role"), self.given("layer")
-        return DirectionSpec(*place, self.position, self.contrast, times)
+        return DirectionSpec(*place, self.position, self.contrast, times, self.schedule)
 
     def given(self, name: str) -> Any:
         """An option that has to be given.
@@ -191,12 +197,17 @@ class PatchOptions:
                 f"--kinds needs at least one kind, each named once; got {list(self.kinds)}"
             )
         numbers = {kind: KINDS[kind].number for kind in self.kinds}
-        takes_value = [kind for kind in KINDS if KINDS[kind].number == "value"]
-        if self.value is not None and "value" not in numbers.values():
+        takes_value = [kind for kind in KINDS if _takes_value(kind)]
+        if self.value is not None and not any(map(_takes_value, self.kinds)):
             raise RoleLensError(
                 f"--value is for kinds {' and '.join(takes_value)}, got --kinds {' '.join(numbers)}"
             )
-        needs = {"coefficient"} if self.value is not None else {"coefficient", "value"}
+        if self.schedule != ONE and not all(KINDS[kind].has_strength for kind in self.kinds):
+            able = [kind for kind in KINDS if KINDS[kind].has_strength]
+            raise RoleLensError(
+                f"--schedule is for kinds {' and '.join(able)}, got --kinds {' '.join(numbers)}"
+            )
+        needs = {"coefficient"} if self.value is not None else {"coefficient", "value", "angle"}
         if self.spec.coefficient != 1.0 and not needs & {*numbers.values()}:
             raise RoleLensError(
                 f"--coefficient is not for --kinds {' '.join(numbers)}"
@@ -206,13 +217,19 @@ class PatchOptions:
     def label(self, kind: str) -> str:
         """What a patch is called in tables: kind, coefficient, and the direction's address."""
         number = KINDS[kind].number
-        if number == "value" and self.value is not None:
-            return f"{kind} to {self.value:g} {self.spec.alone}"
+        if self.value is not None and _takes_value(kind):
+            how = f"by {self.value:g} degrees" if number == "angle" else f"to {self.value:g}"
+            return f"{kind} {how} {replace(self.spec, coefficient=None)}"
         return f"{kind} {self.spec if number else self.spec.alone}"
 
     def _patch(self, vectors: "RoleVectors", kind: str) -> "Patch":
-        value = self.value if KINDS[kind].number == "value" else None
+        value = self.value if _takes_value(kind) else None
         return vectors.patch(kind, self.spec, value=value, tokens=self.tokens)
+
+
+def _takes_value(kind: str) -> bool:
+    """Whether --value is for this kind."""
+    return KINDS[kind].number in ("value", "angle")
 
 
 @dataclass(frozen=True)

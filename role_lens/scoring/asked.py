@@ -27,7 +27,8 @@ from role_lens.patches.patch import Combined
 from role_lens.patches.token_masks import changes_first_answer
 from role_lens.questions.question import Question, question_list
 from role_lens.scoring.asking import Asking, check_likelihood
-from role_lens.scoring.engine import Scorer, engine
+from role_lens.scoring.engine import engine
+from role_lens.scoring.gated import GatedScorer
 from role_lens.scoring.identity import content_hash, model_identity
 from role_lens.scoring.items import Item, tokenize_question
 from role_lens.scoring.margin import MarginDesign
@@ -158,15 +159,17 @@ class AskedQuestions:
             "tokens": content_hash([astuple(item) for item in self.items]),
         }
 
-    def scorer(self) -> Scorer:
+    def scorer(self) -> GatedScorer:
         """What scores the questions under patches. It holds the residual stream of all of them.
 
         Its `logprobs` takes candidates and gives the log-likelihood of each option's tokens, in
         nats, by candidate, question and option; NaN where a question has fewer options. Each
         candidate is a tuple of patches that act together. Those that are scored at once have the
-        same kinds, layers and token masks.
+        same kinds, layers and token masks; a patch behind a gate acts on those questions at whose
+        prompts the gate is open.
         """
-        return engine(self.model, self.items, self.asker.budget)
+        scorer = engine(self.model, self.items, self.asker.budget)
+        return GatedScorer(scorer, self.model, self.items)
 
     @cached_property
     def margin_design(self) -> MarginDesign:

@@ -89,8 +89,11 @@ def hash_of_patches(patches: Sequence[Patch]) -> str:
     """
     parts: list[Any] = []
     for patch in patches:
-        parts += [patch.kind, list(patch.layers), patch.value, patch.tokens]
+        parts += [patch.kind, list(patch.layers), list(patch.weights), patch.value, patch.tokens]
         parts.append(patch.direction.numpy().tobytes())
+        if (gate := patch.gate) is not None:
+            parts += ["gate", gate.layer, gate.position, gate.threshold]
+            parts.append(gate.direction.numpy().tobytes())
     return content_hash(*parts)
 
 

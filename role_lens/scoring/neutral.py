@@ -66,7 +66,7 @@ class NeutralPrompts:
             pad_right(model, rest[start : start + n], index[start : start + n])
             for start in range(0, len(rest), n)
         ]
-        self._replays = isinstance(asked.scorer(), Replay)
+        self._replays = isinstance(asked.scorer().inner, Replay)
         self._before = self._logprobs(None)
 
     def divergence(self, patch: Patch) -> float:

@@ -176,10 +176,17 @@ def tunable(patches: Patches) -> Combined:
     if not several:
         raise RoleLensError("expected a patch to tune, got None: that is the unchanged model")
     for patch in several:
-        if KINDS[patch.kind].number != "coefficient":
-            raise RoleLensError(f"a patch of kind {patch.kind!r} has no strength: tune an addition")
+        if not KINDS[patch.kind].has_strength:
+            raise RoleLensError(
+                f"a patch of kind {patch.kind!r} has no strength: tune an addition or a rotation"
+            )
+        if patch.gate is not None:
+            raise RoleLensError(
+                "the patch is behind a gate, which opens for few of the prompts here: tune "
+                "patch.behind(None), and put what is found behind the gate"
+            )
         if patch.value == 0:
-            raise RoleLensError("the patch's coefficient is 0: no strength of it changes anything")
+            raise RoleLensError("the patch's number is 0: no strength of it changes anything")
     return several
 
 

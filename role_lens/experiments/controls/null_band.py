@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm.auto import tqdm
 
+from role_lens.direction_spec import DirectionSpec
 from role_lens.experiments.candidates import candidates_of
 from role_lens.experiments.condition_kinds import ConditionKind
 from role_lens.experiments.condition_scores import score_conditions
@@ -30,11 +31,12 @@ from role_lens.experiments.selection import KLLimit
 from role_lens.experiments.store import TABLE
 from role_lens.experiments.sweeps import open_sweep
 from role_lens.patches.patch import Patch
+from role_lens.schedule import layer_weights
 from role_lens.scoring.asked import AskedQuestions
 from role_lens.scoring.identity import content_hash
 from role_lens.vectors import RoleVectors
 
-_COLUMNS = ["role", "number", "layer", "coefficient", "direction"]
+_COLUMNS = ["role", "number", "layer", "coefficient", "schedule", "direction"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +60,18 @@ class RandomChoice:
     """The layer whose input it is added to."""
     coefficient: float
     """How many times it is added."""
+    schedule: str
+    """How it is shared out over the layers around that one."""
     direction: Float[Tensor, " d_model"]
     """The raw direction."""
+    n_layers: int
+    """Number of the model's layers."""
 
     @property
     def patch(self) -> Patch:
         """The patch that adds the direction."""
-        return Patch.add(self.direction, layer=self.layer, coefficient=self.coefficient)
+        weights = layer_weights(self.schedule, self.layer, self.n_layers)
+        return Patch.add(self.direction, layer=weights, coefficient=self.coefficient)
 
 
 def choose_random(
@@ -101,7 +108,8 @@ def choose_random(
         >>> len(band)    # 20 rotations, 2 roles
         40
     """
-    selection = selection.within(vectors.n_layers)
+    n_layers = vectors.n_layers
+    selection = selection.within(n_layers)
     store = open_sweep(asked, vectors, out)
     key = content_hash({"selection": asdict(selection), "seed": plan.seed})[:16]
     limit = KLLimit(asked, selection)
@@ -111,7 +119,7 @@ def choose_random(
         return kept_gradient(store, asked)
 
     @cache
-    def screened(number: int) -> dict[str, list[Patch]]:
+    def screened(number: int) -> dict[str, list[tuple[DirectionSpec, Patch]]]:
         turned = rotation(vectors, plan.seed, number)
         ranked = by_estimate(
             turned,
@@ -120,32 +128,34 @@ def choose_random(
             selection.grid.screen,
             allowed=limit.allows(turned),
         )
-        return {role: [one.patch(turned) for one in some] for role, some in ranked.items()}
+        return {
+            role: [(one.spec, one.patch(turned)) for one in some] for role, some in ranked.items()
+        }
 
     @cache
     def exact() -> dict[tuple[Any, ...], float]:
         several = {
             (role, f"{number}/{place}"): patch
             for number in range(plan.n_random)
-            for role, patches in screened(number).items()
-            if len(patches) > 1
-            for place, patch in enumerate(patches)
+            for role, some in screened(number).items()
+            if len(some) > 1
+            for place, (_, patch) in enumerate(some)
         }
         return _mean_margins(asked, several, store.path / "random")
 
     def choose(number: int) -> pd.DataFrame:
         chosen = []
-        for role, patches in screened(number).items():
-            ranked = list(patches)
-            if len(patches) > 1:
-                means = np.array([exact()[role, f"{number}/{i}"] for i in range(len(patches))])
+        for role, some in screened(number).items():
+            ranked = list(some)
+            if len(some) > 1:
+                means = np.array([exact()[role, f"{number}/{i}"] for i in range(len(some))])
                 # One without a margin is never chosen, as for the role itself.
                 order = np.argsort(np.nan_to_num(-means, nan=np.inf), kind="stable")
-                ranked = [patches[place] for place in order if np.isfinite(means[place])]
-            for patch in ranked:
+                ranked = [some[place] for place in order if np.isfinite(means[place])]
+            for spec, patch in ranked:
                 if limit.allows_patch(patch):
-                    (layer,) = patch.layers
-                    chosen.append((role, number, layer, patch.value, patch.direction.tolist()))
+                    what = (spec.layer, spec.coefficient, spec.schedule, patch.direction.tolist())
+                    chosen.append((role, number, *what))
                     break
         return pd.DataFrame(chosen, columns=_COLUMNS)
 
@@ -154,9 +164,9 @@ def choose_random(
         for number in tqdm(range(plan.n_random), desc="random choices", disable=not asked.progress)
     )
     return [
-        RandomChoice(role, number, layer, value, torch.tensor(direction, dtype=torch.float32))
+        RandomChoice(role, number, layer, times, schedule, torch.tensor(row).float(), n_layers)
         for table in tables
-        for role, number, layer, value, direction in table.itertuples(index=False, name=None)
+        for role, number, layer, times, schedule, row in table.itertuples(index=False, name=None)
     ]
 
 

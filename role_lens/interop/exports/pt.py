@@ -57,7 +57,7 @@ def _actions(
     for patch in patches:
         if patch.kind == "add":
             continue
-        if patch.kind not in ("clamp", "ablate") or patch.tokens != "all":
+        if patch.kind not in ("clamp", "ablate") or patch.tokens != "all" or patch.gate:
             additions((patch,), "lm-eval's steered model")  # refuses it
         if patch.kind == "ablate":
             everything = re.compile("|".join(writers.modules))

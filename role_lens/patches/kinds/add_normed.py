@@ -5,23 +5,15 @@ direction or, with a negative coefficient, away from it, by an angle that grows 
 coefficient. It acts on the input of some layers.
 """
 
-import einops
-from jaxtyping import Float
-from torch import Tensor
-
 from role_lens.patches.kind import PatchKind
-from role_lens.patches.stream import Directions, Stream, Values, shifted
+from role_lens.patches.stream import Directions, Stream, Values, lengths, shifted
 
 
 def _add_normed(stream: Stream, directions: Directions, values: Values) -> Stream:
     moved = shifted(stream, values[:, None, None], directions)
     # A token that the addition takes to exactly zero has no direction left, and stays zero.
-    ratio = _length(stream) / _length(moved).clamp_min(1e-30)
+    ratio = lengths(stream) / lengths(moved).clamp_min(1e-30)
     return moved * ratio[..., None]
-
-
-def _length(stream: Stream) -> Float[Tensor, "candidate row pos"]:
-    return einops.reduce(stream.square(), "candidate row pos d -> candidate row pos", "sum").sqrt()
 
 
 KIND = PatchKind(
