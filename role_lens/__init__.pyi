@@ -17,6 +17,7 @@ from ._run.activations import activations_at
 from ._run.tokens import encode_chat
 from .chat import chat_text
 from .compute import Compute
+from .conversation import Conversation
 from .direction_spec import DirectionSpec
 from .endpoint import Endpoint
 from .errors import RoleLensError
@@ -42,6 +43,7 @@ __all__ = [
     "NEUTRAL_PERSONA",
     "Asking",
     "Compute",
+    "Conversation",
     "DirectionSpec",
     "Endpoint",
     "Exam",

@@ -11,6 +11,7 @@ from typing import Any
 
 from role_lens.checks import real_number, whole_number
 from role_lens.schedule import ONE, check_schedule
+from role_lens.values import plain
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class DirectionSpec:
             2.0
         """
         fields = ("role", "layer", "position", "contrast", "coefficient", "schedule")
-        return DirectionSpec(**{name: row[name] for name in fields})
+        return DirectionSpec(**{name: plain(row[name]) for name in fields})
 
     @property
     def alone(self) -> "DirectionSpec":

@@ -22,13 +22,13 @@ from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.forward import next_logits
 from role_lens._run.tokens import Batch, check_length, encode_begun, encode_chat, stop_token_ids
 from role_lens.checks import check_is, set_temperature, string, whole_number
+from role_lens.conversation import Conversation, Prompt, asked_list, last_said
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
 from role_lens.patches.gate import acting
 from role_lens.patches.hooks import attached
 from role_lens.patches.patch import Combined, Patches, combined
 from role_lens.patches.token_masks import TokenWindow
-from role_lens.prompts import prompt_list
 from role_lens.values import shown
 
 Hooks = list[tuple[str, Callable[..., Any]]]
@@ -79,7 +79,7 @@ class Completion:
 
 def generate(
     model: Model,
-    prompts: str | Sequence[str],
+    prompts: Prompt | Sequence[Prompt],
     *,
     patch: Patches = None,
     max_new_tokens: int = 64,
@@ -90,11 +90,13 @@ def generate(
     """Answer prompts, each formatted as one user turn, with a patched model or without a patch.
 
     Args:
-        prompts: one prompt or several.
+        prompts: one prompt or several; a `Conversation` stands for its last message, which is
+            answered after all that was said before. To token masks that is prompt too.
         patch: a patch, or several that act together in the order given; None for the unpatched
             model. A patch changes the tokens that its token mask names.
         max_new_tokens: longest answer, in tokens.
-        system: system message; None for the chat template's own default.
+        system: system message; None for the chat template's own default. A conversation that has
+            its own keeps it.
         sampling: temperature, seed, cache and batch size.
         progress: show a progress bar.
 
@@ -113,7 +115,7 @@ def generate(
     """
     completions = complete(
         model,
-        [prompts] if isinstance(prompts, str) else prompts,
+        [prompts] if isinstance(prompts, str | Conversation) else prompts,
         patch=patch,
         max_new_tokens=max_new_tokens,
         system=system,
@@ -121,13 +123,13 @@ def generate(
         progress=progress,
     )
     texts = [completion.text for completion in completions]
-    return texts[0] if isinstance(prompts, str) else texts
+    return texts[0] if isinstance(prompts, str | Conversation) else texts
 
 
 @has_model_to_itself
 def complete(
     model: Model,
-    prompts: Sequence[str],
+    prompts: Sequence[Prompt],
     *,
     patch: Patches = None,
     max_new_tokens: int = 64,
@@ -151,7 +153,7 @@ def complete(
     for one in patches:
         one.check(model)
     max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1)
-    prompts = prompt_list(prompts)
+    prompts = asked_list(prompts)
     if begun is None:
         begins: list[list[int]] = [[] for _ in prompts]
         heads = encode_chat(model, prompts, system)
@@ -165,7 +167,10 @@ def complete(
     sequences = [head + begin for head, begin in zip(heads, begins, strict=True)]
     longest = max(sequences, key=len)
     check_length(
-        model, len(longest), prompts[sequences.index(longest)], following=max_new_tokens - 1
+        model,
+        len(longest),
+        last_said(prompts[sequences.index(longest)]),
+        following=max_new_tokens - 1,
     )
     stops = torch.tensor(sorted(stop_token_ids(model, system)), dtype=torch.long)
     rows = sampling.batch_size or len(sequences)

@@ -103,8 +103,8 @@ def test_version(capsys):
 
 def test_commands_are_the_files_of_a_folder(capsys):
     assert set(COMMANDS) == {
-        *("answers", "bake", "compare", "demo", "evaluate", "export", "fit", "gate", "import"),
-        *("info", "lm_eval", "prompts", "push", "steer", "sweep", "tune"),
+        *("answers", "bake", "chat", "compare", "demo", "evaluate", "export", "fit", "gate"),
+        *("import", "info", "lm_eval", "monitor", "prompts", "push", "steer", "sweep", "tune"),
     }
     with pytest.raises(SystemExit) as stop:
         main(["--help"])

@@ -27,6 +27,7 @@ MADE = {
     "ablate": Patch.ablate,
     "clamp": lambda d: Patch.clamp(d, layer=1, value=3.0),
     "cap": lambda d: Patch.cap(d, layer=1, value=0.1),
+    "floor": lambda d: Patch.of("floor", d, layer=1, value=3.0),
     "rotate": lambda d: Patch.of("rotate", d, layer=1, value=40.0),
 }
 
@@ -275,7 +276,7 @@ def test_unknown_token_mask():
 def test_kinds_are_the_files_of_a_folder():
     assert (
         KINDS.names
-        == ("ablate", "add", "add_normed", "cap", "clamp", "rotate")
+        == ("ablate", "add", "add_normed", "cap", "clamp", "floor", "rotate")
         == tuple(sorted(MADE))
     )
     assert {name: KINDS[name].number for name in KINDS} == {
@@ -284,6 +285,7 @@ def test_kinds_are_the_files_of_a_folder():
         "add_normed": "coefficient",
         "cap": "value",
         "clamp": "value",
+        "floor": "value",
         "rotate": "angle",
     }
     assert [name for name in KINDS if KINDS[name].raw] == ["add", "add_normed"]
@@ -437,14 +439,14 @@ def test_weights_of_layers(llama):
             direction, layer={1: float("nan")}
         ),
         "needs at least one layer": lambda: Patch.add(direction, layer={}),
-        "can't be shared out over layers": lambda: Patch.clamp(
-            direction, layer={1: 0.5, 2: 0.5}, value=1.0
+        "can't be shared out over layers": lambda: Patch.of(
+            "clamp", direction, layer={1: 0.5, 2: 0.5}, value=1.0
         ),
     }
     for message, make in refused.items():
         with pytest.raises(RoleLensError, match=message):
             make()
-    assert Patch.clamp(direction, layer={1: 1.0, 2: 1.0}, value=1.0).layers == (1, 2)
+    assert Patch.of("clamp", direction, layer={1: 1.0, 2: 1.0}, value=1.0).layers == (1, 2)
 
 
 @pytest.mark.parametrize("schedule", ["two", "range", "range:0", "bell:-1", "bell:1.5", ""])

@@ -39,7 +39,7 @@ GROUND = {
         "schedule",
     ),
     *("chat", "checks", "loading", "process_setting", "prompts", "rows", "torch_defaults"),
-    *("schedule", "values"),
+    *("conversation", "schedule", "values"),
 }
 IN_TOP = {"patches", "finders"}
 PUBLIC = ("role_lens", *(f"role_lens.{name}" for name in (

@@ -15,9 +15,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from role_lens.chat import assistant_turn, chat_text, has_chat_template, token_ids
+from role_lens.conversation import Prompt, asked_list, last_said
 from role_lens.errors import RoleLensError, TooLongError
 from role_lens.models import Model, check_model, is_bridge
-from role_lens.prompts import prompt_list
 
 # Endings that a tokenizer might merge with the template's first tokens.
 _ENDINGS = ("a", "7", "?", ".", "!", ")", '"', "…")
@@ -33,8 +33,15 @@ class Batch:
     index: tuple[int, ...]
 
 
-def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None) -> list[list[int]]:
-    """Token ids of each prompt, formatted as one user turn by `chat_text`.
+def encode_chat(
+    model: Model, prompts: Sequence[Prompt], system: str | None = None
+) -> list[list[int]]:
+    """Token ids of each prompt, formatted as one user turn by `chat_text`, and of each
+    conversation, up to where the answer to its last message begins.
+
+    Args:
+        system: system message; None for the chat template's own default. A conversation that has
+            its own keeps it.
 
     Raises:
         RoleLensError: an empty list, an empty prompt, or one longer than the model's context.
@@ -46,17 +53,25 @@ def encode_chat(model: Model, prompts: Sequence[str], system: str | None = None)
     check_model(model)
     chat = has_chat_template(model)
     sequences = []
-    for number, prompt in enumerate(prompt_list(prompts)):
-        if not prompt.strip():
+    for number, prompt in enumerate(asked_list(prompts)):
+        if not last_said(prompt).strip():
             raise RoleLensError(f"prompt {number} is empty: {prompt!r}")
-        ids = encode_text(model, chat_text(model, prompt, system), special=not chat)
-        check_length(model, len(ids), prompt)
+        ids = encode_text(model, formatted(model, prompt, system), special=not chat)
+        check_length(model, len(ids), last_said(prompt))
         sequences.append(ids)
     return sequences
 
 
+def formatted(model: Model, prompt: Prompt, system: str | None = None) -> str:
+    """A prompt or a conversation as the chat template formats it, up to where the answer begins."""
+    if isinstance(prompt, str):
+        return chat_text(model, prompt, system)
+    own = system if prompt.system is None else prompt.system
+    return chat_text(model, last_said(prompt), own, prompt.turns)
+
+
 def encode_begun(
-    model: Model, prompts: Sequence[str], begun: Sequence[str], system: str | None = None
+    model: Model, prompts: Sequence[Prompt], begun: Sequence[str], system: str | None = None
 ) -> tuple[list[list[int]], list[list[int]]]:
     """Token ids of prompts as `encode_chat` has them, and of how the answer to each begins.
 
@@ -73,7 +88,7 @@ def encode_begun(
         if not answer:
             answers.append([])
             continue
-        text = chat_text(model, prompt, system) + (turn.header if chat else "")
+        text = formatted(model, prompt, system) + (turn.header if chat else "")
         lead = turn.lead if chat else " "
         sequences[i], (one,) = encode_continuations(model, text, [lead + answer], special=not chat)
         answers.append(one)

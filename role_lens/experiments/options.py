@@ -73,11 +73,12 @@ class Grid:
     """Role minus base prompts (`base`), role minus the mean of the other roles (`roles`), or
     another finder's contrast."""
     kinds: tuple[str, ...] = ("add",)
-    """What is done with the directions: `add`, `add_normed`, `ablate`, `clamp`, `cap`, `rotate`."""
+    """What is done with the directions: `add`, `add_normed`, `ablate`, `clamp`, `cap`, `floor`,
+    `rotate`."""
     coefficients: tuple[float, ...] = (1.0,)
-    """How many times the raw direction is added; for clamp and cap, how many times the role
-    prompts' mean projection is set; for rotate, how many times the angle between the means of the
-    role's prompts and of their contrast. An ablation has none."""
+    """How many times the raw direction is added; for clamp, cap and floor, how many times the mean
+    projection of the role's prompts is the value; for rotate, how many times the angle between the
+    means of the role's prompts and of their contrast is turned. An ablation has none."""
     schedules: tuple[str, ...] = (ONE,)
     """How what is done at a layer is shared out over the layers around it: `one` (that layer
     alone), `range:W` (W layers on each side) or `bell:W` (a standard deviation of W layers). For

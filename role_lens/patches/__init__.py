@@ -2,7 +2,7 @@
 
     from role_lens.patches import KINDS, Patch
 
-    KINDS.names              # ("ablate", "add", "add_normed", "cap", "clamp", "rotate")
+    KINDS.names              # ("ablate", "add", "add_normed", "cap", "clamp", "floor", "rotate")
     with Patch.add(direction, layer=15).on(model): ...
 
 To add a kind of patch is to add a file to `role_lens.patches.kinds`.

@@ -38,7 +38,7 @@ class Gate:
     Examples:
         >>> gate = Gate(vectors.direction("poet", layer=1), layer=1, threshold=0.0)
         >>> vectors.add("poet", layer=2).behind(gate)
-        Patch(add, layers [2], value 1, tokens all, |d| 0.155, behind Gate(layer 1, ... above 0))
+        Patch(add, layers [2], value 1, tokens all, |d| 4.25, behind Gate(layer 1, ... above 0))
     """
 
     direction: Float[Tensor, " d_model"]

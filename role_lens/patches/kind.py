@@ -1,6 +1,6 @@
 """Defines what a kind of patch is: how and where it changes the residual stream.
 
-    KINDS.names              # ("ablate", "add", "add_normed", "cap", "clamp", "rotate")
+    KINDS.names              # ("ablate", "add", "add_normed", "cap", "clamp", "floor", "rotate")
     KINDS["add"].hook_points((15,), model)          # ["blocks.15.hook_resid_pre"]
 
 Each kind is one file in `role_lens.patches.kinds`.

@@ -44,6 +44,7 @@ class Patch:
       between them and after the last block;
     - clamp: x + (value - p)·u on the input of the given layers;
     - cap: x + min(0, value - p)·u, the same as clamp where p is above `value`, else nothing;
+    - floor: x + max(0, value - p)·u, the same as clamp where p is below `value`, else nothing;
     - rotate: x turned towards d by an angle, at its own length, and never past d.
 
     An addition or a rotation can be shared out over several layers by weights, see
@@ -69,9 +70,9 @@ class Patch:
     weights: tuple[float, ...]
     """How much of the value each of the layers takes: one number for each, by default 1."""
     value: float
-    """The kind's number: the coefficient of an addition; for `clamp` and `cap` the projection p
-    that is set or not exceeded, in the residual stream's units; for `rotate` the angle in degrees.
-    `ablate` has no use for it."""
+    """The kind's number: the coefficient of an addition; for `clamp`, `cap` and `floor` the
+    projection p that is set, or the highest or the lowest one, in the residual stream's units; for
+    `rotate` the angle in degrees. `ablate` has no use for it."""
     tokens: TokenMask = "all"
     """The token mask."""
     fingerprint: Fingerprint | None = None
@@ -120,7 +121,7 @@ class Patch:
         Examples:
             >>> Patch.of("clamp", torch.ones(4), layer=1, value=3.0)
             Patch(clamp, layers [1], value 3, tokens all, |d| 1)
-            >>> Patch.of("rotate", torch.ones(4), layer={1: 0.5, 2: 0.5}, value=20)
+            >>> Patch.of("rotate", torch.ones(4), layer={1: 0.5, 2: 0.5}, value=20.0)
             Patch(rotate, layers [1, 2], weights [0.5, 0.5], value 20, tokens all, |d| 1)
         """
         found = KINDS[kind]
@@ -367,7 +368,7 @@ class Patch:
             place: index into `hook_names`, and where a kind acts at layers, into `layers`.
 
         Examples:
-            >>> Patch.add(torch.ones(4), layer={1: 0.25, 2: 0.75}, coefficient=4).number_at(1)
+            >>> Patch.add(torch.ones(4), layer={1: 0.25, 2: 0.75}, coefficient=4.0).number_at(1)
             3.0
         """
         return self.value * self.weights[place] if self.weights else self.value

@@ -1,3 +1,4 @@
+from .conversations import monitor
 from .geometry import geometry_by_layer, likeness_by_chance, role_tree
 from .lens import layer_logprobs, logit_lens, most_likely, name_logits
 from .patchscopes import TARGET, Injection, patchscope, placeholder_positions, word_states
@@ -20,6 +21,7 @@ __all__ = [
     "leave_one_out",
     "likeness_by_chance",
     "logit_lens",
+    "monitor",
     "most_likely",
     "name_logits",
     "patchscope",

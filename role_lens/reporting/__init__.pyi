@@ -9,12 +9,12 @@ from .figures import (
     plot_comparison,
     plot_cosines,
     plot_scores,
-    plot_strengths,
     plot_transfer,
     save_figure,
 )
 from .options import ModelOptions, QuestionOptions
 from .report import Report
+from .steering_figures import plot_conversations, plot_strengths
 from .terminal import reported, say
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "place_of",
     "plot_by_layer",
     "plot_comparison",
+    "plot_conversations",
     "plot_cosines",
     "plot_scores",
     "plot_strengths",

@@ -41,12 +41,6 @@ CONTRAST_STYLE = _Styles(
 """Contrast -> how its lines are drawn. They differ in line style and lightness too, and so can
 be told apart in greyscale."""
 
-_COSTS = {
-    "kl": "KL (nats)",
-    "fluency_loss": "fluency lost (nats)",
-    "repetition": "repetition (share)",
-    "cut_off": "cut off (share)",
-}
 _SHADES = ("#1f3b73", "#a9bcd8", "#d9822b", "#5b9e6f")
 OUTLINED = [withStroke(linewidth=2, foreground="white")]
 """Path effects for black text and lines on dark colours: a white outline."""
@@ -79,62 +73,6 @@ def plot_by_layer(table: pd.DataFrame, path: str | Path, *, position: int) -> No
     for axis in (left, right):
         axis.set_xlabel(f"layer (position {position})")
         axis.legend(frameon=False, fontsize=8)
-    save_figure(figure, path)
-
-
-def plot_strengths(table: pd.DataFrame, path: str | Path, *, role: str | None = None) -> None:
-    """Draw the role against fluency, strength by strength, and what the guards measure.
-
-    Args:
-        table: as `role_lens.tuning.Tuned` has it.
-        path: the PNG file.
-        role: whose rank the aim is; None where it is a score.
-
-    Examples:
-        >>> import pandas as pd
-        >>> from role_lens.reporting import plot_strengths
-        >>> rows = {"strength": [0.0, 1.0], "aim": [-9.0, -2.0], "fluency_loss": [0.0, 0.3]}
-        >>> rows |= {"kl": [0.0, 0.2], "repetition": [0.0, 0.1], "cut_off": [0.0, 0.0]}
-        >>> table = pd.DataFrame(rows | {"broken": ["", ""], "chosen": [False, True]})
-        >>> plot_strengths(table, folder / "strengths.png", role="poet")
-        >>> (folder / "strengths.png").exists()
-        True
-    """
-    figure = Figure(figsize=(9, 3.8), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    by_rank = role is not None
-    aim = -table["aim"] if by_rank else table["aim"]
-    broken = table["broken"] != ""
-    left.plot(table["fluency_loss"], aim, color="#a9bcd8", linewidth=1, zorder=1)
-    for what, some, face in (("within", ~broken, "#1f3b73"), ("beyond", broken, "white")):
-        left.scatter(
-            table["fluency_loss"][some],
-            aim[some],
-            s=36,
-            facecolor=face,
-            edgecolor="#1f3b73",
-            label=f"{what} the guards",
-        )
-    chosen = table["chosen"]
-    left.scatter(
-        table["fluency_loss"][chosen], aim[chosen], s=90, color="#d9822b", label="chosen", zorder=3
-    )
-    for strength, x, y in zip(table["strength"], table["fluency_loss"], aim, strict=True):
-        left.annotate(f"{strength:.3g}", (x, y), (5, 4), textcoords="offset points", fontsize=8)
-    left.set(
-        title="Role against fluency, by strength",
-        xlabel="fluency lost (nats per token)",
-        ylabel=f"mean rank of the {role} (1: first)" if by_rank else "score",
-    )
-    if by_rank:
-        left.invert_yaxis()
-    left.legend(frameon=False, fontsize=8)
-    for (name, label), style in zip(_COSTS.items(), ("-", "--", "-.", ":"), strict=True):
-        right.plot(table["strength"], table[name], style, color="#1f3b73", label=label)
-    if chosen.any():
-        right.axvline(float(table["strength"][chosen].iloc[0]), color="#d9822b", label="chosen")
-    right.set(title="What it costs", xlabel="strength")
-    right.legend(frameon=False, fontsize=8)
     save_figure(figure, path)
 
 

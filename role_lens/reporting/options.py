@@ -100,12 +100,12 @@ class PatchOptions:
     coefficient: float | None = None
     """How many times the raw direction; without it, once."""
     kinds: tuple[str, ...] = ("add",)
-    """What is done with the direction: add, add_normed, ablate, clamp, cap, rotate. Each kind is
-    tried alone."""
+    """What is done with the direction: add, add_normed, ablate, clamp, cap, floor, rotate. Each
+    kind is tried alone."""
     value: float | None = None
-    """For clamp and cap: the projection. Without it, the mean projection of the role's prompts. For
-    rotate: the angle in degrees. Without it, that between the means of the role's prompts and of
-    their contrast."""
+    """For clamp, cap and floor: the projection. Without it, the mean projection of the role's
+    prompts. For rotate: the angle in degrees. Without it, that between the means of the role's
+    prompts and of their contrast."""
     schedule: str = DirectionSpec.schedule
     """How an addition or rotation is shared out over the layers around --layer: one (that layer
     alone), range:W (W layers on each side) or bell:W (a standard deviation of W layers)."""
