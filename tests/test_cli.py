@@ -23,6 +23,7 @@ from role_lens import (
 from role_lens.cli import COMMANDS, main
 from role_lens.cli.tour import Material, run_demo
 from role_lens.interop import write_task
+from role_lens.patches import read_patches
 from role_lens.reporting import reported, say
 
 ADDED, ABLATED = "add 1 x poet@1 (base, position -1)", "ablate poet@1 (base, position -1)"
@@ -111,6 +112,34 @@ def test_commands_are_the_files_of_a_folder(capsys):
     assert stop.value.code == 0
     shown = capsys.readouterr().out
     assert all(name.replace("_", "-") in shown for name in COMMANDS)
+
+
+def test_gate(workplace, tmp_path, capsys):
+    """The rest of the prompts show how well the threshold does; the patch is what it was."""
+    patch, gated = tmp_path / "poet.safetensors", tmp_path / "gated.safetensors"
+    added = patching(workplace, coefficient="50")
+    assert main(["export", *added, "--out", str(patch)]) == 0
+    for name, texts in (("open", ["Sing it."] * 3), ("shut", ["Boil the egg."] * 2)):
+        lines = [f"{text} {number}" for number, text in enumerate(texts)]
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    common = ["--model", f"{workplace}/model"]
+    gate = ["gate", *common, *patching(workplace), "--patch", str(patch), "--out", str(gated)]
+    sets = ["--opening", f"{tmp_path}/open.txt", "--closed", f"{tmp_path}/shut.txt"]
+    code = main([*gate, *sets])
+    if code == 2:  # the two lie the other way round along this random model's direction
+        code = main([*gate, "--opening", sets[3], "--closed", sets[1]])
+    assert code == 0
+    out = capsys.readouterr().out
+    assert "Gate(layer 1, position -1, above" in out
+    assert re.search(
+        r"opens at \d+% of 1 prompts of poet, and by false alarm at \d+% of 1 others", out
+    )
+    (one,) = read_patches(gated).patches
+    assert (one.value, one.gate.layer) == (50.0, 1)
+    assert main(["steer", *common, "--prompt", "Hello?", "--patch", str(gated)]) == 0
+    assert (
+        main([*gate, "--closed", f"{tmp_path}/shut.txt", "--opening", f"{tmp_path}/none.txt"]) == 2
+    )
 
 
 def steer(workplace, *more, **changes):
@@ -247,7 +276,11 @@ def test_lm_eval_command(workplace, capsys):
         ("steer", {"position": "-50"}, "position -50 is out of range"),
         ("steer", {"vectors": "nowhere.safetensors"}, "no vectors at"),
         ("steer", {"prompt": " "}, "expected a prompt, got ' '"),
-        ("steer", {"value": "2"}, "--value is for kinds cap and clamp, got --kinds add"),
+        (
+            "steer",
+            {"value": "2"},
+            "--value is for kinds cap, clamp, floor, rotate, got --kinds add",
+        ),
         (
             "steer",
             {"kinds": "ablate", "coefficient": "2"},
@@ -255,8 +288,8 @@ def test_lm_eval_command(workplace, capsys):
         ),
         (
             "steer",
-            {"kinds": "rotate"},
-            "unknown kind of patch 'rotate': expected one of ablate, ad",
+            {"kinds": "reflect"},
+            "unknown kind of patch 'reflect': expected one of ablate, ad",
         ),
         ("steer", {"contrast": "odd"}, "unknown contrast 'odd': the vectors have base, roles"),
         ("steer", {"temperature": "-1"}, "temperature must be 0 or at least 0.001"),
@@ -304,7 +337,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ("fit", "--out roles", "it is a folder"),
         ("steer", "--prompt Hi --role poett --layer 1", "unknown role 'poett'"),
         ("steer", "--prompt Hi --role poet --layer 0", "the direction is zero"),
-        ("steer", "--prompt Hi --role poet --layer 1 --kinds rotate", "unknown kind of patch"),
+        ("steer", "--prompt Hi --role poet --layer 1 --kinds reflect", "unknown kind of patch"),
         (
             "steer",
             "--prompt Hi --role poet --layer 1 --value 2",
@@ -326,7 +359,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         ),
         ("sweep", "--roles baker --out s", "unknown role 'baker'"),
         ("sweep", "--contrasts odd --out s", "unknown contrast 'odd'"),
-        ("sweep", "--kinds rotate --out s", "unknown kind of patch 'rotate': expected one of"),
+        ("sweep", "--kinds reflect --out s", "unknown kind of patch 'reflect': expected one of"),
         ("sweep", "--layers 0 --out s", "or all its directions are zero, as at layer 0 of most"),
         ("sweep", "--scoring generate --out s", "'generate' is for evaluate only; sweeps and"),
         ("sweep", "--questions builtin --domain odd --out s", "unknown domain 'odd'"),

@@ -36,7 +36,7 @@ TEMPLATE = (
 # are the same: this is compiled, or read by the real parser, and not run.
 ONLY_READ = re.compile(
     r"qwen\.gguf|arc_(easy|challenge)|--questions mmlu|load_questions\(\"mmlu\"|--out does-it-help"
-    r"|\"does-it-help\"|--out (beekeeper-|economist-)?verdict\b"
+    r"|\"does-it-help\"|--out (beekeeper-|economist-|ceiling-)?verdict\b"
     r"|--comparison does-it-help|from steering_vectors"
     r"|path/to/qwen3|my_prompts|happy\.(gguf|safetensors)"
 )
@@ -45,6 +45,7 @@ INSTEAD = {
     "--device cuda": "--device cpu",
     "--dtype bfloat16": "--dtype float32",
     "tokens 256": "tokens 16",
+    "--lines lines.txt": "--lines lines.txt --max-new-tokens 4",
     "--out tuned": "--out tuned --most 1 --refinements 0 --bisections 0 --max-new-tokens 4",
     "Guards(max_kl=1.0)": "Guards(max_kl=1.0), most=1.0, refinements=0, bisections=0",
     "role-lens answers ": "role-lens answers --within 1 ",  # the stand-in is no judge
@@ -118,6 +119,7 @@ def workplace(little, tmp_path_factory):
     ]
     text = map(json.dumps, trees)
     (folder / "plants.jsonl").write_text("\n".join(text))
+    (folder / "lines.txt").write_text("Hello!\n/strength 3\nGo on.\n")
     shutil.copytree(little / "model", folder / "path" / "to" / "model")
     return folder
 

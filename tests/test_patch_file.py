@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from tiny import BASE, QUIET, ROLES
 
 from role_lens import Patch, RoleLensError, RoleVectors, generate
-from role_lens.patches import read_patches, write_patches
+from role_lens.patches import KINDS, read_patches, write_patches
 from role_lens.patches.patch_file import PATCHES
 
 
@@ -25,7 +25,7 @@ def header_of(path):
         return json.loads(file.metadata()[PATCHES])
 
 
-@pytest.mark.parametrize("kind", ["add", "add_normed", "ablate", "clamp", "cap"])
+@pytest.mark.parametrize("kind", KINDS.names)
 def test_a_patch_is_read_as_it_was_written(llama, vectors, kind, tmp_path):
     file = tmp_path / "p.safetensors"
     direction = vectors.direction("poet", layer=2)
@@ -40,7 +40,7 @@ def test_a_patch_is_read_as_it_was_written(llama, vectors, kind, tmp_path):
     patch.save(file)
     read = Patch.load(file)
     assert torch.equal(read.direction, patch.direction)
-    for name in ("kind", "layers", "value", "tokens", "fingerprint"):
+    for name in ("kind", "layers", "weights", "value", "tokens", "fingerprint"):
         assert getattr(read, name) == getattr(patch, name)
     read.check(llama)
     (words,) = (one["words"] for one in header_of(file)["patches"])

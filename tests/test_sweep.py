@@ -25,11 +25,15 @@ from role_lens import (
     read_sweep,
     sweep,
 )
+from role_lens.experiments.candidates import candidates_of
 from role_lens.experiments.condition_scores import score_conditions
 from role_lens.experiments.conditions import baseline
+from role_lens.experiments.screening import by_estimate
 from role_lens.experiments.sweeps import read_changes
 from role_lens.patches import KINDS
+from role_lens.schedule import layer_weights
 from role_lens.scoring import Asker
+from role_lens.scoring.attribution import mean_gradient
 from role_lens.scoring.replay import Replay
 
 QUESTIONS = [
@@ -373,8 +377,9 @@ def test_every_kind_of_patch_can_be_swept(llama, vectors, tmp_path):
     grid = Grid(("poet",), (1, 2), (-1,), kinds=KINDS.names, coefficients=(1.0, 0.5))
     effects = run(llama, vectors, tmp_path, grid)
     assert effects["kind"].value_counts().to_dict() == {
-        "add": 4, "add_normed": 4, "cap": 4, "clamp": 4, "ablate": 2, "none": 1,
-    }  # fmt: skip
+        **dict.fromkeys(("add", "add_normed", "cap", "clamp", "floor", "rotate"), 4),
+        **{"ablate": 2, "none": 1},
+    }
     patches = {"b": None}
     for row in effects.iloc[1:].itertuples():
         coefficient = None if row.kind == "ablate" else row.coefficient
@@ -384,6 +389,40 @@ def test_every_kind_of_patch_can_be_swept(llama, vectors, tmp_path):
     means = table.groupby("patch")["margin"].mean()
     for row in effects.iloc[1:].itertuples():
         assert row.effect == pytest.approx(means[str(row.Index)] - means["b"], abs=1e-5)
+
+
+def test_schedules_are_swept_and_estimated(llama, vectors, tmp_path):
+    """Each as `evaluate` scores the same patch; screening adds up what its layers would do."""
+    schedules = ("one", "range:1", "bell:1")
+    grid = Grid(("poet",), (1, 2), (-1,), kinds=("add", "rotate", "clamp"), schedules=schedules)
+    effects = run(llama, vectors, tmp_path / "all", grid)
+    assert effects.groupby("kind").size().to_dict() == {
+        "add": 6,
+        "clamp": 2,
+        "none": 1,
+        "rotate": 6,
+    }
+    patches = {"b": None}
+    for row in effects.iloc[1:].itertuples():
+        spec = DirectionSpec("poet", int(row.layer), -1, "base", row.coefficient, row.schedule)
+        patches[str(row.Index)] = vectors.patch(row.kind, spec)
+    table = evaluate(llama, QUESTIONS, patches, compute=QUIET)
+    means = table.groupby("patch")["margin"].mean()
+    for row in effects.iloc[1:].itertuples():
+        assert row.effect == pytest.approx(means[str(row.Index)] - means["b"], abs=1e-5)
+    asked = Asker(llama, compute=QUIET).ask(QUESTIONS)
+    tried = candidates_of(vectors, replace(grid, kinds=("add",)))
+    gradient = mean_gradient(asked)
+    direction = {layer: vectors.direction("poet", layer=layer) for layer in (1, 2)}
+
+    def estimate(spec):
+        weights = layer_weights(spec.schedule, spec.layer, llama.cfg.n_layers)
+        along = {at: float(gradient[at] @ direction[spec.layer]) for at in weights}
+        return sum(weight * along[at] for at, weight in weights.items())
+
+    ranked = [one.spec for one in by_estimate(vectors, tried, gradient)["poet"]]
+    assert len(ranked) == 6
+    assert ranked == sorted(ranked, key=estimate, reverse=True)
 
 
 def test_results_of_another_version_are_refused(llama, vectors, tmp_path):

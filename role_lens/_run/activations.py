@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from role_lens._run.budget import in_batches, token_budget
-from role_lens._run.exclusive import has_model_to_itself
+from role_lens._run.exclusive import has_model_to_itself, hooked
 from role_lens._run.fingerprint import has_hooks
 from role_lens._run.partial_pass import run_blocks
 from role_lens._run.past import Past
@@ -142,6 +142,28 @@ def activations_at(
             at = resid[layer, :, positions.index(position)]
             found[place, list(batch.index)] = at.float().cpu()
     return found
+
+
+@has_model_to_itself
+@torch.inference_mode()
+def states_of(model: Model, ids: Sequence[int], layer: int) -> Float[Tensor, "pos d_model"]:
+    """Residual stream entering a block at every token of one sequence, float32.
+
+    Patches that are attached to the model act.
+
+    Examples:
+        >>> states_of(model, encode_chat(model, ["Tea?"])[0], layer=1).shape
+        torch.Size([23, 32])
+    """
+    check_layer(model, layer)
+    kept: list[Tensor] = []
+
+    def keep(x: Tensor, hook: Any) -> None:
+        kept.append(x[0].float().cpu())
+
+    with hooked(model, [(f"blocks.{layer}.hook_resid_pre", keep)]):
+        model(torch.tensor([list(ids)], device=model.cfg.device))
+    return kept[0]
 
 
 @has_model_to_itself

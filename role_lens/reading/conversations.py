@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from role_lens._run.activations import activations_at, tail_means
+from role_lens._run.activations import states_of
 from role_lens._run.tokens import common_prefix_length, encode_begun, encode_chat
 from role_lens.conversation import Conversation
 from role_lens.directions import as_vector, unit
@@ -83,8 +83,7 @@ def monitor(
             rows.append((number, "assistant", answer))
             sequences.append(head + tokens)
             lengths.append(len(tokens))
-    means = tail_means(model, sequences, lengths)[:, layer]
-    (last,) = activations_at(model, sequences, [(layer, -1)])
+    means, last = _states(model, sequences, lengths, layer)
     table = pd.DataFrame(rows, columns=list(_COLUMNS))
     for name, direction in units.items():
         for states, what in ((means, ""), (last, " (last)")):
@@ -99,6 +98,23 @@ def _asked(conversation: Conversation) -> list[str]:
     """All that the user said."""
     pending = [] if conversation.prompt is None else [conversation.prompt]
     return [*(asked for asked, _ in conversation.turns), *pending]
+
+
+def _states(
+    model: Model, sequences: Sequence[Sequence[int]], lengths: Sequence[int], layer: int
+) -> tuple[Float[Tensor, "turn d_model"], Float[Tensor, "turn d_model"]]:
+    """The mean over the last tokens of each turn, and its last token alone.
+
+    Most turns are the beginning of the next one, which is then run for both.
+    """
+    means, last = [], []
+    whole: Sequence[int] = ()
+    for ids, length in zip(reversed(sequences), reversed(lengths), strict=True):
+        if list(whole[: len(ids)]) != list(ids):
+            whole, states = ids, states_of(model, ids, layer)
+        means.append(states[len(ids) - length : len(ids)].mean(dim=0))
+        last.append(states[len(ids) - 1])
+    return torch.stack(means[::-1]), torch.stack(last[::-1])
 
 
 def _n_before(model: Model, prompt: Conversation, ids: Sequence[int]) -> int:

@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from role_lens._run.exclusive import has_model_to_itself, hooked
+from role_lens._run.activations import states_of
+from role_lens._run.exclusive import has_model_to_itself
 from role_lens._run.tokens import check_length, encode_chat
 from role_lens.directions import as_vector, unit
 from role_lens.models import Model, check_layer
@@ -118,16 +119,8 @@ def project_tokens(
     window = TokenWindow(torch.tensor([len(ids)], device=model.cfg.device))
     ids += model.tokenizer(answer, add_special_tokens=False)["input_ids"] if answer else []
     check_length(model, len(ids), prompt)
-    tokens = torch.tensor([ids], device=model.cfg.device)
-    kept: list[Tensor] = []
-
-    def keep(x: Tensor, hook: Any) -> None:
-        kept.append(x[0].float().cpu())
-
-    name = f"blocks.{layer}.hook_resid_pre"
-    with attached(model, patch, window), hooked(model, [(name, keep)]):
-        model(tokens)
-    values = kept[0] @ unit(as_vector(direction))
+    with attached(model, patch, window):
+        values = states_of(model, ids, layer) @ unit(as_vector(direction))
     words = [model.tokenizer.decode([token]) for token in ids]
     return TokenView(tuple(words[1:]), tuple(values[1:].tolist()))
 

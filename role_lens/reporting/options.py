@@ -200,12 +200,12 @@ class PatchOptions:
         takes_value = [kind for kind in KINDS if _takes_value(kind)]
         if self.value is not None and not any(map(_takes_value, self.kinds)):
             raise RoleLensError(
-                f"--value is for kinds {' and '.join(takes_value)}, got --kinds {' '.join(numbers)}"
+                f"--value is for kinds {', '.join(takes_value)}, got --kinds {' '.join(numbers)}"
             )
         if self.schedule != ONE and not all(KINDS[kind].has_strength for kind in self.kinds):
             able = [kind for kind in KINDS if KINDS[kind].has_strength]
             raise RoleLensError(
-                f"--schedule is for kinds {' and '.join(able)}, got --kinds {' '.join(numbers)}"
+                f"--schedule is for kinds {', '.join(able)}, got --kinds {' '.join(numbers)}"
             )
         needs = {"coefficient"} if self.value is not None else {"coefficient", "value", "angle"}
         if self.spec.coefficient != 1.0 and not needs & {*numbers.values()}:

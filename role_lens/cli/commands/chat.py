@@ -8,6 +8,7 @@ them. After each answer stands how far the turn lies along the role's direction.
 """
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -25,6 +26,7 @@ def run(
     patching: Annotated[PatchOptions, tyro.conf.arg(name="")],
     options: Common,
     out: Path | None = None,
+    lines: Path | None = None,
     system: str | None = None,
     max_new_tokens: int = 128,
     temperature: float = 0.0,
@@ -35,12 +37,14 @@ def run(
     Args:
         out: A JSON file in which the conversation is kept after every answer; one that is there
             already goes on.
+        lines: A text file of what is to be said, line by line, in the place of the terminal.
         system: System message. Without one, the chat template's own.
         max_new_tokens: Longest answer, in tokens.
         temperature: 0 for greedy decoding; above, tokens are sampled.
         seed: Seed of the sampling.
     """
     sampling = rl.Sampling(temperature, seed)
+    script = None if lines is None else _lines(lines)
     earlier = Conversation(system=system)
     if out is not None and out.exists():
         earlier = Conversation.load(out)
@@ -48,13 +52,27 @@ def run(
             raise RoleLensError(f"{out} has another system message: leave out --system")
     talk = Talking(options.load(), patching, earlier, max_new_tokens, sampling, out)
     say(f"{talk.reply('/how')} /help lists what can be changed.")
-    while not talk.ended:
-        try:
-            line = input("> " if sys.stdin.isatty() else "")
-        except EOFError:
-            break
+    for line in _typed() if script is None else script:
         try:
             if reply := talk.reply(line):
                 say(reply)
         except RoleLensError as error:
             say(f"{error}")
+        if talk.ended:
+            break
+
+
+def _typed() -> Iterator[str]:
+    """What is typed, line by line, until the input ends."""
+    while True:
+        try:
+            yield input("> " if sys.stdin.isatty() else "")
+        except EOFError:
+            return
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        return file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise RoleLensError(f"can't read {file}: {getattr(error, 'strerror', error)}") from error
