@@ -107,7 +107,7 @@ def main(config: Config) -> None:
     shown = [column for column in numbers if "drift" not in column and column != "turn"]
     print(f"floor: {floor:.2f}")
     print(whole.groupby(["answers", "part"], sort=False)[shown].mean().round(2).T.to_string())
-    for number in (1, 10, 15, 20):
+    for number in [one for one in (1, 10, 15, 20) if one <= len(written.turns)]:
         print(f"\n{number}. {written.turns[number - 1][0]}")
         for name in texts:
             print(f"  {name}: {texts[name][number - 1]}")

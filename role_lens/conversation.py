@@ -43,9 +43,16 @@ class Conversation:
     """System message; None for the chat template's own default, or that of whoever asks."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "turns", tuple((asked, said) for asked, said in self.turns))
-        pending = [] if self.prompt is None else [self.prompt]
-        for text in [one for turn in self.turns for one in turn] + pending:
+        turns = tuple(self.turns)
+        if isinstance(self.turns, str) or not all(
+            isinstance(turn, tuple | list) and len(turn) == 2 for turn in turns
+        ):
+            raise RoleLensError(
+                f"turns must be pairs of a prompt and its answer, got {shown(self.turns)}"
+            )
+        object.__setattr__(self, "turns", tuple((asked, said) for asked, said in turns))
+        alone = [one for one in (self.prompt, self.system) if one is not None]
+        for text in [one for turn in self.turns for one in turn] + alone:
             if not string(text, "a message").strip():
                 raise RoleLensError(f"a message of a conversation is empty: {text!r}")
 

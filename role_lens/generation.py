@@ -154,9 +154,10 @@ def complete(
         one.check(model)
     max_new_tokens = whole_number(max_new_tokens, "max_new_tokens", least=1)
     prompts = asked_list(prompts)
+    asked = encode_chat(model, prompts, system)  # which is what gates look at
     if begun is None:
         begins: list[list[int]] = [[] for _ in prompts]
-        heads = encode_chat(model, prompts, system)
+        heads = asked
     else:
         started = [string(one, "begun") for one in begun]
         if isinstance(begun, str) or len(started) != len(prompts):
@@ -176,15 +177,15 @@ def complete(
     rows = sampling.batch_size or len(sequences)
     budget = Budget(rows * len(longest), most_rows=rows)
 
-    def run(some: Combined, rows: Sequence[int], batch: Batch) -> list[tuple[list[int], bool]]:
+    def run(some: Combined, indices: Sequence[int], batch: Batch) -> list[tuple[list[int], bool]]:
         steps = trange(max_new_tokens, desc="tokens", disable=not progress, leave=False)
-        batch = replace(batch, index=tuple(rows[place] for place in batch.index))
+        batch = replace(batch, index=tuple(indices[place] for place in batch.index))
         hooks = hooks_of(batch.index) if hooks_of else []
         with hooked(model, hooks):
             return _continue(model, batch, some, steps, stops, sampling)
 
     completions: dict[int, Completion] = {}
-    for some, those in acting(model, heads, patches).items():
+    for some, those in acting(model, asked, patches).items():
         run_some = partial(run, some, those)
         own = [sequences[row] for row in those]
         for batch, answers in in_batches(model, own, budget, run_some):

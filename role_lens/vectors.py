@@ -36,7 +36,7 @@ from role_lens.patches.kind import KINDS
 from role_lens.patches.patch import Patch
 from role_lens.patches.token_masks import TokenMask
 from role_lens.prompts import role_name
-from role_lens.schedule import layer_weights
+from role_lens.schedule import ONE, layer_weights
 from role_lens.values import shown
 
 FEW_ROLES = 8
@@ -265,6 +265,11 @@ class RoleVectors:
         if value is not None and takes not in ("value", "angle"):
             raise RoleLensError(
                 f"a patch of kind {kind!r} takes no value, got {value}: leave it out"
+            )
+        if spec.schedule != ONE and not KINDS[kind].has_strength:
+            raise RoleLensError(
+                f"a patch of kind {kind!r} can't be shared out over layers: leave the schedule "
+                f"out, got {spec.schedule}"
             )
         if takes is not None and value is None and spec.coefficient is None:
             raise RoleLensError(f"a patch of kind {kind!r} needs a coefficient, got None")

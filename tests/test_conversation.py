@@ -6,7 +6,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from tiny import BASE, CHAT_TEMPLATE, QUIET, ROLES, tiny_hf, tiny_tokenizer
+from tiny import BASE, CHAT_TEMPLATE, QUIET, ROLES, tiny_hf, tiny_tokenizer, unchecked
 
 from role_lens import Conversation, RoleLensError, RoleVectors, encode_chat, generate, load_model
 from role_lens._run.activations import activations_at
@@ -50,6 +50,14 @@ def test_messages_there_and_back(tmp_path):
 def test_bad_messages(messages, error):
     with pytest.raises(RoleLensError, match=error):
         Conversation.of_messages(messages)
+
+
+def test_bad_conversations():
+    for fields in ({"turns": "ab"}, {"turns": (("a",),)}, {"turns": (("a", "b", "c"),)}):
+        with pytest.raises(RoleLensError, match="turns must be pairs"):
+            unchecked(Conversation(), **fields)
+    with pytest.raises(RoleLensError, match="a message of a conversation is empty"):
+        Conversation(system="  ")
 
 
 def test_bad_files(tmp_path):
@@ -151,6 +159,15 @@ def test_talking_goes_on_line_by_line(talking, llama, vectors, tmp_path):
     assert "/strength X" in talking.reply("/help")
     talking.reply("/quit")
     assert talking.ended
+
+
+def test_a_file_that_ends_before_its_answer_can_go_on(talking):
+    talking.conversation = Conversation().said("Tea?")
+    with pytest.raises(RoleLensError, match="isn't answered yet"):
+        talking.reply("Hello?")
+    assert talking.reply("/back") == "Taken back; 0 turns are left."
+    talking.reply("Hello?")
+    assert len(talking.conversation.turns) == 1
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from tiny import QUIET
 
 from role_lens import (
     Asking,
+    Exam,
     Gate,
+    Patch,
     Question,
     RoleLensError,
     Sampling,
@@ -16,6 +18,8 @@ from role_lens import (
     generate,
 )
 from role_lens._run.activations import activations_at
+from role_lens.experiments import judge_patch
+from role_lens.generation import complete
 from role_lens.interop import export_patch
 from role_lens.patches import acting, read_patches, write_patches
 from role_lens.scoring import hash_of_patches
@@ -156,16 +160,36 @@ def test_a_file_keeps_the_gate(llama, gate, strong, tmp_path):
     prompts = PROMPTS[:2]
     assert generate(llama, prompts, patch=one) == generate(llama, prompts, patch=both[0])
     assert hash_of_patches([one]) != hash_of_patches([other])
+    for seed in range(20):  # a unit vector that is normalised again would often differ
+        direction = torch.randn(32, generator=torch.Generator().manual_seed(seed))
+        patch = strong.behind(Gate(direction, layer=1, threshold=0.5))
+        patch.save(path)
+        assert hash_of_patches([Patch.load(path)]) == hash_of_patches([patch])
+
+
+def test_a_gate_sees_the_prompt_and_not_how_the_answer_begins(llama, gate, strong):
+    opens = gate.opens(llama, PROMPTS).tolist()
+    begun = ["Well"] * len(PROMPTS)
+    plain, on, some = (
+        [one.text for one in complete(llama, PROMPTS, patch=p, begun=begun, max_new_tokens=5)]
+        for p in (None, strong, strong.behind(gate))
+    )
+    assert some == [s if is_open else p for s, p, is_open in zip(on, plain, opens, strict=True)]
 
 
 def test_what_can_not_decide_for_each_prompt_refuses(llama, gate, strong, tmp_path):
     gated = strong.behind(gate)
-    with pytest.raises(RoleLensError, match="hooks can't decide for each prompt"):
+    with pytest.raises(RoleLensError, match="acts at some prompts only, which hooks can't decide"):
         gated.on(llama)
     with pytest.raises(RoleLensError, match="a patch with a gate can't be expressed"):
         export_patch(gated, tmp_path / "gated.gguf")
     with pytest.raises(RoleLensError, match="the patch is behind a gate"):
         tune(llama, gated, tmp_path / "run")
+    questions = [Question("q", "Which?", ("ink", "oil"), 0, "s", "d")]
+    with pytest.raises(RoleLensError, match="the patch is behind a gate"):
+        judge_patch(llama, gated, Exam(questions), tmp_path / "judged")
+    with pytest.raises(RoleLensError, match="a matter of the prompt"):
+        gated.apply(torch.zeros(1, 1, 32))
     assert gated.behind(None).gate is None
 
 

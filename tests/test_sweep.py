@@ -425,6 +425,24 @@ def test_schedules_are_swept_and_estimated(llama, vectors, tmp_path):
     assert ranked == sorted(ranked, key=estimate, reverse=True)
 
 
+@pytest.mark.parametrize("layers", [(1, 2), (2, 1), (3, 1, 2)])
+def test_spread_candidates_of_several_layers_share_no_batch(tmp_path, layers):
+    """All begin at layer 0, but their weights are of other layers."""
+    model = tiny_bridge("llama", num_hidden_layers=6)
+    vectors = RoleVectors.fit(model, ROLES, BASE, compute=QUIET)
+    grid = Grid(("poet",), layers, (-1,), coefficients=(20.0,), schedules=("range:3",))
+    effects = run(model, vectors, tmp_path, grid).iloc[1:]
+    assert len(effects) == len(layers)
+    patches = {"b": None}
+    for layer in layers:
+        spec = DirectionSpec("poet", layer, coefficient=20.0, schedule="range:3")
+        patches[str(layer)] = vectors.patch("add", spec)
+    table = evaluate(model, QUESTIONS, patches, compute=QUIET)
+    means = table.groupby("patch")["margin"].mean()
+    for row in effects.itertuples():
+        assert row.effect == pytest.approx(means[str(row.layer)] - means["b"], abs=1e-4)
+
+
 def test_results_of_another_version_are_refused(llama, vectors, tmp_path):
     grid = replace(GRID, layers=(2,), kinds=("add",))
     run(llama, vectors, tmp_path, grid)

@@ -24,9 +24,9 @@ HELP = """\
 /role NAME      steer with another role's direction
 /strength X     add it X times; 0 for the plain model
 /plain          the plain model, until another /role or /strength
-/system TEXT    a system message from here on; alone, the template's own
+/system TEXT    the conversation's system message; alone, the template's own
 /back           take back the last message and its answer
-/new            begin anew
+/new            begin anew; the next answer overwrites the file of --out
 /save FILE      write the conversation as JSON
 /how            how the model is steered just now
 /quit           leave (as the end of input does)"""
@@ -115,7 +115,7 @@ class Talking:
         how = self.patching
         if self._plain or (how.vectors is None and how.patch is None and how.comparison is None):
             return ()
-        return list(how.patches().values())[-1]
+        return how.saved().patches
 
     def _steer(self, how: PatchOptions) -> str:
         """Steer in another way from now on, if that can be done."""
@@ -149,9 +149,12 @@ class Talking:
         return f"System message: {text}" if text else "System message: the template's own"
 
     def _back(self, _: str) -> str:
-        if not self.conversation.turns:
+        if self.conversation.prompt is not None:  # of a file that ends before its answer
+            self.conversation = replace(self.conversation, prompt=None)
+        elif self.conversation.turns:
+            self.conversation = replace(self.conversation, turns=self.conversation.turns[:-1])
+        else:
             raise RoleLensError("there is nothing to take back")
-        self.conversation = replace(self.conversation, turns=self.conversation.turns[:-1])
         return f"Taken back; {len(self.conversation.turns)} turns are left."
 
     def _new(self, _: str) -> str:

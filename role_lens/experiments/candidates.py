@@ -6,6 +6,7 @@ A candidate is a direction, a coefficient, and what is done with them.
 """
 
 import itertools
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +41,13 @@ class Candidate:
         layer = self.spec.layer
         weights = layer_weights(self.spec.schedule, layer, layer + 1)  # of the layers before it
         return KINDS[self.kind].first_layer((*weights,))
+
+    @property
+    def form(self) -> Hashable:
+        """What candidates of one first layer must have in common to share a batch: spread over
+        several layers, those of other layers are other ones."""
+        spread = self.spec.schedule != ONE
+        return self.kind, self.spec.schedule, self.spec.layer if spread else None
 
     def patch(self, vectors: RoleVectors) -> Patch:
         """What the candidate does to the model."""

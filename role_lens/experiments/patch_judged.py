@@ -151,6 +151,11 @@ def _checked(model: Model, patches: Patches, exam: Exam, plan: TestPlan) -> Comb
         raise RoleLensError(f"a patch has no such controls: leave out {', '.join(idle)}")
     for patch in several:
         patch.check(model)
+        if patch.gate is not None:
+            raise RoleLensError(
+                "the patch is behind a gate, which would open for some questions only: judge "
+                "patch.behind(None), on questions at which the gate is to open"
+            )
     return several
 
 

@@ -243,7 +243,7 @@ def _cell(candidate: Candidate, vectors: RoleVectors) -> Cell:
         labels=candidate.labels,
         content=candidate.labels,
         first_layer=candidate.first_layer,
-        form=(candidate.kind, candidate.spec.schedule),
+        form=candidate.form,
         patches=lambda: (candidate.patch(vectors),),
     )
 

@@ -41,9 +41,9 @@ def additions(patches: Patches, runtime: str) -> dict[int, Float[Tensor, " d_mod
         )
     for patch in several:
         more = {
+            "a gate": patch.gate is not None,
             f"kind {patch.kind!r}": patch.kind != "add",
             f"tokens={patch.tokens!r}": patch.tokens != "all",
-            "a gate": patch.gate is not None,
         }
         for whose in (name for name, has in more.items() if has):
             raise RoleLensError(

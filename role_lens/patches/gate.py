@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import einops
 import numpy as np
 import pandas as pd
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
@@ -23,6 +24,7 @@ from role_lens._run.activations import activations_at
 from role_lens._run.fingerprint import Fingerprint, check_fingerprint, fingerprint
 from role_lens._run.tokens import encode_chat
 from role_lens.checks import real_number, whole_number
+from role_lens.conversation import Prompt
 from role_lens.directions import as_vector, unit
 from role_lens.errors import RoleLensError
 from role_lens.models import Model, check_layer, check_model
@@ -50,10 +52,14 @@ class Gate:
     position: int = -1
     """The token that is projected, counted from the end of the formatted prompt: -1 is the last."""
     fingerprint: Fingerprint | None = None
-    """Fingerprint of the model that the direction was read from; None where it is unknown."""
+    """Fingerprint of the model whose prompts set the threshold; None where it is unknown."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "direction", unit(as_vector(self.direction)))
+        given = as_vector(self.direction)
+        length_one = unit(given)  # refuses a zero or non-finite one
+        # A unit vector that is normalised again may differ in its last digit.
+        same = torch.allclose(given, length_one, rtol=1e-5, atol=1e-6)
+        object.__setattr__(self, "direction", given if same else length_one)
         object.__setattr__(self, "layer", whole_number(self.layer, "a gate's layer", least=0))
         object.__setattr__(self, "position", whole_number(self.position, "a gate's position"))
         object.__setattr__(self, "threshold", real_number(self.threshold, "a gate's threshold"))
@@ -72,8 +78,8 @@ class Gate:
         direction: Float[Tensor, " d_model"],
         *,
         layer: int,
-        opening: Sequence[str],
-        closed: Sequence[str],
+        opening: Sequence[Prompt],
+        closed: Sequence[Prompt],
         position: int = -1,
         system: str | None = None,
     ) -> "Gate":
@@ -116,7 +122,7 @@ class Gate:
         return Gate(direction, layer, float(between[best]), position, made.fingerprint)
 
     def projections(
-        self, model: Model, prompts: Sequence[str], system: str | None = None
+        self, model: Model, prompts: Sequence[Prompt], system: str | None = None
     ) -> Float[Tensor, " prompt"]:
         """Project prompts on the direction, in the residual stream's units.
 
@@ -129,7 +135,7 @@ class Gate:
         return self._of_tokens(model, encode_chat(model, prompts, system))
 
     def opens(
-        self, model: Model, prompts: Sequence[str], system: str | None = None
+        self, model: Model, prompts: Sequence[Prompt], system: str | None = None
     ) -> Bool[Tensor, " prompt"]:
         """At which of these prompts patches act.
 
@@ -141,12 +147,12 @@ class Gate:
         return self.projections(model, prompts, system) > self.threshold
 
     def rates(
-        self, model: Model, groups: Mapping[str, Sequence[str]], system: str | None = None
+        self, model: Model, groups: Mapping[str, Sequence[Prompt]], system: str | None = None
     ) -> pd.DataFrame:
         """At which share of several groups of prompts patches act: hits, and false alarms.
 
         Args:
-            groups: name -> prompts, such as those of each role; best such that had no part in
+            groups: name -> prompts, such as those of each role; preferably ones that had no part in
                 finding the threshold.
 
         Returns:

@@ -17,7 +17,7 @@ from torch.utils.hooks import RemovableHandle
 from role_lens._run.exclusive import hooked
 from role_lens.errors import RoleLensError
 from role_lens.models import Model
-from role_lens.patches.patch import Combined, Patch, Patches, apply_together, combined
+from role_lens.patches.patch import Combined, Patch, Patches, apply_together, combined, form
 from role_lens.patches.token_masks import TokenMask, TokenWindow, changes_first_answer
 
 
@@ -49,8 +49,8 @@ def attached(
         patch.check(model)
         if patch.gate is not None:
             raise RoleLensError(
-                "hooks can't decide for each prompt whether a patch behind a gate acts: hand it to "
-                "generate or evaluate, or take patch.behind(None), which always acts"
+                "a patch behind a gate acts at some prompts only, which hooks can't decide: hand "
+                "it to generate or evaluate, or take patch.behind(None), which always acts"
             )
         if window is None and not changes_first_answer(patch.tokens):
             raise RoleLensError(
@@ -79,6 +79,8 @@ def attached_together(
     The rows of a batch are those of the first candidate, then those of the second, and so on. That
     the patches fit the model is not checked.
     """
+    if len({form(candidate) for candidate in candidates}) > 1:
+        raise RoleLensError("candidates that share a batch must have the same form")
     hooks = []
     for patches in zip(*candidates, strict=True):
         hooks += [

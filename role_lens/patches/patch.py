@@ -223,7 +223,7 @@ class Patch:
     def behind(self, gate: Gate | None) -> "Patch":
         """The same patch, acting only at prompts at which a gate is open; None for all prompts.
 
-        `generate`, `evaluate` and what is built on them take such patches. Hooks that are attached
+        `generate` and `evaluate` take such patches. Hooks that are attached
         to a model (`on`), and other programs, can't decide for each prompt, and refuse them.
 
         Examples:
@@ -289,8 +289,8 @@ class Patch:
         through this package wait until the block is left.
 
         Raises:
-            RoleLensError: the patch doesn't fit the model, see `check`, or its mask has only tokens
-                after the prompt.
+            RoleLensError: the patch doesn't fit the model, see `check`, its mask has only tokens
+                after the prompt, or it is behind a gate.
 
         Examples:
             >>> tokens = torch.tensor(encode_chat(model, ["Tea?"]))
@@ -336,12 +336,15 @@ class Patch:
             layer: at which of the patch's layers; None where all have the same weight.
 
         Raises:
-            RoleLensError: the weights differ and no layer is named, or it is none of the patch's.
+            RoleLensError: the weights differ and no layer is named, it is none of the patch's, or
+                the patch is behind a gate, which has to see the prompt.
 
         Examples:
             >>> Patch.add(torch.ones(4), layer=0).apply(torch.zeros(1, 1, 4))
             tensor([[[1., 1., 1., 1.]]])
         """
+        if self.gate is not None:
+            raise RoleLensError("whether a patch behind a gate acts is a matter of the prompt")
         if layer is not None and layer not in self.layers:
             raise RoleLensError(f"the patch acts at layers {self.layers}, got layer {layer}")
         if layer is None and len({*self.weights}) > 1:

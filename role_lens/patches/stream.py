@@ -16,7 +16,7 @@ Stream: TypeAlias = Float[Tensor, "candidate row pos d_model"]
 Directions: TypeAlias = Float[Tensor, "candidate d_model"]
 """One direction for each candidate."""
 Values: TypeAlias = Float[Tensor, " candidate"]
-"""One number for each candidate: a coefficient or a projection."""
+"""One number for each candidate: a coefficient, a projection, or an angle in degrees."""
 
 
 def projection(stream: Stream, units: Directions) -> Float[Tensor, "candidate row pos"]:

@@ -133,7 +133,7 @@ def _units(
         raise RoleLensError("monitor needs at least one direction")
     units = {str(name): unit(as_vector(one)) for name, one in directions.items()}
     for name, direction in units.items():
-        if name in _COLUMNS:
+        if name in _COLUMNS or name.endswith((" (last)", " (drift)")):
             raise RoleLensError(f"a direction can't be called {name!r}, which is a column")
         if direction.shape != torch.Size([model.cfg.d_model]):
             raise RoleLensError(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from role_lens.reporting.figures import save_figure
 
@@ -103,6 +104,8 @@ def plot_conversations(
         for number, (which, table) in enumerate(tables.items()):
             for speaker, line in (("assistant", "-o"), ("user", ":")):
                 some = table[table["speaker"] == speaker]
+                if some.empty:
+                    continue
                 label = speaker if len(tables) == 1 else f"{which}, {speaker}"
                 axis.plot(
                     some["turn"],
@@ -112,6 +115,7 @@ def plot_conversations(
                     markersize=4,
                     label=label,
                 )
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
         axis.set(title=f"Along the {name}", xlabel="turn", ylabel="mean projection of the turn")
         axis.legend(frameon=False, fontsize=8)
     save_figure(figure, path)

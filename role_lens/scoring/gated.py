@@ -31,6 +31,7 @@ class GatedScorer:
         self.inner = scorer
         self._model = model
         self._prompts = [item.prompt for item in items]
+        self._plain: Tensor | None = None
 
     def chunk_size(self, layer: int) -> int:
         """How many candidates of this first layer to score at once."""
@@ -46,8 +47,16 @@ class GatedScorer:
     def _one(self, candidate: Combined) -> Float[Tensor, "item choice"]:
         found: Tensor | None = None
         for some, rows in acting(self._model, self._prompts, candidate).items():
-            (scores,) = self.inner.logprobs([some])
+            scores = self._scores(some)
             found = torch.full_like(scores, torch.nan) if found is None else found
             found[rows] = scores[rows]
         assert found is not None  # there are questions
         return found
+
+    def _scores(self, patches: Combined) -> Float[Tensor, "item choice"]:
+        """Of all questions; those of the unpatched model are kept, since every gate needs them."""
+        if patches:
+            return self.inner.logprobs([patches])[0]
+        if self._plain is None:
+            (self._plain,) = self.inner.logprobs([()])
+        return self._plain

@@ -49,7 +49,10 @@ def run(
     if out is not None and out.exists():
         earlier = Conversation.load(out)
         if system is not None and system != earlier.system:
-            raise RoleLensError(f"{out} has another system message: leave out --system")
+            raise RoleLensError(
+                f"{out} goes on with the system message {earlier.system!r}: leave out --system, or "
+                "change it with /system"
+            )
     talk = Talking(options.load(), patching, earlier, max_new_tokens, sampling, out)
     say(f"{talk.reply('/how')} /help lists what can be changed.")
     for line in _typed() if script is None else script:

@@ -14,6 +14,8 @@ from role_lens.errors import RoleLensError
 from role_lens.reporting.options import Common
 from role_lens.reporting.terminal import say
 
+_JUDGED = ("verdict", "verdicts", "conditions")
+
 
 def run(
     patch: Path,
@@ -47,6 +49,8 @@ def run(
 
     check_writable(out)
     saved = read_patches(patch)
+    if any(one.gate is not None for one in saved.patches):
+        raise RoleLensError(f"{patch} is behind a gate already: take the patch as it was before")
     found = rl.RoleVectors.load(vectors)
     direction = found.direction(role, layer=layer, position=position, contrast=contrast)
     name = found.roles[found.role_index(role)]
@@ -56,6 +60,9 @@ def run(
         if len(prompts) < 2:
             raise RoleLensError(f"{which}: a gate needs at least 2 prompts, got {len(prompts)}")
     model = options.load()
+    found.check(model)
+    for one in saved.patches:
+        one.check(model)
     gate = rl.Gate.fit(
         model,
         direction,
@@ -76,7 +83,10 @@ def run(
         f"\n{gate}: opens at {hit:.0%} of {n_hits} prompts of {name}, and by false alarm at "
         f"{share:.0%} of {n} others (above), none of which had a part in finding the threshold."
     )
-    write_patches(out, [one.behind(gate) for one in saved.patches], saved.about)
+    # A verdict on the patch is none on the patch behind a gate.
+    about = {key: value for key, value in saved.about.items() if key not in _JUDGED}
+    about["gate"] = {"role": name, "contrast": contrast, "hits": hit, "false_alarms": share}
+    write_patches(out, [one.behind(gate) for one in saved.patches], about)
     say(f"The patch behind its gate: {out}")
 
 
