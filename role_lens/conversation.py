@@ -163,7 +163,7 @@ def asked_list(prompts: object) -> list[Prompt]:
     """
     several = as_list(prompts)
     if several is None or not any(isinstance(one, Conversation) for one in several):
-        return list(prompt_list(prompts))
+        return list(prompt_list(prompts if several is None else several))
     for number, one in enumerate(several):
         if isinstance(one, Conversation):
             if one.prompt is None:

@@ -341,7 +341,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
         (
             "steer",
             "--prompt Hi --role poet --layer 1 --value 2",
-            "--value is for kinds cap and clamp",
+            "--value is for kinds cap, clamp, floor, rotate",
         ),
         (
             "steer",

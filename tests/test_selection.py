@@ -34,7 +34,8 @@ def test_the_best_of_all_is_chosen(llama, vectors, tmp_path):
             (row,) = mine.loc[(mine[list(where)] == pd.Series(where)).all(axis=1), "effect"]
             assert row == pytest.approx(choice.effect, abs=1e-6)
             patch = choice.patch(vectors)
-            where.pop("coefficient")
+            for name in ("coefficient", "schedule"):
+                where.pop(name)
             torch.testing.assert_close(patch.direction, vectors.direction(role, **where))
             assert patch.layers == (choice.spec.layer,)
 

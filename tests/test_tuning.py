@@ -164,7 +164,7 @@ def test_refused(llama, vectors, tmp_path):
     for other in (vectors.ablate("poet", layer=1), Patch.cap(torch.ones(32), layer=1, value=2.0)):
         with pytest.raises(RoleLensError, match="has no strength"):
             tune(llama, other, tmp_path, role="poet")
-    with pytest.raises(RoleLensError, match="coefficient is 0"):
+    with pytest.raises(RoleLensError, match="number is 0"):
         tune(llama, vectors.add("poet", layer=1, coefficient=0.0), tmp_path, role="poet")
     with pytest.raises(RoleLensError, match="expected a patch to tune, got None"):
         tune(llama, None, tmp_path, role="poet")

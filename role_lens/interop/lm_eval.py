@@ -190,7 +190,7 @@ def _check(
                 what = "behind a gate" if patch.gate else f"for tokens={patch.tokens!r}"
                 raise RoleLensError(
                     f"patch {name!r} is {what}: lm-eval doesn't tell the prompt from what follows "
-                    "it, so patches must be for all tokens and act always"
+                    "it, so patches must act always, and be for all tokens"
                 )
 
 
