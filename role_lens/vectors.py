@@ -236,15 +236,14 @@ class RoleVectors:
         kind does, as ablation does.
 
         Args:
-            kind: `add`, `add_normed`, `ablate`, `clamp`, `cap`, `floor`, `rotate`, or another
-                file in
-                `role_lens.patches.kinds`.
+            kind: `add`, `add_normed`, `ablate`, `clamp`, `cap`, `floor`, `rotate`, or another file
+                in `role_lens.patches.kinds`.
             spec: which direction, the coefficient, and how it is shared out over layers.
             value: for `clamp`, `cap` and `floor`, the projection on the unit direction that they
                 set, don't exceed, or don't fall below, in the residual stream's units; None for the
                 coefficient times the mean projection of the role's prompts. For `rotate`, the angle
-                in degrees; None for the coefficient times the angle between the means of the role's
-                prompts and of their contrast.
+                in degrees; None for the coefficient times the angle between the mean of the role's
+                prompts and the same mean without the direction.
             tokens: which tokens are changed, see `Patch`.
 
         Raises:

@@ -78,7 +78,7 @@ class Grid:
     coefficients: tuple[float, ...] = (1.0,)
     """How many times the raw direction is added; for clamp, cap and floor, how many times the mean
     projection of the role's prompts is the value; for rotate, how many times the angle between the
-    means of the role's prompts and of their contrast is turned. An ablation has none."""
+    mean of the role's prompts and the same mean without the direction. An ablation has none."""
     schedules: tuple[str, ...] = (ONE,)
     """How what is done at a layer is shared out over the layers around it: `one` (that layer
     alone), `range:W` (W layers on each side) or `bell:W` (a standard deviation of W layers). For

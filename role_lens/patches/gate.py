@@ -4,7 +4,8 @@ direction.
     gate = Gate.fit(model, legal, layer=12, opening=legal_prompts, closed=other_prompts)
     generate(model, prompts, patch=patch.behind(gate))
 
-The decision is taken once, from the prompt in the unpatched model, and holds for the whole answer.
+The decision is taken once, from the prompt in the unpatched model, and holds for the whole answer;
+of a question with options the prompt is all that stands before the option that is scored.
 So a prompt gets exactly what it would get with the patch, or without it (conditional activation
 steering, Lee et al. 2024, arXiv 2409.05907).
 """

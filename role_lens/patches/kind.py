@@ -39,9 +39,9 @@ class PatchKind:
     number: Literal["coefficient", "value", "angle"] | None
     """What the number of such a patch is: how many times the direction is added (`coefficient`); a
     projection on the unit direction, by default the mean one of the role's prompts times the
-    coefficient (`value`); an angle in degrees, by default that between the means of the role's
-    prompts and of their contrast, times the coefficient (`angle`); or None, where there is no
-    number."""
+    coefficient (`value`); an angle in degrees, by default that between the mean of the role's
+    prompts and the same mean without the direction, times the coefficient (`angle`); or None, where
+    there is no number."""
     formula: str
     """The change in symbols, for who reads a patch's file: x is the stream, d the raw direction, u
     the unit vector along it, value the number."""

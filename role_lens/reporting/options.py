@@ -104,8 +104,8 @@ class PatchOptions:
     kind is tried alone."""
     value: float | None = None
     """For clamp, cap and floor: the projection. Without it, the mean projection of the role's
-    prompts. For rotate: the angle in degrees. Without it, that between the means of the role's
-    prompts and of their contrast."""
+    prompts. For rotate: the angle in degrees. Without it, that between the mean of the role's
+    prompts and the same mean without the direction."""
     schedule: str = DirectionSpec.schedule
     """How an addition or rotation is shared out over the layers around --layer: one (that layer
     alone), range:W (W layers on each side) or bell:W (a standard deviation of W layers)."""
