@@ -81,8 +81,9 @@ def run(
     n_hits = int(hits["n"].iloc[0])
     say(
         f"\n{gate}: opens at {hit:.0%} of {n_hits} prompts of {name}, and by false alarm at "
-        f"{share:.0%} of {n} others (above), none of which had a part in finding the threshold. If the direction was "
-        "made from these prompts, that flatters it: give others with --opening and --closed."
+        f"{share:.0%} of {n} others (above), none of which had a part in finding the threshold. "
+        "If the direction was made from these prompts, that flatters it: give others with "
+        "--opening and --closed."
     )
     # A verdict on the patch is none on the patch behind a gate.
     about = {key: value for key, value in saved.about.items() if key not in _JUDGED}
