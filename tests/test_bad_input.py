@@ -53,7 +53,7 @@ BAD = {
     "--coefficients": ["x", "nan"],
     "--contrast": ["", "nothing"],
     "--contrasts": ["nothing"],
-    "--kinds": ["rotate", "add add"],
+    "--kinds": ["reflect", "add add"],
     "--value": ["1", "nan", "x"],
     "--tokens": ["", "some", "prompt[", "answer[-1:]", "prompt[1]", "prompt[a:b]"],
     "--model": ["", "nothing", "./nothing", "empty", "text.txt", os.devnull, "~nobody/m", "a b/c"],

@@ -109,7 +109,7 @@ def evaluate_tasks(
         >>> evaluate_tasks(model, ["arc_easy"], patches)
         Traceback (most recent call last):
             ...
-        role_lens.errors.RoleLensError: patch 'poet' is for tokens='prompt': ... for all tokens
+        role_lens.errors.RoleLensError: patch 'poet' is for tokens='prompt': ... for all tokens, and act always
     """
     several = named_patches(patches)
     _check(model, tasks, several)
@@ -190,7 +190,7 @@ def _check(
                 what = "behind a gate" if patch.gate else f"for tokens={patch.tokens!r}"
                 raise RoleLensError(
                     f"patch {name!r} is {what}: lm-eval doesn't tell the prompt from what follows "
-                    "it, so patches must act always, and be for all tokens"
+                    "it, so patches must be for all tokens, and act always"
                 )
 
 
