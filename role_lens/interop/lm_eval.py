@@ -109,7 +109,7 @@ def evaluate_tasks(
         >>> evaluate_tasks(model, ["arc_easy"], patches)
         Traceback (most recent call last):
             ...
-        role_lens.errors.RoleLensError: patch 'poet' is for tokens='prompt': ... for all tokens, and act always
+        role_lens.errors.RoleLensError: patch 'poet' is for tokens='prompt': ... act always
     """
     several = named_patches(patches)
     _check(model, tasks, several)
