@@ -84,9 +84,8 @@ class Grid:
     alone), `range:W` (W layers on each side) or `bell:W` (a standard deviation of W layers). For
     additions and rotations."""
     screen: int | None = None
-    """Compute exactly only this many directions of each role, at all coefficients and
-    schedules: those with the
-    highest effect as estimated by `attribute`. None for all. For additions only."""
+    """Compute exactly only this many directions of each role, at all coefficients and schedules:
+    those with the highest effect as estimated by `attribute`. None for all. For additions only."""
 
     def __post_init__(self) -> None:
         # Of Python's own types, however they are given: they are part of the keys of results.

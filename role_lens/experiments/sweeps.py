@@ -73,9 +73,8 @@ def sweep(
         coefficient, schedule, n` (questions), `effect` (mean over questions of the change of the
         `margin` against the baseline), `sem` (its standard error), `margin, accuracy,
         accuracy_change, logprob_change` (of log p(correct), in nats), `entropy` and `choice_mass`.
-        The effect is
-        missing where the wrong options have no spread any more. Also written to `effects.parquet`;
-        `read_sweep` gives the scores of every question.
+        The effect is missing where the wrong options have no spread any more. Also written to
+        `effects.parquet`; `read_sweep` gives the scores of every question.
 
     Raises:
         RoleLensError: no questions, an empty grid or one outside the vectors, vectors of another

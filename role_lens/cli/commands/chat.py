@@ -4,7 +4,8 @@
         --out talk.json
 
 Lines that begin with / change the role, the strength or the system message on the way; /help lists
-them. After each answer stands how far the turn lies along the role's direction.
+them. After each answer the mean projection of the turn on the role's direction is
+printed.
 """
 
 import sys
